@@ -1,0 +1,76 @@
+// Every key of the agent's YAML file and of its ATOLL_ variables, with bounds and defaults.
+import { z } from 'zod';
+import {
+  type Configuration,
+  defineConfiguration,
+  listenOn,
+  logSchema,
+  portSchema,
+  secret,
+  shutdownSchema,
+} from '#configuration';
+import { endpointSchema, nodeSchema } from '#contracts';
+
+const dataPlaneSchema = z.strictObject({
+  /** Where gateways may connect directly. Absent: only the sockets that this agent dials reach it. */
+  listen: z.strictObject({ host: z.string().min(1).default('0.0.0.0'), port: portSchema }).optional(),
+  /** What the report tells gateways to dial, `host:port`. Needs `listen`. Absent: no direct path. */
+  advertise: endpointSchema.optional(),
+  /** Largest request body. Default 32 MiB. */
+  bodyBytesMax: z.int().min(1024).max(1_073_741_824).default(33_554_432),
+  /** Wait for the engine's first byte, queueing included. Default 600. */
+  firstByteTimeoutSeconds: z.int().min(1).max(86_400).default(600),
+  /** Longest pause between two pieces of an answer. Default 300. */
+  idleTimeoutSeconds: z.int().min(1).max(86_400).default(300),
+});
+
+const engineSchema = z.strictObject({
+  /** The node_modules folder with the engine's packages, handed on as ATOLL_ENGINE_MODULES. Default: this installation's. */
+  modulesDirectory: z.string().min(1).optional(),
+  /** Program and arguments of an engine child. Default: this installation's own engine. */
+  command: z.array(z.string().min(1)).min(1).max(64).optional(),
+  startTimeoutSeconds: z.int().min(1).max(86_400).default(300),
+  /** `keep` leaves engines running for the next start of the agent to adopt. */
+  onShutdown: z.enum(['stop', 'keep']).default('stop'),
+  contextSize: z.int().min(8).max(10_000_000).optional(),
+  maxConcurrent: z.int().min(1).max(64).default(4),
+  maxQueue: z.int().min(0).max(10_000).default(64),
+});
+
+export const agentConfiguration = defineConfiguration({
+  process: 'agent',
+  schema: z.strictObject({
+    /** Identity, documents, models and engines. One agent a folder. */
+    stateDirectory: z.string().min(1),
+    controlPlaneUrl: z.url({ protocol: /^https?$/ }),
+    /** Only needed until the cluster has joined. */
+    joinToken: secret().optional(),
+    dataPlane: dataPlaneSchema,
+    links: z.strictObject({
+      /** Idle sockets kept ready at each gateway. */
+      perGateway: z.int().min(1).max(64).default(4),
+      /** Sockets at each gateway, busy ones included; beyond it no new ones are dialled. */
+      perGatewayMax: z.int().min(1).max(1024).default(64),
+    }),
+    inventory: z.strictObject({
+      /** Takes the place of what the machine says of itself: one node, a `cpu` device a core. */
+      nodes: z.array(nodeSchema).min(1).max(4096).optional(),
+    }),
+    engine: engineSchema,
+    sync: z.strictObject({
+      /** Disk that must stay free beside what is fetched. Default 256 MiB. */
+      headroomBytes: z.int().min(0).default(268_435_456),
+      /** Longest wait without a byte. */
+      stallTimeoutSeconds: z.int().min(1).max(3600).default(30),
+    }),
+    operational: listenOn(7410),
+    metrics: z.strictObject({
+      /** Bearer token of `/metrics`. Absent: nobody may read it. */
+      token: secret({ charactersMin: 16 }).optional(),
+    }),
+    log: logSchema,
+    shutdown: shutdownSchema,
+  }),
+});
+
+export type AgentConfiguration = Configuration<typeof agentConfiguration>;

@@ -1,0 +1,119 @@
+import { describe, expect, it } from '@jest/globals';
+import { pino } from 'pino';
+import type { DesiredState } from '#domain';
+import { until } from '../../test/temporary-folder.ts';
+import { silentMetrics } from '../metrics.ts';
+import { DesiredKeeper } from './desired-keeper.ts';
+
+const clusterId = '01900000-0000-7000-8000-00000000c001';
+const other = '01900000-0000-7000-8000-00000000c002';
+const stateOf = (epoch: number, revision: number, cluster = clusterId): DesiredState => ({
+  clusterId: cluster,
+  epoch,
+  revision,
+  versions: [],
+  replicas: [],
+});
+
+function keeperWith(stored: DesiredState | null, answers: unknown[]) {
+  const seen = { written: [] as unknown[], applied: [] as number[], refused: [] as string[], asked: [] as unknown[] };
+  const keeper = new DesiredKeeper({
+    clusterId,
+    document: {
+      read: () => Promise.resolve(stored as never),
+      write: (state) => Promise.resolve(void seen.written.push(state.revision)),
+    },
+    request: (have) => {
+      seen.asked.push(have);
+      const answer = answers.shift();
+      return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);
+    },
+    apply: ({ revision }) => void seen.applied.push(revision),
+    log: pino({ level: 'silent' }),
+    metrics: { ...silentMetrics, desiredRefused: (reason) => void seen.refused.push(reason) },
+  });
+  return { keeper, seen };
+}
+
+const blobs = { url: 'http://127.0.0.1:1/blobs', token: 't', expiresInSeconds: 900 };
+const reply = (state: DesiredState | null) => ({ state, blobs });
+
+describe('the fence of the desired document (invariant 4)', () => {
+  const cases = [
+    { name: 'a higher revision is applied', have: stateOf(2, 5), comes: stateOf(2, 6), want: [5, 6] },
+    { name: 'a lower revision of the same epoch is refused', have: stateOf(2, 5), comes: stateOf(2, 4), want: [5] },
+    { name: 'an older epoch is refused, whatever its revision', have: stateOf(2, 5), comes: stateOf(1, 99), want: [5] },
+    { name: 'a newer epoch is applied, with any revision', have: stateOf(2, 5), comes: stateOf(3, 1), want: [5, 1] },
+    { name: 'the same again changes nothing', have: stateOf(2, 5), comes: stateOf(2, 5), want: [5] },
+    { name: 'another cluster’s document is refused', have: stateOf(2, 5), comes: stateOf(9, 9, other), want: [5] },
+    { name: 'the first document is applied', have: null, comes: stateOf(1, 0), want: [0] },
+    { name: 'a first document of another cluster is refused', have: null, comes: stateOf(1, 1, other), want: [] },
+  ];
+  it.each(cases)('$name', async ({ have, comes, want }) => {
+    const { keeper, seen } = keeperWith(have, [reply(comes)]);
+    await keeper.open();
+    await keeper.fetch();
+    expect(seen.applied).toEqual(want);
+    expect(keeper.state?.revision).toBe(want.at(-1));
+  });
+
+  it('R7: no answer, a refusal or no document changes nothing', async () => {
+    const { keeper, seen } = keeperWith(stateOf(2, 5), [new Error('timeout'), reply(null), { nonsense: true }]);
+    await keeper.open();
+    for (let round = 0; round < 3; round += 1) await keeper.fetch();
+    expect([seen.applied, seen.written, seen.refused]).toEqual([[5], [], ['malformed']]);
+  });
+
+  it('R5: a fetch that nobody answered is tried again within two seconds', async () => {
+    const { keeper, seen } = keeperWith(stateOf(2, 5), [new Error('no responders'), reply(stateOf(2, 6))]);
+    await keeper.open();
+    keeper.start();
+    await keeper.fetch();
+    await until(() => seen.applied.length === 2, 'the document is applied', 2_000);
+    await keeper.stop();
+  });
+
+  it('R4: is durable before it is applied', async () => {
+    const order: string[] = [];
+    const keeper = new DesiredKeeper({
+      clusterId,
+      document: { read: () => Promise.resolve(null), write: () => Promise.resolve(void order.push('written')) },
+      request: () => Promise.resolve(reply(stateOf(1, 1))),
+      apply: () => void order.push('applied'),
+      log: pino({ level: 'silent' }),
+      metrics: silentMetrics,
+    });
+    await keeper.fetch();
+    expect(order).toEqual(['written', 'applied']);
+  });
+
+  it('R4: what cannot be stored is not applied, is told, and is tried again', async () => {
+    const told: string[] = [];
+    const applied: number[] = [];
+    let isFull = true;
+    const keeper = new DesiredKeeper({
+      clusterId,
+      document: {
+        read: () => Promise.resolve(null),
+        write: () => (isFull ? Promise.reject(new Error('ENOSPC')) : Promise.resolve()),
+      },
+      request: () => Promise.resolve(reply(stateOf(1, 1))),
+      apply: ({ revision }) => void applied.push(revision),
+      log: pino({ level: 'silent' }),
+      metrics: { ...silentMetrics, desiredRefused: (reason) => void told.push(reason) },
+    });
+    await keeper.fetch();
+    expect([applied, told, keeper.position.revision]).toEqual([[], ['not-stored'], 0]);
+    isFull = false;
+    await keeper.fetch();
+    expect(applied).toEqual([1]);
+  });
+
+  it('asks for a new blob token only when the present one was refused', async () => {
+    const { keeper, seen } = keeperWith(null, [reply(null), { ...reply(null), blobs: { ...blobs, token: 'second' } }]);
+    expect((await keeper.blobSource(false)).token).toBe('t');
+    expect((await keeper.blobSource(false)).token).toBe('t');
+    expect((await keeper.blobSource(true)).token).toBe('second');
+    expect(seen.asked).toHaveLength(2);
+  });
+});

@@ -1,0 +1,172 @@
+// The desired document: fetched on a hint, at every connection and each 30 s (jittered), fenced, persisted, then applied.
+// A fetch that failed is tried again sooner: after NATS came back, the centre may be a moment behind us.
+//
+// Invariants: nothing of an older epoch, or of a lower revision of the same epoch, is applied (DESIGN §7.4); what is
+// applied is on disk first, so that a restart applies the same (R4); silence changes nothing.
+import type { Logger } from 'pino';
+import type { z } from 'zod';
+import { type DesiredFetchReply, desiredFetchReplySchema, type desiredStateSchema } from '#contracts';
+import { type DesiredState, judgeDesired, retryDelayMs } from '#domain';
+import { messageOf } from '../errors.ts';
+import type { AgentMetrics } from '../metrics.ts';
+import type { StateDocument } from '../state/document.ts';
+import type { BlobSource } from '../sync/blob-download.ts';
+
+const REFETCH_MS = 30_000;
+/** A token is used for this share of its life, by the monotonic clock. */
+const TOKEN_USE = 0.8;
+
+export interface DesiredKeeperOptions {
+  readonly clusterId: string;
+  readonly document: Pick<StateDocument<typeof desiredStateSchema>, 'read' | 'write'>;
+  /** One request for the document; rejects when nobody answers. */
+  readonly request: (have: { epoch: number; revision: number }) => Promise<unknown>;
+  /** Called with the stored document at `open`, and with each newer one after it is durable. */
+  readonly apply: (state: DesiredState, before: DesiredState | null) => void;
+  readonly log: Logger;
+  readonly metrics: AgentMetrics;
+}
+
+export class DesiredKeeper {
+  readonly #options: DesiredKeeperOptions;
+  #state: DesiredState | null = null;
+  #source: (BlobSource & { readonly untilMs: number }) | undefined;
+  #fetching: Promise<void> | undefined;
+  #isAskedAgain = false;
+  #timer: NodeJS.Timeout | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #isStopped = false;
+
+  constructor(options: DesiredKeeperOptions) {
+    this.#options = options;
+  }
+
+  /** The applied document; null before the first. */
+  get state(): DesiredState | null {
+    return this.#state;
+  }
+
+  get position(): { epoch: number; revision: number } {
+    return { epoch: this.#state?.epoch ?? 0, revision: this.#state?.revision ?? 0 };
+  }
+
+  async open(): Promise<void> {
+    const stored = await this.#options.document.read();
+    if (stored === null || stored.clusterId !== this.#options.clusterId) return;
+    this.#state = stored;
+    this.#options.apply(stored, null);
+  }
+
+  /** Begins the regular fetches. */
+  start(): void {
+    const again = () => {
+      this.#timer = setTimeout(
+        () => {
+          void this.fetch();
+          again();
+        },
+        REFETCH_MS * (0.75 + Math.random() * 0.5),
+      );
+    };
+    again();
+  }
+
+  hinted(hint: { epoch: number; revision: number }): void {
+    const { epoch, revision } = this.position;
+    if (hint.epoch < epoch) this.#options.metrics.desiredRefused('older-epoch');
+    else if (hint.epoch > epoch || hint.revision > revision) void this.fetch();
+  }
+
+  /** One fetch at a time; a wish that comes meanwhile is served by one more. Never rejects. */
+  fetch(): Promise<void> {
+    if (this.#fetching !== undefined) {
+      this.#isAskedAgain = true;
+      return this.#fetching;
+    }
+    this.#fetching = this.#fetchOnce().finally(() => {
+      this.#fetching = undefined;
+      if (!this.#isAskedAgain || this.#isStopped) return;
+      this.#isAskedAgain = false;
+      void this.fetch();
+    });
+    return this.#fetching;
+  }
+
+  /** Where blobs are; `isRefused` says that the present token is no good. Throws when the centre does not answer. */
+  async blobSource(isRefused: boolean): Promise<BlobSource> {
+    if (isRefused) this.#source = undefined;
+    if (this.#source === undefined || performance.now() > this.#source.untilMs) {
+      this.#source = undefined;
+      await this.#ask();
+    }
+    if (this.#source === undefined) throw new Error('The control plane gave no blob token.');
+    return this.#source;
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#retry);
+    await this.#fetching;
+  }
+
+  async #fetchOnce(): Promise<void> {
+    try {
+      const { state } = await this.#ask();
+      this.#failures = 0;
+      if (state !== null) await this.#consider(state);
+    } catch (cause) {
+      this.#options.log.debug({ reason: messageOf(cause) }, 'desired state not fetched; trying again later');
+      this.#tryAgain();
+    }
+  }
+
+  /** Between regular fetches: waits longer each time, up to their interval; never more than one wait at a time. */
+  #tryAgain(): void {
+    clearTimeout(this.#retry);
+    const isRegular = this.#timer !== undefined && !this.#isStopped;
+    if (!isRegular) return;
+    this.#failures += 1;
+    const waitMs = Math.min(REFETCH_MS, retryDelayMs(this.#failures)) * (0.75 + Math.random() * 0.5);
+    this.#retry = setTimeout(() => void this.fetch(), waitMs);
+  }
+
+  async #ask(): Promise<DesiredFetchReply> {
+    const answer = desiredFetchReplySchema.safeParse(await this.#options.request(this.position));
+    if (!answer.success) {
+      this.#options.metrics.desiredRefused('malformed');
+      throw new Error(`The answer to a fetch is not of the contract: ${answer.error.issues[0]?.path.join('.')}`);
+    }
+    const { url, token, expiresInSeconds } = answer.data.blobs;
+    this.#source = { url, token, untilMs: performance.now() + expiresInSeconds * 1000 * TOKEN_USE };
+    return answer.data;
+  }
+
+  async #consider(incoming: DesiredState): Promise<void> {
+    const { clusterId, document, apply, log, metrics } = this.#options;
+    const verdict = judgeDesired(this.#state ?? { clusterId, epoch: 0, revision: -1 }, incoming);
+    if (verdict === 'same') return;
+    if (verdict !== 'accepted') {
+      metrics.desiredRefused(verdict);
+      log.warn({ verdict, epoch: incoming.epoch, revision: incoming.revision }, 'desired state refused');
+      return;
+    }
+    if (this.#isStopped) return;
+    try {
+      await document.write(incoming as z.output<typeof desiredStateSchema>);
+    } catch (cause) {
+      // Applied without being on disk, it could be taken back by a restart. The next fetch tries again.
+      metrics.desiredRefused('not-stored');
+      log.error(
+        { revision: incoming.revision, reason: messageOf(cause) },
+        'desired state cannot be stored: not applied',
+      );
+      return;
+    }
+    const before = this.#state;
+    this.#state = incoming;
+    log.info({ epoch: incoming.epoch, revision: incoming.revision }, 'desired state applied');
+    apply(incoming, before);
+  }
+}

@@ -1,0 +1,87 @@
+// The folder that an engine child is given: who it is (`spec.json`), its secret (`token`), and what it says of itself
+// (`pid.json`, `ready.json`). A child whose spec.json is gone ends by itself: that is how a late one is stopped.
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { EngineSpec } from './engine-adapter.ts';
+
+const specSchema = z.object({
+  instanceId: z.string(),
+  replicaId: z.string(),
+  generation: z.int(),
+  modelPath: z.string(),
+  servedModel: z.string(),
+  versionDigest: z.string(),
+  contextSize: z.int().optional(),
+  maxConcurrent: z.int(),
+  maxQueue: z.int(),
+});
+export type InstanceSpec = z.infer<typeof specSchema>;
+
+const ownerSchema = z.object({ deploymentId: z.string() });
+const processSchema = z.object({ pid: z.int().min(1) });
+const readySchema = z.object({ pid: z.int().min(1), port: z.int().min(1).max(65535), instanceId: z.string() });
+
+/** Over everything that an engine would have to be restarted for. */
+export function specHashOf(spec: Omit<EngineSpec, 'deploymentId'>): string {
+  const { replicaId, versionDigest, servedModel, modelPath, contextSize, maxConcurrent, maxQueue } = spec;
+  const parts = [replicaId, versionDigest, servedModel, modelPath, contextSize ?? null, maxConcurrent, maxQueue];
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
+}
+
+/** Makes the folder whole before the spawn: spec.json comes last, for its presence is the child's right to live. */
+export async function createInstanceFolder(folder: string, spec: InstanceSpec, deploymentId: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await writeFile(join(folder, 'owner.json'), JSON.stringify({ deploymentId }), { mode: 0o600 });
+  await writeFile(join(folder, 'token'), randomBytes(32).toString('base64url'), { mode: 0o600 });
+  await writeFile(join(folder, 'spec.json'), JSON.stringify(spec), { mode: 0o600 });
+}
+
+export const readSpec = (folder: string) => readJson(folder, 'spec.json', specSchema);
+export const readOwner = (folder: string) => readJson(folder, 'owner.json', ownerSchema);
+export const readReady = (folder: string) => readJson(folder, 'ready.json', readySchema);
+
+/** The child's process id: as the agent noted it, or as the child did when the agent was killed in between. */
+export async function readProcessId(folder: string): Promise<number | null> {
+  const noted =
+    (await readJson(folder, 'process.json', processSchema)) ?? (await readJson(folder, 'pid.json', processSchema));
+  return noted?.pid ?? null;
+}
+
+export async function noteProcessId(folder: string, pid: number): Promise<void> {
+  await writeFile(join(folder, 'process.json'), JSON.stringify({ pid }), { mode: 0o600 });
+}
+
+export async function readToken(folder: string): Promise<string | null> {
+  return readFile(join(folder, 'token'), 'utf8').then(
+    (text) => text.trim(),
+    () => null,
+  );
+}
+
+/** Takes the child's right to live. */
+export async function revokeSpec(folder: string): Promise<void> {
+  await rm(join(folder, 'spec.json'), { force: true });
+}
+
+export async function removeInstanceFolder(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+}
+
+export async function listInstanceFolders(enginesFolder: string): Promise<string[]> {
+  const names = await readdir(enginesFolder).catch(() => []);
+  return names.map((name) => join(enginesFolder, name));
+}
+
+async function readJson<Schema extends z.ZodType>(
+  folder: string,
+  name: string,
+  schema: Schema,
+): Promise<z.output<Schema> | null> {
+  try {
+    return schema.parse(JSON.parse(await readFile(join(folder, name), 'utf8')));
+  } catch {
+    return null;
+  }
+}

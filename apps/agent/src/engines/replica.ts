@@ -1,0 +1,186 @@
+// One replica on this machine, from its first start to its last stop: a small state machine around engine instances.
+//
+//   Starting → Ready → (Failed → Starting)* → Stopping → gone
+//
+// A start that does not become ready in time, an engine that ends or stays silent too long: Failed, with the reason, and
+// tried again after `retryDelayMs` of the failures since it last served for a while. Draining lets answers finish.
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Pool } from 'undici';
+import { retryDelayMs } from '#domain';
+import { createUpstreamPool } from '#inference';
+import { EngineError, messageOf } from '../errors.ts';
+import type { EngineAdapter, EngineInstance, EngineSpec } from './engine-adapter.ts';
+
+const STARTING_PROBE_MS = 100;
+const READY_PROBE_MS = 1_000;
+/** An engine that is alive and has not answered for so long is stuck, not busy. */
+const SILENT_MS_MAX = 60_000;
+/** Served so long without failing: earlier failures are forgiven. */
+const FORGIVEN_AFTER_MS = 60_000;
+
+export interface ReplicaOptions {
+  readonly engine: EngineAdapter;
+  readonly startTimeoutMs: number;
+  readonly onChange: () => void;
+  readonly onReady: (replica: Replica) => void;
+  readonly onFailed: (replica: Replica, reason: string) => void;
+}
+
+/** Where requests for a Ready replica go. */
+export interface EngineEndpoint {
+  readonly pool: Pool;
+  readonly token: string;
+}
+
+export class Replica {
+  readonly replicaId: string;
+  readonly deploymentId: string;
+  readonly versionDigest: string;
+  phase: 'Starting' | 'Ready' | 'Failed' | 'Stopping' = 'Starting';
+  reason = '';
+  restarts = 0;
+  retryAtMs: number | undefined;
+  inflight = 0;
+  endpoint: EngineEndpoint | undefined;
+  instance: EngineInstance | undefined;
+  readonly #options: ReplicaOptions;
+  #failures = 0;
+  #generation = 0;
+  #ending = new AbortController();
+  #life: Promise<void> = Promise.resolve();
+  #idle: (() => void) | undefined;
+
+  constructor(of: Pick<EngineSpec, 'replicaId' | 'deploymentId' | 'versionDigest'>, options: ReplicaOptions) {
+    this.replicaId = of.replicaId;
+    this.deploymentId = of.deploymentId;
+    this.versionDigest = of.versionDigest;
+    this.#options = options;
+  }
+
+  /** A first start, or another one after a failure. */
+  start(spec: EngineSpec): void {
+    if (this.phase === 'Failed') this.restarts += 1;
+    this.#become('Starting', '');
+    this.#live(() => this.#options.engine.start(spec, this.#generation + 1));
+  }
+
+  adopt(instance: EngineInstance): void {
+    this.#live(() => Promise.resolve(instance));
+  }
+
+  /** Takes nothing new, lets what runs finish within `drainMs`, then ends the engine. */
+  async stop(reason: string, drainMs: number): Promise<void> {
+    this.#become('Stopping', reason);
+    if (this.inflight > 0 && drainMs > 0) {
+      const bound = new AbortController();
+      const idle = new Promise<void>((resolve) => {
+        this.#idle = resolve;
+      });
+      await Promise.race([idle, delay(drainMs, undefined, { signal: bound.signal }).catch(() => undefined)]);
+      bound.abort();
+    }
+    await this.#endLife();
+    await this.#dropEngine();
+  }
+
+  /** Leaves the engine to the next agent. */
+  async leave(): Promise<void> {
+    this.#become('Stopping', 'the agent stops and leaves the engine');
+    await this.#endLife();
+    await this.#closePool();
+  }
+
+  requestBegan(): void {
+    this.inflight += 1;
+  }
+
+  requestEnded(): void {
+    this.inflight -= 1;
+    if (this.inflight === 0) this.#idle?.();
+  }
+
+  #live(begin: () => Promise<EngineInstance>): void {
+    this.#ending = new AbortController();
+    const { signal } = this.#ending;
+    this.#life = this.#run(begin, signal).catch(async (cause: unknown) => {
+      if (signal.aborted) return;
+      // What could not be ended now is ended before the next start.
+      await this.#dropEngine().catch(() => undefined);
+      if (!signal.aborted) this.#fail(messageOf(cause));
+    });
+  }
+
+  async #run(begin: () => Promise<EngineInstance>, signal: AbortSignal): Promise<void> {
+    await this.#dropEngine();
+    const instance = await begin();
+    this.instance = instance;
+    this.#generation = instance.generation;
+    this.#options.onChange();
+    await this.#untilReady(instance, signal);
+    const readyAtMs = performance.now();
+    let answeredAtMs = readyAtMs;
+    while (!signal.aborted) {
+      await delay(READY_PROBE_MS, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+      const { engine } = this.#options;
+      const state = await engine.probe(instance);
+      if (state.state === 'gone') throw new EngineError(state.reason);
+      const nowMs = performance.now();
+      if (state.state === 'ready') answeredAtMs = nowMs;
+      if (nowMs - answeredAtMs > SILENT_MS_MAX)
+        throw new EngineError(`The engine has not answered for ${SILENT_MS_MAX / 1000} s.`);
+      if (nowMs - readyAtMs > FORGIVEN_AFTER_MS) this.#failures = 0;
+    }
+  }
+
+  async #untilReady(instance: EngineInstance, signal: AbortSignal): Promise<void> {
+    const { engine, startTimeoutMs, onReady } = this.#options;
+    for (const untilMs = performance.now() + startTimeoutMs; ; ) {
+      const state = await engine.probe(instance);
+      if (signal.aborted) return;
+      if (state.state === 'gone') throw new EngineError(state.reason);
+      if (state.state === 'ready') {
+        const pool = createUpstreamPool(`http://127.0.0.1:${state.port}`);
+        this.endpoint = { pool, token: state.token };
+        this.#become('Ready', '');
+        onReady(this);
+        return;
+      }
+      if (performance.now() > untilMs)
+        throw new EngineError(`The engine was not ready within ${startTimeoutMs / 1000} s.`);
+      await delay(STARTING_PROBE_MS, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+    }
+  }
+
+  #fail(reason: string): void {
+    this.#failures += 1;
+    this.retryAtMs = performance.now() + retryDelayMs(this.#failures);
+    this.#become('Failed', reason);
+    this.#options.onFailed(this, reason);
+  }
+
+  #become(phase: Replica['phase'], reason: string): void {
+    this.phase = phase;
+    this.reason = reason;
+    this.#options.onChange();
+  }
+
+  async #endLife(): Promise<void> {
+    this.#ending.abort();
+    await this.#life;
+  }
+
+  async #dropEngine(): Promise<void> {
+    const instance = this.instance;
+    await this.#closePool();
+    if (instance !== undefined) await this.#options.engine.stop(instance);
+    this.instance = undefined;
+  }
+
+  async #closePool(): Promise<void> {
+    const { endpoint } = this;
+    this.endpoint = undefined;
+    await endpoint?.pool.destroy();
+  }
+}

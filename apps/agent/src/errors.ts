@@ -1,0 +1,56 @@
+// Every error that the agent throws. What is expected at run time is a value; these end something.
+
+/** The state folder belongs to another living agent. */
+export class StateFolderInUseError extends Error {
+  override readonly name = 'StateFolderInUseError';
+}
+
+/** The centre said, not merely did not say, that this cluster is no longer a member. The process exits with code 3. */
+export class ClusterRemovedError extends Error {
+  override readonly name = 'ClusterRemovedError';
+}
+
+/** The centre refused the join for good: the token is used, expired or foreign, or the name is taken. Exit code 2. */
+export class JoinRefusedError extends Error {
+  override readonly name = 'JoinRefusedError';
+}
+
+/** The control plane answered with a problem document. */
+export class ControlPlaneProblemError extends Error {
+  override readonly name = 'ControlPlaneProblemError';
+  readonly status: number;
+  /** The part after `urn:atoll:problem:`; empty when there was none. */
+  readonly code: string;
+
+  constructor(status: number, code: string, detail: string) {
+    super(detail);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** Why a version could not be fetched. `isUnauthorized` asks for a new blob token. */
+export class SyncError extends Error {
+  override readonly name = 'SyncError';
+  readonly isUnauthorized: boolean;
+
+  constructor(message: string, options: { isUnauthorized?: boolean; cause?: unknown } = {}) {
+    super(message, { cause: options.cause });
+    this.isUnauthorized = options.isUnauthorized ?? false;
+  }
+}
+
+/** An engine did not become ready, or ended; the message holds the last line of its log. */
+export class EngineError extends Error {
+  override readonly name = 'EngineError';
+}
+
+/** The message of anything that was thrown. By shape: an error of another realm is no instance of our Error. */
+export function messageOf(cause: unknown): string {
+  const message = (cause as { message?: unknown } | null | undefined)?.message;
+  return typeof message === 'string' ? message : String(cause);
+}
+
+export function hasCode(cause: unknown, ...codes: string[]): boolean {
+  return codes.includes((cause as NodeJS.ErrnoException | null | undefined)?.code ?? '');
+}

@@ -1,0 +1,126 @@
+// Events that must not be lost: on disk before they are sent, and until the centre says that Postgres has them.
+//
+// Sent at once and again every 15 s until acknowledged by name; the stream's own acknowledgement is not enough, for NATS
+// may forget. Bound: 1,000 events; at the bound the oldest is dropped, counted and logged (the report tells the present
+// state of all that events speak of, so what is lost is history).
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { v7 as uuidv7 } from 'uuid';
+import { type AgentEvent, eventSchema } from '#contracts';
+import { messageOf } from '../errors.ts';
+import type { AgentMetrics } from '../metrics.ts';
+import { writeDurably } from '../state/durable-file.ts';
+
+const EVENTS_MAX = 1_000;
+export const RESEND_INTERVAL_MS = 15_000;
+
+type WithoutIdentity<Event> = Event extends AgentEvent ? Omit<Event, 'id' | 'at'> : never;
+export type NewEvent = WithoutIdentity<AgentEvent>;
+
+export interface OutboxOptions {
+  readonly folder: string;
+  /** Rejects when it is not known to be stored. */
+  readonly publish: (event: AgentEvent) => Promise<void>;
+  readonly log: Logger;
+  readonly metrics: AgentMetrics;
+  readonly eventsMax?: number;
+}
+
+export class Outbox {
+  readonly #options: OutboxOptions;
+  /** In the order of their ids, that is of their making. */
+  readonly #events = new Map<string, AgentEvent>();
+  #timer: NodeJS.Timeout | undefined;
+  #sending: Promise<void> | undefined;
+  #isStopped = false;
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+  }
+
+  get pending(): number {
+    return this.#events.size;
+  }
+
+  /** Reads what an earlier start left; a file that is no event (cut by a crash) is removed. */
+  async open(): Promise<void> {
+    const { folder, log } = this.#options;
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    for (const name of (await readdir(folder)).sort()) {
+      const event = await readFile(join(folder, name), 'utf8').then(
+        (text) => eventSchema.safeParse(parseJson(text)).data,
+        () => undefined,
+      );
+      if (event !== undefined && name === `${event.id}.json`) this.#events.set(event.id, event);
+      else {
+        log.warn({ file: name }, 'not an event; removed from the outbox');
+        await rm(join(folder, name), { force: true });
+      }
+    }
+    this.#timer = setInterval(() => void this.send(), RESEND_INTERVAL_MS);
+  }
+
+  /** Durable when resolved. */
+  async add(event: NewEvent): Promise<void> {
+    const { folder, eventsMax = EVENTS_MAX, metrics, log } = this.#options;
+    const whole = eventSchema.parse({ ...event, id: uuidv7(), at: new Date().toISOString() });
+    await writeDurably(join(folder, `${whole.id}.json`), JSON.stringify(whole));
+    this.#events.set(whole.id, whole);
+    while (this.#events.size > eventsMax) {
+      const [oldest] = this.#events.keys();
+      metrics.eventsDropped(1);
+      log.error({ event: oldest }, 'the outbox is full; its oldest event is dropped');
+      await this.#remove(oldest!);
+    }
+    void this.send();
+  }
+
+  /** The centre has these. Unknown ids are acknowledgements that came twice. */
+  async acknowledged(ids: readonly string[]): Promise<void> {
+    for (const id of ids) if (this.#events.has(id)) await this.#remove(id);
+  }
+
+  /** Sends everything that is not acknowledged; one round at a time. Never rejects. */
+  send(): Promise<void> {
+    this.#sending ??= this.#sendAll().finally(() => {
+      this.#sending = undefined;
+    });
+    return this.#sending;
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearInterval(this.#timer);
+    await this.#sending;
+  }
+
+  async #sendAll(): Promise<void> {
+    for (const event of [...this.#events.values()]) {
+      if (this.#isStopped) return;
+      try {
+        await this.#options.publish(event);
+      } catch (cause) {
+        // The others would fail alike; all come again.
+        this.#options.log.debug(
+          { event: event.id, reason: messageOf(cause) },
+          'event not stored; sending it again later',
+        );
+        return;
+      }
+    }
+  }
+
+  async #remove(id: string): Promise<void> {
+    this.#events.delete(id);
+    await rm(join(this.#options.folder, `${id}.json`), { force: true });
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,108 @@
+// The agent process: `node main.js --config agent.yaml`.
+// Exit codes: 0 stopped in order, 1 unexpected, 2 it cannot start as it is configured (configuration, state folder in
+// use, join refused), 3 the cluster was removed from the fleet.
+import { fileURLToPath } from 'node:url';
+import { runProcess } from '#configuration';
+import { CredentialError } from '#messaging';
+import {
+  bearerMatches,
+  createLogger,
+  createMetrics,
+  HealthRegistry,
+  type OperationalListener,
+  Registry,
+  startOperationalListener,
+} from '#telemetry';
+import { Agent } from './agent.ts';
+import { type AgentConfiguration, agentConfiguration } from './configuration.ts';
+import { ProcessEngine } from './engines/process-engine.ts';
+import { ClusterRemovedError, JoinRefusedError, messageOf, StateFolderInUseError } from './errors.ts';
+import { bindMetrics, showStatus } from './telemetry.ts';
+
+const EXIT_UNEXPECTED = 1;
+const EXIT_CANNOT_START = 2;
+const EXIT_REMOVED = 3;
+const GAUGES_MS = 1_000;
+
+/** The engine of this installation, beside this file. */
+function ownEngineCommand(): string[] {
+  const end = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  return [process.execPath, fileURLToPath(new URL(`../../engine/src/main.${end}`, import.meta.url))];
+}
+
+async function run(configuration: AgentConfiguration): Promise<void> {
+  const log = createLogger({ process: 'agent', level: configuration.log.level });
+  const registry = new Registry();
+  const gauges = createMetrics('agent', registry);
+  const metrics = bindMetrics(gauges);
+  const health = new HealthRegistry();
+  const { modulesDirectory, command = ownEngineCommand() } = configuration.engine;
+  const agent: Agent = new Agent({
+    configuration,
+    engine: (stateFolder) =>
+      new ProcessEngine({ stateFolder, command, modulesDirectory, environment: process.env, log, metrics }),
+    log,
+    metrics,
+    onRemoved: (error) => {
+      log.error(error.message);
+      // It was said, not guessed: nothing of the fleet's may run on here.
+      void end(EXIT_REMOVED, false);
+    },
+  });
+  health.register('agent', () => (agent.status().isReady ? null : agent.status().reason));
+  const refresh = setInterval(() => showStatus(gauges, agent.status()), GAUGES_MS).unref();
+  let operational: OperationalListener | undefined;
+
+  let isEnding = false;
+  const end = async (exitCode: number, keepEngines?: boolean) => {
+    if (isEnding) return;
+    isEnding = true;
+    health.beginStopping();
+    clearInterval(refresh);
+    await agent.stop(keepEngines);
+    await operational?.close();
+    log.info({ exitCode }, 'agent stopped');
+    process.exit(exitCode);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      // A second signal is impatience. Engines that are left behind are adopted or ended by the next start.
+      if (isEnding) process.exit(EXIT_UNEXPECTED);
+      void end(0);
+    });
+  }
+
+  try {
+    operational = await startOperationalListener({
+      ...configuration.operational,
+      health,
+      registry,
+      mayReadMetrics: (authorization) => bearerMatches(authorization, configuration.metrics.token?.reveal()),
+    });
+    log.info({ host: operational.host, port: operational.port }, 'operational listener');
+    await agent.start();
+    log.info(agent.status().details ?? {}, 'agent started');
+  } catch (cause) {
+    if (isEnding) return;
+    if (isAdvice(cause)) log.fatal(messageOf(cause));
+    else log.fatal({ err: cause }, 'the agent cannot start');
+    // Engines of an earlier agent may serve on: nobody said that they should not, unless the cluster was removed.
+    await end(exitCodeOf(cause), true);
+  }
+}
+
+function isAdvice(cause: unknown): boolean {
+  return (
+    cause instanceof StateFolderInUseError ||
+    cause instanceof JoinRefusedError ||
+    cause instanceof ClusterRemovedError ||
+    cause instanceof CredentialError
+  );
+}
+
+function exitCodeOf(cause: unknown): number {
+  if (cause instanceof ClusterRemovedError) return EXIT_REMOVED;
+  return isAdvice(cause) ? EXIT_CANNOT_START : EXIT_UNEXPECTED;
+}
+
+await runProcess(agentConfiguration, run);

@@ -1,0 +1,125 @@
+// Makes what is here what is desired: the pure decision of the domain, executed. Woken by every change and each second,
+// so a lost wake-up costs a second. Without a document nothing is decided (R7).
+import type { Logger } from 'pino';
+import { type AgentAction, type DesiredState, type DesiredVersion, reconcileCluster } from '#domain';
+import type { ReplicaSupervisor } from '../engines/replica-supervisor.ts';
+import { messageOf } from '../errors.ts';
+import type { VersionFolder } from '../sync/version-folder.ts';
+import type { VersionSync } from '../sync/version-sync.ts';
+
+const TICK_MS = 1_000;
+
+export interface ReconcilerOptions {
+  readonly desired: () => DesiredState | null;
+  /** Model name → digest of the version before the wanted one, which stays on disk for a rollback (DESIGN §7.5). */
+  readonly previous: () => Readonly<Record<string, string>>;
+  readonly sync: VersionSync;
+  readonly folder: VersionFolder;
+  readonly replicas: ReplicaSupervisor;
+  readonly log: Logger;
+}
+
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #isWoken = false;
+  #pruning: Promise<void> | undefined;
+  #prunedFor = '';
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#turn(), TICK_MS);
+    this.wake();
+  }
+
+  /** Changes of one moment make one turn. */
+  wake(): void {
+    if (this.#isWoken || this.#timer === undefined) return;
+    this.#isWoken = true;
+    setImmediate(() => {
+      this.#isWoken = false;
+      if (this.#timer !== undefined) this.#turn();
+    });
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    await this.#pruning;
+  }
+
+  #turn(): void {
+    const { sync, replicas, log } = this.#options;
+    const desired = this.#options.desired();
+    if (desired === null) return;
+    try {
+      sync.forgetFailures(new Set(desired.versions.map(({ digest }) => digest)));
+      const { heldDigests, fetchingDigests, fetchRetryAtMs } = sync;
+      const local = { replicas: replicas.local(), heldDigests, fetchingDigests, fetchRetryAtMs };
+      for (const action of reconcileCluster(desired, local, performance.now())) this.#execute(action);
+      this.#prune(desired);
+    } catch (cause) {
+      log.error({ reason: messageOf(cause) }, 'a turn of the reconciler failed; the next comes in a second');
+    }
+  }
+
+  #execute(action: AgentAction): void {
+    const { sync, replicas } = this.#options;
+    switch (action.action) {
+      case 'fetch':
+        // Blobs that come now could be taken for garbage by the sweep; the next turn fetches.
+        if (this.#pruning === undefined) sync.fetch(action.version);
+        break;
+      case 'cancel-fetch':
+        sync.cancel(action.digest);
+        break;
+      case 'start': {
+        const files = sync.filesOf(action.replica.versionDigest);
+        if (files !== undefined) replicas.start(action.replica, files);
+        break;
+      }
+      case 'drain':
+        replicas.stop(action.replicaId, 'draining');
+        break;
+      case 'stop':
+        replicas.stop(action.replicaId, action.reason);
+        break;
+    }
+  }
+
+  /** Versions go only when no document, no engine and no rollback needs them, and nothing is on its way. */
+  #prune(desired: DesiredState): void {
+    const { sync, replicas, previous, folder, log } = this.#options;
+    if (this.#pruning !== undefined || sync.fetchingDigests.size > 0) return;
+    const kept = new Set([
+      ...desired.versions.map(({ digest }) => digest),
+      ...replicas.usedDigests(),
+      ...Object.values(previous()),
+    ]);
+    const key = [...kept].sort().join();
+    if (key === this.#prunedFor) return;
+    this.#pruning = this.#pruneNow(kept, desired.versions)
+      .then(() => {
+        this.#prunedFor = key;
+      })
+      .catch((cause: unknown) =>
+        log.warn({ reason: messageOf(cause), folder: folder.blobsFolder }, 'old versions not removed'),
+      )
+      .finally(() => {
+        this.#pruning = undefined;
+      });
+  }
+
+  async #pruneNow(kept: ReadonlySet<string>, wanted: readonly DesiredVersion[]): Promise<void> {
+    const { folder, sync, log } = this.#options;
+    for (const digest of await folder.digests()) {
+      if (kept.has(digest)) continue;
+      log.info({ version: digest }, 'version removed: nothing needs it');
+      await sync.drop(digest);
+    }
+    await folder.sweep(new Set(wanted.flatMap(({ files }) => files.map(({ digest }) => digest))));
+  }
+}

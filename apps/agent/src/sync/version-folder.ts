@@ -1,0 +1,162 @@
+// Versions on disk: `versions/<digest>/` holds hard links to verified blobs, `versions/<digest>.manifest.json` the list
+// of files. The list proves itself, for its own SHA-256 is the version's digest. A version's folder appears by one
+// rename with all its files, or not at all.
+import { createHash, randomUUID } from 'node:crypto';
+import { copyFile, link, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { digestSchema, versionFileSchema } from '#contracts';
+import { type DesiredVersion, manifestText, type VersionFile, versionPathProblem } from '#domain';
+import { hasCode, SyncError } from '../errors.ts';
+import { syncFolder, writeDurably } from '../state/durable-file.ts';
+import { blobPath, hashFile } from './blob-download.ts';
+
+const manifestSchema = z.object({ modelName: z.string(), files: z.array(versionFileSchema).min(1) });
+export type VersionManifest = z.infer<typeof manifestSchema>;
+
+export class VersionFolder {
+  readonly #versions: string;
+  readonly #blobs: string;
+
+  constructor(stateFolder: string) {
+    this.#versions = join(stateFolder, 'versions');
+    this.#blobs = join(stateFolder, 'blobs');
+  }
+
+  get blobsFolder(): string {
+    return this.#blobs;
+  }
+
+  pathOf(digest: string): string {
+    return join(this.#versions, digest);
+  }
+
+  /** Makes the folders and removes what an interrupted switch left. */
+  async open(): Promise<void> {
+    await mkdir(this.#versions, { recursive: true, mode: 0o700 });
+    await mkdir(join(this.#blobs, 'sha256'), { recursive: true, mode: 0o700 });
+    for (const name of await readdir(this.#versions)) {
+      if (name.startsWith('.')) await rm(join(this.#versions, name), { recursive: true, force: true });
+    }
+  }
+
+  /** Versions whose files are all here with the right sizes; their content is not looked at. */
+  async list(): Promise<Map<string, VersionManifest>> {
+    const found = new Map<string, VersionManifest>();
+    for (const name of await readdir(this.#versions)) {
+      if (!digestSchema.safeParse(name).success) continue;
+      const manifest = await this.manifest(name);
+      if (manifest !== null && (await this.#hasSizes(name, manifest.files))) found.set(name, manifest);
+    }
+    return found;
+  }
+
+  /** Every version that has a folder or a manifest, whole or not. */
+  async digests(): Promise<string[]> {
+    const names = await readdir(this.#versions);
+    return [...new Set(names.map((name) => name.replace(/\.manifest\.json$/, '')))].filter(
+      (name) => digestSchema.safeParse(name).success,
+    );
+  }
+
+  /** Null when there is none, or it is not the one that the digest names. */
+  async manifest(digest: string): Promise<VersionManifest | null> {
+    try {
+      const manifest = manifestSchema.parse(JSON.parse(await readFile(this.#manifestPath(digest), 'utf8')));
+      return digestOf(manifest.files) === digest ? manifest : null;
+    } catch {
+      return null;
+    }
+  }
+
+  /** The first file whose content is not what the manifest says, or null when all are proven. */
+  async findDamaged(digest: string, files: readonly VersionFile[], signal: AbortSignal): Promise<VersionFile | null> {
+    for (const file of files) {
+      const path = join(this.pathOf(digest), file.path);
+      const hash = await hashFile(path, signal).catch((cause: unknown) => {
+        if (hasCode(cause, 'ENOENT', 'ENOTDIR', 'EISDIR', 'EIO')) return null;
+        throw cause;
+      });
+      if (hash?.digest('hex') !== file.digest) return file;
+    }
+    return null;
+  }
+
+  /** The atomic switch: links all files in a folder aside, syncs it, and gives it its name. */
+  async assemble(version: Pick<DesiredVersion, 'digest' | 'modelName' | 'files'>): Promise<void> {
+    const aside = join(this.#versions, `.${version.digest}.${randomUUID()}`);
+    try {
+      const folders = new Set([aside]);
+      for (const file of version.files) {
+        const path = join(aside, file.path);
+        folders.add(dirname(path));
+        await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+        await linkOrCopy(blobPath(this.#blobs, file.digest), path);
+      }
+      for (const folder of folders) await syncFolder(folder);
+      const { modelName, files } = version;
+      await writeDurably(this.#manifestPath(version.digest), JSON.stringify({ modelName, files }));
+      await rm(this.pathOf(version.digest), { recursive: true, force: true });
+      await rename(aside, this.pathOf(version.digest));
+      await syncFolder(this.#versions);
+    } finally {
+      await rm(aside, { recursive: true, force: true });
+    }
+  }
+
+  /** Removes a version; its blobs stay until `sweep`. A process that has the files open keeps them. */
+  async remove(digest: string): Promise<void> {
+    await rm(this.pathOf(digest), { recursive: true, force: true });
+    await rm(this.#manifestPath(digest), { force: true });
+  }
+
+  /** Removes blobs, partial ones too, that no version here and none of `wantedDigests` needs. */
+  async sweep(wantedDigests: ReadonlySet<string>): Promise<void> {
+    const folder = join(this.#blobs, 'sha256');
+    const kept = new Set(wantedDigests);
+    for (const { files } of (await this.list()).values()) for (const file of files) kept.add(file.digest);
+    for (const name of await readdir(folder)) {
+      if (!kept.has(name.replace(/\.partial$/, ''))) await rm(join(folder, name), { force: true });
+    }
+  }
+
+  #manifestPath(digest: string): string {
+    return join(this.#versions, `${digest}.manifest.json`);
+  }
+
+  async #hasSizes(digest: string, files: readonly VersionFile[]): Promise<boolean> {
+    for (const file of files) {
+      const found = await stat(join(this.pathOf(digest), file.path)).catch(() => null);
+      if (found === null || !found.isFile() || found.size !== file.sizeBytes) return false;
+    }
+    return true;
+  }
+}
+
+export function digestOf(files: readonly VersionFile[]): string {
+  return createHash('sha256').update(manifestText(files)).digest('hex');
+}
+
+/** @throws SyncError when a version's list of files is not what its digest names, or holds a path that may not be */
+export function checkManifest(version: Pick<DesiredVersion, 'digest' | 'files'>): void {
+  const paths = new Set<string>();
+  for (const { path } of version.files) {
+    const problem = versionPathProblem(path);
+    if (problem !== null) throw new SyncError(`A path of version ${version.digest.slice(0, 12)} ${problem}.`);
+    if (paths.has(path)) throw new SyncError(`Version ${version.digest.slice(0, 12)} has two files at one path.`);
+    paths.add(path);
+  }
+  if (digestOf(version.files) !== version.digest) {
+    throw new SyncError(`The list of files of version ${version.digest.slice(0, 12)} does not have that digest.`);
+  }
+}
+
+/** Filesystems without hard links get a copy; its digest is checked like any other before an engine uses it. */
+async function linkOrCopy(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
+  } catch (cause) {
+    if (!hasCode(cause, 'EPERM', 'ENOTSUP', 'EXDEV', 'EMLINK')) throw cause;
+    await copyFile(from, to);
+  }
+}

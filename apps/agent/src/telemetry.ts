@@ -1,0 +1,32 @@
+// Binds what the agent counts to the metrics that the telemetry lib names.
+import type { Metrics } from '#telemetry';
+import type { AgentStatus } from './agent.ts';
+import type { AgentMetrics } from './metrics.ts';
+
+const ENGINE_PHASES = ['Starting', 'Ready', 'Failed', 'Stopping'] as const;
+
+export function bindMetrics(metrics: Metrics<'agent'>): AgentMetrics {
+  return {
+    stateDamaged: (document) => metrics.stateFallbacksTotal.inc({ document }),
+    desiredRefused: (reason) => metrics.desiredRefusedTotal.inc({ reason }),
+    syncedBytes: (bytes) => metrics.syncBytesTotal.inc(bytes),
+    syncFailed: () => metrics.syncFailuresTotal.inc(),
+    engineStarted: () => metrics.engineStartsTotal.inc({ outcome: 'started' }),
+    engineFailed: () => metrics.engineStartsTotal.inc({ outcome: 'failed' }),
+    engineAdopted: () => metrics.engineStartsTotal.inc({ outcome: 'adopted' }),
+    orphanEnded: () => metrics.orphansEndedTotal.inc(),
+    requestFinished: (outcome, seconds) => metrics.requestSeconds.observe({ outcome }, seconds),
+    linkRefused: () => metrics.linksRefusedTotal.inc(),
+    reportPublished: () => metrics.reportsPublishedTotal.inc(),
+    eventsDropped: (count) => metrics.eventsDroppedTotal.inc(count),
+  };
+}
+
+/** Gauges show the moment: call it about once a second. */
+export function showStatus(metrics: Metrics<'agent'>, { details }: AgentStatus): void {
+  metrics.natsConnected.set(details?.isConnected ? 1 : 0);
+  if (details === null) return;
+  metrics.desiredRevision.set(details.revision);
+  metrics.eventsPending.set(details.eventsPending);
+  for (const phase of ENGINE_PHASES) metrics.engines.set({ phase }, details.engines[phase]);
+}

@@ -1,0 +1,35 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import type { HealthRegistry, Registry } from '#telemetry';
+import { ApiKeysModule } from './api-keys/api-keys.module.ts';
+import { AuditModule } from './audit/audit.module.ts';
+import { AuthModule } from './auth/auth.module.ts';
+import { BlobsModule } from './blobs/blobs.module.ts';
+import { ClustersModule } from './clusters/clusters.module.ts';
+import { DeploymentsModule } from './deployments/deployments.module.ts';
+import { FederationModule } from './federation/federation.module.ts';
+import { healthModule } from './health/health.module.ts';
+import { type InstallationParts, installationModule } from './installation/installation.module.ts';
+import { LeaderModule } from './leader/leader.module.ts';
+import { ModelsModule } from './models/models.module.ts';
+import { OpenApiModule } from './openapi/openapi.module.ts';
+
+@Module({})
+class ApplicationModule {}
+
+export function applicationModule(parts: InstallationParts, health: HealthRegistry, registry: Registry): DynamicModule {
+  const imports = [
+    installationModule(parts),
+    healthModule(health, registry),
+    AuthModule,
+    FederationModule,
+    LeaderModule,
+    ClustersModule,
+    ModelsModule,
+    BlobsModule,
+    DeploymentsModule,
+    ApiKeysModule,
+    AuditModule,
+    OpenApiModule,
+  ];
+  return { module: ApplicationModule, imports };
+}

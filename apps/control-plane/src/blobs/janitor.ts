@@ -1,0 +1,68 @@
+// Ends uploads that nobody finished and removes staging folders that belong to no upload. Safe beside other control
+// planes: a folder is an orphan only when its version's row, written before the folder, is no longer Uploading.
+
+import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { DEFAULT_TENANT_ID, Store, UUID } from '#domain';
+import { Settings } from '../installation/settings.ts';
+import { Staging } from './staging.ts';
+
+const INTERVAL_MS = 3_600_000;
+
+@Injectable()
+export class BlobsJanitor implements OnApplicationBootstrap, OnModuleDestroy {
+  private readonly logger = new Logger('janitor');
+  private timer: NodeJS.Timeout | undefined;
+  private running: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly store: Store,
+    private readonly staging: Staging,
+    private readonly settings: Settings,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.#start();
+    this.timer = setInterval(() => this.#start(), INTERVAL_MS);
+    this.timer.unref();
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    clearInterval(this.timer);
+    await this.running;
+  }
+
+  /** One round. */
+  async clean(now: Date): Promise<void> {
+    const before = new Date(now.getTime() - this.settings.uploadAbandonedAfterMs);
+    const abandoned = await this.store.transaction(async (rows) => {
+      const ids = await rows.versions.abandonUploads(before);
+      const versions = await rows.versions.findAll(ids);
+      for (const { id, tenantId } of versions) {
+        await rows.audit.add({
+          tenantId: tenantId ?? DEFAULT_TENANT_ID,
+          actor: 'controller:janitor',
+          action: 'versions.abandon',
+          targetKind: 'version',
+          targetId: id,
+          detail: { reason: 'the upload was not finished in time' },
+        });
+      }
+      return ids;
+    });
+    if (abandoned.length > 0) this.logger.log(`gave up ${abandoned.length} unfinished upload(s)`);
+    await this.#removeOrphans();
+  }
+
+  async #removeOrphans(): Promise<void> {
+    const folders = (await this.staging.list()).filter((name) => UUID.test(name));
+    const versions = await this.store.read.versions.findAll(folders);
+    const uploading = new Set(versions.filter(({ phase }) => phase === 'Uploading').map(({ id }) => id));
+    for (const folder of folders) if (!uploading.has(folder)) await this.staging.discard(folder);
+  }
+
+  #start(): void {
+    this.running = this.running
+      .then(() => this.clean(new Date()))
+      .catch((error: unknown) => this.logger.warn(`cleaning uploads failed: ${String(error)}`));
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Takes what a cluster says is so. The newest report replaces the one before, whole; one of another cluster, an older
+ * epoch or a replaced boot changes nothing and is counted. The subject says who speaks: NATS' permissions make it true.
+ */
+import { Injectable } from '@nestjs/common';
+import { type ReportMessage, reportSchema, SUBJECTS } from '#contracts';
+import {
+  type DesiredState,
+  isMember,
+  judgeReport,
+  type ReportVerdict,
+  type Rows,
+  replacedBootsAfter,
+  Store,
+} from '#domain';
+import { publishJson } from '#messaging';
+import { ControlPlaneNats } from '../nats/control-plane-nats.ts';
+import { FleetLiveness } from './fleet-liveness.ts';
+import { FederationMetrics } from './metrics.ts';
+
+export type ReportOutcome = ReportVerdict | 'malformed' | 'not-a-member';
+
+@Injectable()
+export class ReportIntake {
+  constructor(
+    private readonly store: Store,
+    private readonly nats: ControlPlaneNats,
+    private readonly liveness: FleetLiveness,
+    private readonly metrics: FederationMetrics,
+  ) {}
+
+  /** `subjectClusterId` is from the subject; `value` is whatever came. */
+  async take(subjectClusterId: string, value: unknown): Promise<ReportOutcome> {
+    const parsed = reportSchema.safeParse(value);
+    if (!parsed.success) return this.drop('malformed');
+    const report = parsed.data;
+    if (report.clusterId !== subjectClusterId) return this.drop('foreign');
+    const { outcome, desired } = await this.store.transaction((rows) => this.write(rows, report));
+    if (outcome !== 'accepted') return this.drop(outcome);
+    this.metrics.taken('report');
+    this.liveness.seen(subjectClusterId);
+    if (desired !== null && isBehind(report, desired)) this.hint(desired);
+    return outcome;
+  }
+
+  private async write(
+    rows: Rows,
+    report: ReportMessage,
+  ): Promise<{ outcome: ReportOutcome; desired: DesiredState | null }> {
+    const cluster = await rows.clusters.find({ id: report.clusterId });
+    if (cluster === null || !isMember(cluster.phase)) return { outcome: 'not-a-member', desired: null };
+    const before = await rows.observations.find(cluster.id, true);
+    const known = before === null ? null : { ...before.report, replacedBoots: before.replacedBoots };
+    const outcome = judgeReport(cluster.id, known, report);
+    if (outcome !== 'accepted') return { outcome, desired: null };
+    const replacedBoots = replacedBootsAfter(known, report.bootId);
+    await rows.observations.upsert({ clusterId: cluster.id, report, replacedBoots, receivedAt: new Date() });
+    return { outcome, desired: await rows.desired.find(cluster.id) };
+  }
+
+  private hint({ clusterId, epoch, revision }: DesiredState): void {
+    publishJson(this.nats.connection, SUBJECTS.desiredHint(clusterId), { epoch, revision });
+  }
+
+  private drop<Outcome extends ReportOutcome>(outcome: Outcome): Outcome {
+    this.metrics.dropped('report', outcome);
+    return outcome;
+  }
+}
+
+/** Whether the cluster has not applied the newest document yet. */
+export function isBehind(
+  report: Pick<ReportMessage, 'epoch' | 'revision'>,
+  desired: Pick<DesiredState, 'epoch' | 'revision'>,
+): boolean {
+  return report.epoch < desired.epoch || report.revision < desired.revision;
+}

@@ -1,0 +1,73 @@
+// The HTTP side as Fastify sees it: bounds, request ids, the upload's raw body, access before bodies, one log line a request.
+
+import { randomUUID } from 'node:crypto';
+import type { Server } from 'node:http';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import type { FastifyHttpOptions, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger, Metrics } from '#telemetry';
+import { sendProblem } from './problems/problem.ts';
+
+const REQUEST_ID = /^[A-Za-z0-9._:-]{1,64}$/;
+
+/** A socket on which nothing moves for so long is closed: slow clients cost a bounded time (S11). */
+const SOCKET_IDLE_MS = 60_000;
+const HEADERS_MS = 15_000;
+const KEEP_ALIVE_MS = 75_000;
+const PARAMETER_CHARACTERS_MAX = 256;
+
+export function createAdapter(options: { bodyBytesMax: number }): FastifyAdapter {
+  const fastifyOptions: FastifyHttpOptions<Server> = {
+    bodyLimit: options.bodyBytesMax,
+    connectionTimeout: SOCKET_IDLE_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    http: { headersTimeout: HEADERS_MS, maxHeaderSize: 32_768 },
+    routerOptions: { maxParamLength: PARAMETER_CHARACTERS_MAX, ignoreTrailingSlash: false },
+    forceCloseConnections: 'idle',
+    return503OnClosing: false,
+    genReqId: (request) => {
+      const given = request.headers['x-request-id'];
+      return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
+    },
+    frameworkErrors: (error, request, reply) => {
+      const status = error.statusCode !== undefined && error.statusCode < 500 ? error.statusCode : 400;
+      const parts = { status, detail: 'The address cannot be read.' };
+      sendProblem(request as FastifyRequest, reply as unknown as FastifyReply, parts);
+    },
+  };
+  return new FastifyAdapter(fastifyOptions);
+}
+
+/** Uploads are handed on as the stream that they are; everything else must be JSON. */
+export function acceptBodies(fastify: FastifyInstance): void {
+  fastify.removeContentTypeParser('text/plain');
+  fastify.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
+}
+
+/** Answers carry the request's id; each is counted and logged without anything that the caller sent but the path. */
+export function observeRequests(fastify: FastifyInstance, logger: Logger, metrics: Metrics<'control-plane'>): void {
+  fastify.addHook('onRequest', async (request, reply) => {
+    reply.headers({ 'x-request-id': request.id, 'x-content-type-options': 'nosniff', 'cache-control': 'no-store' });
+  });
+  fastify.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'unknown';
+    const { method } = request;
+    metrics.httpRequestsTotal.inc({ route, method, status: String(reply.statusCode) });
+    metrics.httpRequestSeconds.observe({ route, method }, reply.elapsedTime / 1_000);
+    if (reply.statusCode === 401) metrics.authFailuresTotal.inc({ reason: reasonOf(request) });
+    const line = {
+      requestId: request.id,
+      method,
+      route,
+      status: reply.statusCode,
+      durationMs: Math.round(reply.elapsedTime),
+      actor: request.actor?.name,
+    };
+    if (route === '/healthz' || route === '/readyz' || route === '/metrics') logger.debug(line, 'request');
+    else logger.info(line, 'request');
+  });
+}
+
+function reasonOf(request: FastifyRequest): string {
+  if (request.routeOptions.config.access?.kind === 'own-proof') return 'proof';
+  return request.headers.authorization === undefined ? 'missing' : 'wrong';
+}

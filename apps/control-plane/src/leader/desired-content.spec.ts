@@ -1,0 +1,88 @@
+import { describe, expect, it } from '@jest/globals';
+import type { Deployment, Model, ModelVersion, Placement } from '#domain';
+import { desiredContentOf } from './desired-content.ts';
+
+const AT = new Date(0);
+const CLAIM = { deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } } as const;
+const FILES = [{ path: 'model.gguf', digest: 'f', sizeBytes: 1 }];
+
+const version = (id: string, digest: string | null = `digest-${id}`) =>
+  ({ id, modelId: 'm', number: Number(id.slice(1)), digest, files: FILES }) as unknown as ModelVersion;
+const versions = new Map(['v1', 'v2'].map((id) => [id, version(id)]));
+const models = new Map([['m', { id: 'm', name: 'tiny' } as Model]]);
+const deployments = new Map([['d', { id: 'd', name: 'chat', servedModel: 'tiny' } as Deployment]]);
+
+function placement(id: string, rest: Partial<Placement> = {}): Placement {
+  return {
+    id,
+    tenantId: 't',
+    deploymentId: 'd',
+    clusterId: 'c',
+    versionId: 'v1',
+    claim: CLAIM,
+    phase: 'Assigned',
+    epoch: 7,
+    reason: '',
+    createdAt: AT,
+    phaseSince: AT,
+    ...rest,
+  };
+}
+
+const build = (...placements: Placement[]) => desiredContentOf(placements, versions, models, deployments);
+
+describe('the content of a desired document', () => {
+  it('names each replica with its epoch and version, and each version once', () => {
+    expect(build(placement('p1'), placement('p2'))).toEqual({
+      versions: [{ versionId: 'v1', modelName: 'tiny', number: 1, digest: 'digest-v1', files: FILES }],
+      replicas: ['p1', 'p2'].map((replicaId) => ({
+        replicaId,
+        deploymentId: 'd',
+        deploymentName: 'chat',
+        servedModel: 'tiny',
+        versionDigest: 'digest-v1',
+        claim: CLAIM,
+        epoch: 7,
+        draining: false,
+      })),
+    });
+  });
+
+  it('is empty for a cluster without placements', () => {
+    expect(build()).toEqual({ versions: [], replicas: [] });
+  });
+
+  it('does not depend on the order of the rows', () => {
+    const rows = [placement('p1'), placement('p2', { versionId: 'v2' }), placement('p3')];
+    expect(build(...rows.toReversed())).toEqual(build(...rows));
+  });
+
+  it('R7 lets the old one drain, and asks nobody to fetch a version that only drains', () => {
+    const { versions: wanted, replicas } = build(
+      placement('old', { phase: 'Draining' }),
+      placement('new', { versionId: 'v2' }),
+    );
+    expect([
+      wanted.map(({ versionId }) => versionId),
+      replicas.map(({ replicaId, draining }) => [replicaId, draining]),
+    ]).toEqual([
+      ['v2'],
+      [
+        ['new', false],
+        ['old', true],
+      ],
+    ]);
+  });
+
+  it.each([
+    { name: 'an unknown version', rest: { versionId: 'v9' }, says: 'version v9, which does not exist' },
+    { name: 'an unknown deployment', rest: { deploymentId: 'x' }, says: 'deployment x, which does not exist' },
+  ])('refuses $name', ({ rest, says }) => {
+    expect(() => build(placement('p', rest))).toThrow(says);
+  });
+
+  it('refuses a version that is not published', () => {
+    const unpublished = new Map([['v1', version('v1', null)]]);
+    expect(() => desiredContentOf([placement('p')], unpublished, models, deployments)).toThrow('not published');
+  });
+});

@@ -1,0 +1,16 @@
+/** Drops what only guards against repeats, once a repeat can no longer come. */
+import type { Store } from '#domain';
+
+/** NATS keeps events for 7 days; a day more than that. */
+const INBOX_KEPT_MS = 8 * 86_400_000;
+const IDEMPOTENCY_KEPT_MS = 86_400_000;
+
+export async function keepHouse(store: Store, epoch: number, nowMs: number): Promise<void> {
+  await store.transaction(
+    async (rows) => {
+      await rows.inbox.removeOlderThan(new Date(nowMs - INBOX_KEPT_MS));
+      await rows.idempotency.removeOlderThan(new Date(nowMs - IDEMPOTENCY_KEPT_MS));
+    },
+    { epoch },
+  );
+}

@@ -1,0 +1,7 @@
+import { Module } from '@nestjs/common';
+import { FederationModule } from '../federation/federation.module.ts';
+import { LeaderService } from './leader.service.ts';
+
+/** The leader's controllers. Needs `Store`, `LeaderLease` and `ControlPlaneNats` from global modules. */
+@Module({ imports: [FederationModule], providers: [LeaderService], exports: [LeaderService] })
+export class LeaderModule {}

@@ -1,0 +1,160 @@
+/**
+ * Runs the controllers while, and only while, this process holds the leader's lease. Every write of theirs carries the
+ * epoch, so one that outlives its lease by a moment writes nothing.
+ */
+import { hostname } from 'node:os';
+import { Injectable, Logger } from '@nestjs/common';
+import { LeaderLease, Store } from '#domain';
+import { FleetLiveness } from '../federation/fleet-liveness.ts';
+import { FederationMetrics } from '../federation/metrics.ts';
+import { RoutesPublisher } from '../federation/routes-publisher.ts';
+import { ControlPlaneNats } from '../nats/control-plane-nats.ts';
+import { keepHouse } from './housekeeping.ts';
+import { hintLagging } from './lagging-hints.ts';
+import { LivenessLoop } from './liveness-loop.ts';
+import { type LoopOptions, runLoop } from './loop.ts';
+import { relayOutbox } from './outbox-relay.ts';
+import { SchedulerLoop } from './scheduler-loop.ts';
+
+const SCHEDULER_INTERVAL_MS = 5_000;
+const SCHEDULER_REST_MS = 50;
+const LIVENESS_INTERVAL_MS = 1_000;
+const OUTBOX_INTERVAL_MS = 1_000;
+const ROUTES_INTERVAL_MS = 5_000;
+const ROUTES_REST_MS = 20;
+const HINTS_INTERVAL_MS = 10_000;
+const HOUSEKEEPING_INTERVAL_MS = 600_000;
+
+@Injectable()
+export class LeaderService {
+  private readonly logger = new Logger('leader');
+  private readonly stopping = new AbortController();
+  private running: Promise<void> | null = null;
+  private heldEpoch: number | null = null;
+
+  constructor(
+    private readonly store: Store,
+    private readonly lease: LeaderLease,
+    private readonly nats: ControlPlaneNats,
+    private readonly liveness: FleetLiveness,
+    private readonly routes: RoutesPublisher,
+    private readonly metrics: FederationMetrics,
+  ) {}
+
+  /** The epoch held now; null while another process leads. */
+  epoch(): number | null {
+    return this.heldEpoch;
+  }
+
+  onApplicationBootstrap(): void {
+    this.running = this.lead();
+  }
+
+  /** Ends the loops, gives the lease back, and resolves then. Idempotent. */
+  async onModuleDestroy(): Promise<void> {
+    this.stopping.abort();
+    await this.running;
+  }
+
+  private async lead(): Promise<void> {
+    const { signal } = this.stopping;
+    const holder = `${hostname()}/${process.pid}`;
+    while (!signal.aborted) {
+      const term = {
+        name: 'lease',
+        intervalMs: 0,
+        restMs: 100,
+        run: () => this.leadOnce(holder),
+        onError: this.report,
+      };
+      await runLoop(term, signal);
+    }
+  }
+
+  private async leadOnce(holder: string): Promise<void> {
+    const { signal } = this.stopping;
+    const lease = await this.lease.acquire(holder, signal);
+    this.heldEpoch = lease.epoch;
+    this.metrics.leading(lease.epoch);
+    this.logger.log(`leading with epoch ${lease.epoch}`);
+    try {
+      this.liveness.blind(); // nobody is judged by what was not watched for the purpose
+      const term = new AbortController();
+      const ended = AbortSignal.any([signal, lease.lost, term.signal]);
+      // One loop that learns that the epoch is over ends the others too.
+      const loops = this.loops(lease.epoch, ended).map((loop) => runLoop(loop, ended).finally(() => term.abort()));
+      await Promise.all(loops);
+    } finally {
+      this.heldEpoch = null;
+      this.metrics.leading(null);
+      this.logger.log(`no longer leading (epoch ${lease.epoch})`);
+      await lease.release();
+    }
+  }
+
+  private loops(epoch: number, signal: AbortSignal): LoopOptions[] {
+    const { store, nats, onError } = { store: this.store, nats: this.nats, onError: this.report };
+    const scheduler = new SchedulerLoop(store, epoch, this.metrics);
+    const liveness = new LivenessLoop(store, this.liveness, () => nats.isConnected(), epoch, this.metrics);
+    const onIntent = (wake: () => void) => store.onChange('intent', wake);
+    const onObservation = (wake: () => void) => store.onChange('observation', wake);
+    const onOutbox = (wake: () => void) => store.onChange('outbox', wake);
+    let isRoutesOwed = true;
+    const onReconnect = (wake: () => void) =>
+      nats.onStatus((_who, status) => {
+        if (status.state !== 'connected') return;
+        isRoutesOwed = true;
+        wake();
+      });
+    const publishRoutes = async () => {
+      const isOwed = isRoutesOwed;
+      isRoutesOwed = false;
+      this.metrics.routesSequence(await this.routes.refresh(epoch, isOwed));
+    };
+    return [
+      {
+        name: 'scheduler',
+        intervalMs: SCHEDULER_INTERVAL_MS,
+        restMs: SCHEDULER_REST_MS,
+        wakes: [onIntent, onObservation],
+        run: () => scheduler.run(signal),
+        onError,
+      },
+      { name: 'liveness', intervalMs: LIVENESS_INTERVAL_MS, run: () => liveness.run(), onError },
+      {
+        name: 'outbox',
+        intervalMs: OUTBOX_INTERVAL_MS,
+        wakes: [onOutbox, onReconnect],
+        run: async () => {
+          this.metrics.outboxPublished(await relayOutbox(store, nats, epoch, signal));
+          this.metrics.outboxPending(await store.read.outbox.pending());
+        },
+        onError,
+      },
+      {
+        name: 'routes',
+        intervalMs: ROUTES_INTERVAL_MS,
+        restMs: ROUTES_REST_MS,
+        wakes: [onIntent, onObservation, onReconnect],
+        run: publishRoutes,
+        onError,
+      },
+      {
+        name: 'hints',
+        intervalMs: HINTS_INTERVAL_MS,
+        run: async () => void (await hintLagging(store, nats.connection)),
+        onError,
+      },
+      {
+        name: 'housekeeping',
+        intervalMs: HOUSEKEEPING_INTERVAL_MS,
+        run: () => keepHouse(store, epoch, Date.now()),
+        onError,
+      },
+    ];
+  }
+
+  private readonly report = (name: string, error: unknown): void => {
+    this.logger.error(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  };
+}

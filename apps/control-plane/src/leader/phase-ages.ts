@@ -1,0 +1,42 @@
+/**
+ * How long clusters have been Unknown and placements Draining, by this leader's own monotonic clock (R22): the rows' times
+ * are of Postgres' clock, and the wall clocks of two machines may be ten minutes apart, or jump. A new leader counts
+ * from its own first look: whoever was away knows nothing of the time it missed, and moves nothing for it (R6). Nor does
+ * the time count in which so many were Unknown that the fault was taken for ours: when such an outage heals cluster by
+ * cluster, the slower ones have their full time from then on.
+ */
+import { isMassUnknown } from '#domain';
+import type { FleetSnapshot } from '#scheduling';
+import type { MonotonicClock } from '../federation/fleet-liveness.ts';
+
+export class PhaseAges {
+  /** What stands so, and since when → monotonic milliseconds of the first look. Holds only what still stands so. */
+  private firstSeenMs = new Map<string, number>();
+
+  constructor(private readonly clock: Pick<MonotonicClock, 'nowMs'>) {}
+
+  /** The snapshot with `phaseSince` of those told by `nowMs` minus the age that was really watched. */
+  apply(snapshot: FleetSnapshot): FleetSnapshot {
+    const seenMs = new Map<string, number>();
+    const isOurFault = isMassUnknown(snapshot.clusters.map(({ cluster }) => cluster.phase));
+    const since = (id: string, phaseSince: Date, countsNot = false): Date => {
+      const key = `${id} ${phaseSince.getTime()}`;
+      const nowMs = this.clock.nowMs();
+      const firstMs = countsNot ? nowMs : (this.firstSeenMs.get(key) ?? nowMs);
+      seenMs.set(key, firstMs);
+      return new Date(snapshot.nowMs - (nowMs - firstMs));
+    };
+    const clusters = snapshot.clusters.map((state) => {
+      const { cluster } = state;
+      if (cluster.phase !== 'Unknown') return state;
+      return { ...state, cluster: { ...cluster, phaseSince: since(cluster.id, cluster.phaseSince, isOurFault) } };
+    });
+    const placements = snapshot.placements.map((placement) =>
+      placement.phase === 'Draining'
+        ? { ...placement, phaseSince: since(placement.id, placement.phaseSince) }
+        : placement,
+    );
+    this.firstSeenMs = seenMs;
+    return { ...snapshot, clusters, placements };
+  }
+}

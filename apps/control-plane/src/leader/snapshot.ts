@@ -1,0 +1,50 @@
+/** Reads what the scheduler decides from. Reads are not one transaction: whatever moved meanwhile, the applier refuses. */
+import type { Placement, Rows } from '#domain';
+import type { ClusterSnapshot, FleetSnapshot, ReportSnapshot } from '#scheduling';
+
+export interface SnapshotOptions {
+  /** Unix milliseconds. Default: the clock. */
+  readonly nowMs?: number;
+  /** Deployment id → clusters in which its version lately failed too often. Default: none known. */
+  readonly failedIn?: ReadonlyMap<string, ReadonlySet<string>>;
+  /** Versions to know the digests of, besides those of stored deployments: for dry runs. */
+  readonly versionIds?: readonly string[];
+}
+
+export async function readSchedulingSnapshot(rows: Rows, options: SnapshotOptions = {}): Promise<FleetSnapshot> {
+  const [deployments, clusters, placements, observations] = await Promise.all([
+    rows.deployments.all(),
+    rows.clusters.all(),
+    rows.placements.live(),
+    rows.observations.all(),
+  ]);
+  const versionIds = new Set([...deployments.map(({ versionId }) => versionId), ...(options.versionIds ?? [])]);
+  const versions = await rows.versions.findAll([...versionIds]);
+  const settled = await readSettled(rows, placements);
+  const reports = new Map(observations.map(({ clusterId, report }) => [clusterId, report]));
+  return {
+    nowMs: options.nowMs ?? Date.now(),
+    deployments,
+    clusters: clusters.map((cluster): ClusterSnapshot => {
+      const report = reports.get(cluster.id);
+      if (report === undefined) return { cluster, report: null };
+      const { nodes, replicas, versions } = report;
+      const isSettled = report.revision >= (settled.get(cluster.id) ?? Number.POSITIVE_INFINITY);
+      return { cluster, report: { nodes, replicas, versions, isSettled } satisfies ReportSnapshot };
+    }),
+    placements,
+    versionDigests: new Map(versions.flatMap(({ id, digest }) => (digest === null ? [] : [[id, digest]]))),
+    failedIn: options.failedIn ?? new Map(),
+  };
+}
+
+/** Only where something drains does it matter whether the report answers the newest document. */
+async function readSettled(rows: Rows, placements: readonly Placement[]): Promise<Map<string, number>> {
+  const draining = placements.filter(({ phase }) => phase === 'Draining');
+  const revisions = new Map<string, number>();
+  for (const clusterId of new Set(draining.map((placement) => placement.clusterId))) {
+    const state = await rows.desired.find(clusterId);
+    if (state !== null) revisions.set(clusterId, state.revision);
+  }
+  return revisions;
+}

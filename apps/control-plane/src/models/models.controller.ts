@@ -1,0 +1,71 @@
+import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
+import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
+import type { z } from 'zod';
+import { createModelSchema, type ModelDto, modelSchema, nameSchema, pageOf, pageQuerySchema } from '#contracts';
+import { CurrentActor, RequirePermission } from '../auth/access.ts';
+import type { Actor } from '../auth/actor.ts';
+import { etagOf } from '../mutations/headers.ts';
+import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
+import { Models } from './models.ts';
+
+const pageSchema = pageOf(modelSchema);
+
+@ApiTags('models')
+@Controller('api/v1/models')
+export class ModelsController {
+  constructor(private readonly models: Models) {}
+
+  @Post()
+  @RequirePermission('models:write')
+  @IdempotencyKeyHeader()
+  @ApiOperation({ summary: 'Name a new model' })
+  @ApiResponse({ status: 201, standardSchema: modelSchema })
+  async create(
+    @Body({ schema: createModelSchema }) wanted: z.output<typeof createModelSchema>,
+    @Headers('idempotency-key') key: string | undefined,
+    @CurrentActor() actor: Actor,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    return tagged(reply, await this.models.create(actor, wanted.name, key));
+  }
+
+  @Get()
+  @RequirePermission('models:read')
+  @ApiOperation({ summary: 'List models' })
+  @ApiResponse({ status: 200, standardSchema: pageSchema })
+  list(@Query({ schema: pageQuerySchema }) query: z.output<typeof pageQuerySchema>, @CurrentActor() actor: Actor) {
+    return this.models.list(actor.tenantId, query);
+  }
+
+  @Get(':model')
+  @RequirePermission('models:read')
+  @ApiOperation({ summary: 'Show a model' })
+  @ApiResponse({ status: 200, standardSchema: modelSchema })
+  async get(
+    @Param('model', { schema: nameSchema }) name: string,
+    @CurrentActor() actor: Actor,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    return tagged(reply, await this.models.get(actor.tenantId, name));
+  }
+
+  @Delete(':model')
+  @HttpCode(204)
+  @RequirePermission('models:write')
+  @IfMatchHeader()
+  @ApiOperation({ summary: 'Delete a model with its versions; refused while a deployment uses it' })
+  @ApiResponse({ status: 204, description: 'Deleted' })
+  async remove(
+    @Param('model', { schema: nameSchema }) name: string,
+    @Headers('if-match') ifMatch: string | undefined,
+    @CurrentActor() actor: Actor,
+  ): Promise<void> {
+    await this.models.remove(actor, { name, ifMatch });
+  }
+}
+
+function tagged(reply: FastifyReply, model: ModelDto): ModelDto {
+  reply.header('etag', etagOf(model));
+  return model;
+}

@@ -1,0 +1,28 @@
+// The request headers that make mutations safe to repeat and to race: Idempotency-Key and If-Match.
+
+import { RefusedError, refuse } from '#domain';
+import type { Repeatable } from './mutations.ts';
+
+const IDEMPOTENCY_KEY = /^[!-~]{1,128}$/;
+
+/** @throws RefusedError when the key is not 1 to 128 visible ASCII characters */
+export function repeatable(key: string | undefined, request: unknown): Repeatable | null {
+  if (key === undefined) return null;
+  if (!IDEMPOTENCY_KEY.test(key)) {
+    throw new RefusedError(refuse.invalid('Idempotency-Key', 'must be 1 to 128 visible ASCII characters'));
+  }
+  return { key, request };
+}
+
+export function etagOf(resource: { readonly revision: number }): string {
+  return `"${resource.revision}"`;
+}
+
+/** @throws RefusedError precondition unless If-Match is absent, `*`, or names the revision */
+export function demandMatch(ifMatch: string | undefined, resource: { readonly revision: number }): void {
+  if (ifMatch === undefined || ifMatch.trim() === '*') return;
+  const tags = ifMatch.split(',').map((tag) => tag.trim().replace(/^W\//, ''));
+  if (tags.includes(etagOf(resource))) return;
+  const reason = `If-Match names ${ifMatch.slice(0, 64)}, but the present ETag is ${etagOf(resource)}; read it again.`;
+  throw new RefusedError(refuse.precondition(reason));
+}

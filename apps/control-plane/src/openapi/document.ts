@@ -1,0 +1,58 @@
+// The OpenAPI 3.1 document, from the very schemas that judge requests.
+
+import type { INestApplication } from '@nestjs/common';
+import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { z } from 'zod';
+
+const DESCRIPTION = `Clusters, models and deployments of one Atoll installation.
+
+Refusals are RFC 9457 problems whose \`errors\` name the fields at fault. Single resources carry an ETag; changes and
+deletions honour If-Match, creations Idempotency-Key. Lists are paged by \`limit\` and \`after\` (the \`next\` of the page before).`;
+
+export function buildDocument(app: INestApplication): OpenAPIObject {
+  const configuration = new DocumentBuilder()
+    .setOpenAPIVersion('3.1.0')
+    .setTitle('Atoll admin API')
+    .setDescription(DESCRIPTION)
+    .setVersion('1')
+    .addBearerAuth({ type: 'http', scheme: 'bearer', bearerFormat: 'atoll_<id>_<secret>' }, 'key')
+    .build();
+  const document = SwaggerModule.createDocument(app, configuration, {
+    operationIdFactory: (controller, method) => `${method}${controller.replace(/Controller$/, '')}`,
+    standardSchemaConverter: (schema, { schemaType }) =>
+      schema instanceof z.ZodType ? { schema: toJsonSchema(schema, schemaType) } : undefined,
+  });
+  for (const path of Object.values(document.paths)) nameProblems(path);
+  return document;
+}
+
+/** Refusals are problems, which have a media type of their own. */
+function nameProblems(path: object): void {
+  for (const operation of Object.values(path) as {
+    responses?: Record<string, { content?: Record<string, unknown> }>;
+  }[]) {
+    for (const [status, response] of Object.entries(operation.responses ?? {})) {
+      const content = response.content?.['application/json'];
+      if (Number(status) >= 400 && content !== undefined) response.content = { 'application/problem+json': content };
+    }
+  }
+}
+
+function toJsonSchema(schema: z.ZodType, io: 'input' | 'output'): unknown {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any', reused: 'inline' });
+  return rest;
+}
+
+/** Set once the application is whole, read by the controller. */
+export class OpenApiDocument {
+  #json: string | undefined;
+
+  publish(document: OpenAPIObject): void {
+    this.#json = JSON.stringify(document);
+  }
+
+  get json(): string {
+    if (this.#json === undefined) throw new Error('The document is made when the application has started.');
+    return this.#json;
+  }
+}

@@ -1,0 +1,342 @@
+/**
+ * The hot path: POST /v1/chat/completions and /v1/completions, taken before Nest sees them (GATEWAY.md: a diverted path
+ * doubles the rate of a controller). Everything it needs is in memory; the body's bytes are forwarded untouched.
+ *
+ * A request is tried at most twice, only before its first byte, and only within the retry budget (R13, R15). After the
+ * first byte a break is an error event or a destroyed socket, never a clean finish (R14).
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { RouteCluster, RouteDeployment, RouteKey } from '#domain';
+import { roleAllows } from '#domain';
+import {
+  type ForwardOutcome,
+  type ForwardRefused,
+  forwardableRequestHeaders,
+  forwardRequest,
+  type InferenceSurface,
+  modelNotFound,
+  type OpenAiError,
+  openAiError,
+  readRoutingFields,
+  writeOpenAiError,
+  writeRefusal,
+} from '#inference';
+import {
+  Breaker,
+  type Candidate,
+  type CandidateSet,
+  DispatchLedger,
+  describeRejections,
+  findCandidates,
+  PICK_POLICIES,
+  type PickInputs,
+  type PickPolicyName,
+  RetryBudget,
+} from '#routing';
+import type { FleetView } from '../fleet/fleet-view.ts';
+import { isOpenAiError, type KeyAuthenticator } from '../keys/authenticator.ts';
+import type { ClusterTransport } from '../links/cluster-transport.ts';
+import type { RouteTable } from '../routes/route-table.ts';
+import type { RoutesFeed } from '../routes/routes-feed.ts';
+import { readBody } from './body.ts';
+import type { DataPlaneObserver } from './observer.ts';
+import { requestIdOf } from './request-id.ts';
+
+const ATTEMPTS_MAX = 2;
+const SURFACES: Readonly<Record<string, InferenceSurface>> = {
+  '/v1/chat/completions': 'chat',
+  '/v1/completions': 'completions',
+};
+/** The client's key must not travel on, nor may a client name a replica itself (S6). */
+const DROPPED_HEADERS: ReadonlySet<string> = new Set([
+  'authorization',
+  'cookie',
+  'x-request-id',
+  'x-atoll-replica',
+  'x-atoll-cluster',
+  'x-atoll-path',
+  'x-atoll-version',
+  'x-atoll-attempts',
+  'x-atoll-retryable',
+]);
+
+export interface DataPlaneLimits {
+  readonly bodyBytesMax: number;
+  readonly firstByteMs: number;
+  readonly idleMs: number;
+  readonly inflightMax: number;
+}
+
+interface InferenceCall {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly requestId: string;
+  readonly path: string;
+  readonly model: string;
+  readonly body: Buffer;
+  readonly headers: readonly string[];
+  readonly startedAtMs: number;
+}
+
+interface Refusal {
+  readonly outcome: ForwardRefused;
+  readonly candidate: Candidate;
+  readonly attempt: number;
+}
+
+export class DataPlane {
+  private readonly ledger = new DispatchLedger();
+  private readonly breaker = new Breaker();
+  private readonly retries = new RetryBudget();
+  /** Attempts that wait for their first byte, by cluster: a cluster that turns suspect frees them to go elsewhere. */
+  private readonly waiting = new Map<string, Set<AbortController>>();
+  private inflight = 0;
+  private draining = false;
+  private readonly idleListeners: (() => void)[] = [];
+  private readonly tooLarge: OpenAiError;
+  // Made once: a request makes no closures of its own where these do.
+  private readonly clusterProblem = (cluster: RouteCluster) => this.fleet.problem(cluster);
+  private readonly openPaths = (cluster: RouteCluster) => this.transport.openPaths(cluster);
+  private readonly pickInputs: PickInputs = {
+    outstanding: (replicaId) => this.ledger.outstanding(replicaId),
+    serviceMs: (replicaId) => this.ledger.serviceMs(replicaId, performance.now()),
+    roundTripMs: () => null,
+    random: Math.random,
+  };
+
+  constructor(
+    private readonly feed: RoutesFeed,
+    private readonly fleet: FleetView,
+    private readonly transport: ClusterTransport,
+    private readonly keys: KeyAuthenticator,
+    private readonly limits: DataPlaneLimits,
+    private readonly policy: PickPolicyName,
+    private readonly observer: DataPlaneObserver,
+  ) {
+    this.tooLarge = openAiError('body_too_large', {
+      message: `The request body is too large; at most ${limits.bodyBytesMax} bytes are allowed.`,
+    });
+    fleet.onSuspect((clusterId) => {
+      for (const attempt of this.waiting.get(clusterId) ?? []) attempt.abort();
+    });
+  }
+
+  /** True when the request is one of the data plane's, which then answers it. */
+  readonly handle = (request: IncomingMessage, response: ServerResponse): boolean => {
+    const url = request.url ?? '';
+    const query = url.indexOf('?');
+    const path = query === -1 ? url : url.slice(0, query);
+    const surface = SURFACES[path];
+    if (surface === undefined) return false;
+    this.answer(request, response, path, surface).catch((error: unknown) => {
+      this.observer.failed(error);
+      writeOpenAiError(response, openAiError('internal_error'));
+    });
+    return true;
+  };
+
+  /** Forgets what is no longer routed. */
+  retain(table: RouteTable): void {
+    this.ledger.retain(table.replicaIds);
+    this.breaker.retain(table.replicaIds);
+    this.transport.retain(table.clusters);
+    this.fleet.retain(table.clusters);
+  }
+
+  /** Refuses new requests; resolves when those in flight are answered. */
+  drain(): Promise<void> {
+    this.draining = true;
+    if (this.inflight === 0) return Promise.resolve();
+    return new Promise((resolve) => this.idleListeners.push(resolve));
+  }
+
+  private async answer(request: IncomingMessage, response: ServerResponse, path: string, surface: InferenceSurface) {
+    const requestId = requestIdOf(request.headers['x-request-id']);
+    const found = this.keys.authenticate(request.headers.authorization);
+    const key = found instanceof Promise ? await found : found;
+    const problem = isOpenAiError(key) ? key : this.obstacle(request, key);
+    if (problem !== null || isOpenAiError(key)) return this.refuse(response, requestId, problem!);
+    this.inflight += 1;
+    try {
+      const startedAtMs = performance.now();
+      const body = await readBody(request, this.limits.bodyBytesMax);
+      if (body === 'gone') return;
+      if (body === 'too-large') return this.refuse(response, requestId, this.tooLarge);
+      const read = readRoutingFields(body, surface, this.limits.bodyBytesMax);
+      if (read.kind === 'error') return this.refuse(response, requestId, read.error);
+      const { model } = read.fields;
+      const deployments = this.deploymentsFor(key, model);
+      if (deployments.length === 0) {
+        const available = this.feed.table.modelsFor(key).map((one) => one.id);
+        return this.refuse(response, requestId, modelNotFound(model, available));
+      }
+      const headers = forwardableRequestHeaders(request.rawHeaders, DROPPED_HEADERS);
+      await this.serve({ request, response, requestId, path, model, body, headers, startedAtMs }, deployments);
+    } finally {
+      this.inflight -= 1;
+      if (this.inflight === 0) for (const listener of this.idleListeners.splice(0)) listener();
+    }
+  }
+
+  /** What stands in the way of a request with a good key, before its body is read; null when nothing does. */
+  private obstacle(request: IncomingMessage, key: RouteKey): OpenAiError | null {
+    if (request.method !== 'POST') return openAiError('method_not_allowed', { message: 'Use POST here.' });
+    if (!roleAllows(key.role, 'inference')) {
+      return openAiError('permission_denied', { message: `A key of role '${key.role}' may not infer.` });
+    }
+    if (this.draining) return openAiError('shutting_down');
+    if (this.inflight >= this.limits.inflightMax) {
+      return openAiError('engine_overloaded', { message: 'This gateway is at its bound of requests in flight.' });
+    }
+    return null;
+  }
+
+  private deploymentsFor(key: RouteKey, model: string): readonly RouteDeployment[] {
+    if (key.models !== null && !key.models.includes(model)) return [];
+    return this.feed.table.deployments(key.tenantId, model);
+  }
+
+  private async serve(call: InferenceCall, deployments: readonly RouteDeployment[]): Promise<void> {
+    this.retries.requested();
+    const tried = new Set<string>();
+    let refused: Refusal | null = null;
+    for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
+      const found = this.candidates(deployments, tried);
+      if (found.candidates.length === 0) {
+        if (refused === null || refused.outcome.cause === 'aborted') {
+          return this.refuse(call.response, call.requestId, noReplica(call.model, found));
+        }
+        break;
+      }
+      // A request that is called back from a cluster that turned suspect is moved, not retried: it costs no budget.
+      if (refused !== null && refused.outcome.cause !== 'aborted' && !this.retries.trySpend()) break;
+      const candidate = PICK_POLICIES[this.policy].pick(found.candidates, this.pickInputs);
+      const outcome = await this.attempt(call, candidate, attempt);
+      if (outcome.kind !== 'refused') return;
+      refused = { outcome, candidate, attempt };
+      // A direct dial that failed says nothing of the replica: its dialled path may still be open.
+      const onlyPathFailed = candidate.path === 'direct' && outcome.cause === 'connect';
+      if (!onlyPathFailed) tried.add(candidate.replica.replicaId);
+    }
+    if (refused !== null) relayRefusal(call, refused);
+  }
+
+  private candidates(deployments: readonly RouteDeployment[], tried: ReadonlySet<string>): CandidateSet {
+    const nowMs = performance.now();
+    const { clusters } = this.feed.table;
+    const filters = {
+      clusterProblem: this.clusterProblem,
+      replicaProblem: (replicaId: string) => (this.breaker.isDown(replicaId, nowMs) ? 'failing a moment ago' : null),
+      openPaths: this.openPaths,
+      tried,
+    };
+    const found = findCandidates(deployments, clusters, filters);
+    if (found.candidates.length > 0) return found;
+    // Better a replica that failed a moment ago than none: the breaker sheds load, it does not decide alone.
+    return findCandidates(deployments, clusters, { ...filters, replicaProblem: () => null });
+  }
+
+  private async attempt(call: InferenceCall, candidate: Candidate, attempt: number): Promise<ForwardOutcome> {
+    const { replica, cluster, path } = candidate;
+    const abort = new AbortController();
+    const waiting = this.waiting.get(cluster.id) ?? new Set();
+    this.waiting.set(cluster.id, waiting.add(abort));
+    this.ledger.dispatched(replica.replicaId);
+    const startedAtMs = performance.now();
+    try {
+      const outcome = await forwardRequest({
+        dispatcher: this.transport.pool(cluster, path),
+        method: 'POST',
+        path: call.path,
+        headers: [...call.headers, 'x-atoll-replica', replica.replicaId, 'x-request-id', call.requestId],
+        body: call.body,
+        res: call.response,
+        timeouts: { headersMs: this.limits.firstByteMs, bodyIdleMs: this.limits.idleMs },
+        signal: abort.signal,
+        extraResponseHeaders: [
+          'x-request-id',
+          call.requestId,
+          'x-atoll-cluster',
+          cluster.name,
+          'x-atoll-path',
+          path,
+          'x-atoll-attempts',
+          String(attempt),
+        ],
+        onFirstByte: () => {
+          waiting.delete(abort);
+          this.observer.firstByte(candidate, performance.now() - call.startedAtMs);
+        },
+      });
+      this.settle(call, candidate, outcome, attempt, performance.now() - startedAtMs);
+      return outcome;
+    } finally {
+      waiting.delete(abort);
+      if (waiting.size === 0) this.waiting.delete(cluster.id);
+    }
+  }
+
+  /** Writes down what an attempt showed: load and speed of the replica, and whether it or its path is in trouble. */
+  private settle(
+    call: InferenceCall,
+    candidate: Candidate,
+    outcome: ForwardOutcome,
+    attempt: number,
+    elapsedMs: number,
+  ): void {
+    const { replicaId } = candidate.replica;
+    const nowMs = performance.now();
+    // Only a good answer says how fast a replica is: quick errors must not attract requests.
+    this.ledger.finished(replicaId, outcome.kind === 'completed' && outcome.status < 400 ? elapsedMs : null, nowMs);
+    const verdict = verdictOf(candidate, outcome);
+    if (verdict === 'good') this.breaker.succeeded(replicaId);
+    else if (verdict === 'replica-failed') this.breaker.failed(replicaId, nowMs);
+    else if (verdict === 'path-failed') this.transport.directFailed(candidate.cluster.id);
+    this.observer.attempted({ requestId: call.requestId, model: call.model, candidate, outcome, attempt, elapsedMs });
+  }
+
+  private refuse(response: ServerResponse, requestId: string, error: OpenAiError): void {
+    this.observer.refused(error);
+    const extra = ['x-request-id', requestId];
+    // A client that keeps its connection would only be refused again: the next one may reach another gateway.
+    if (this.draining && error.status !== 413) extra.push('connection', 'close');
+    writeOpenAiError(response, error, extra);
+  }
+}
+
+/** What an attempt's end says: nothing at all when a client left, or the gateway itself called the attempt back. */
+function verdictOf(candidate: Candidate, outcome: ForwardOutcome): 'good' | 'replica-failed' | 'path-failed' | 'none' {
+  if (outcome.kind === 'client-gone') return 'none';
+  if (outcome.kind === 'completed') return outcome.status >= 500 ? 'replica-failed' : 'good';
+  if (outcome.cause === 'aborted') return 'none';
+  if (outcome.kind === 'broken') return outcome.cause === 'reported' ? 'none' : 'replica-failed';
+  // 429 is an engine that works and is full.
+  if (outcome.upstream?.status === 429) return 'none';
+  return candidate.path === 'direct' && outcome.cause === 'connect' ? 'path-failed' : 'replica-failed';
+}
+
+function noReplica(model: string, found: CandidateSet): OpenAiError {
+  const why = describeRejections(found.rejected);
+  const message = `No replica of '${model}' can answer now${why === '' ? '' : ` (replicas: ${why})`}.`;
+  return openAiError('no_ready_replica', { message });
+}
+
+/** The last attempt's refusal, as the answer. */
+function relayRefusal(call: InferenceCall, { outcome, candidate, attempt }: Refusal): void {
+  const { response } = call;
+  if (response.headersSent || response.destroyed) return;
+  const extra = [
+    'x-request-id',
+    call.requestId,
+    'x-atoll-cluster',
+    candidate.cluster.name,
+    'x-atoll-path',
+    candidate.path,
+    'x-atoll-attempts',
+    String(attempt),
+  ];
+  if (outcome.cause === 'aborted') {
+    const message = 'The clusters that were asked stopped answering.';
+    writeOpenAiError(response, openAiError('no_ready_replica', { message }), extra);
+  } else writeRefusal(response, outcome, extra);
+}

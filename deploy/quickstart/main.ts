@@ -1,0 +1,165 @@
+/**
+ * `./atoll quickstart [--once] [--fresh]`: a whole fleet on this machine, the main job done for real, then yours to try.
+ */
+import { parseArgs } from 'node:util';
+import type { AdminClient } from '#contracts';
+import { QuickstartFleet } from './fleet.ts';
+import { Instance, writeContext } from './instance.ts';
+import { colours, describeFailure, Narrator, StepError } from './narrator.ts';
+import { chat, deployModel, inferenceKey, joinClusters, MODEL, ownerClient, proveChat, publishModel } from './story.ts';
+
+const USAGE = `Usage: ./atoll quickstart [--once] [--fresh]
+
+  --once    do the main job once, stop everything, exit 0 only if all of it worked
+  --fresh   forget what an earlier quickstart left in its folder
+`;
+const STEPS = 9;
+
+async function tellStory(
+  fleet: QuickstartFleet,
+  instance: Instance,
+  narrator: Narrator,
+): Promise<{ admin: AdminClient; key: string }> {
+  await narrator.tell('Postgres', async () => [undefined, await fleet.startPostgres()]);
+  await narrator.tell('NATS', async () => {
+    await fleet.bootstrap();
+    return [undefined, await fleet.startNats()];
+  });
+  await narrator.tell('control plane', async () => {
+    await fleet.migrate();
+    await fleet.startControlPlane();
+    return [undefined, fleet.controlPlaneUrl];
+  });
+  await narrator.tell('gateway', async () => {
+    await fleet.startGateway();
+    return [undefined, fleet.gatewayUrl];
+  });
+  const admin = await ownerClient(fleet.controlPlaneUrl, fleet.ownerKeyFile);
+  await narrator.tell('clusters join', async (report) => {
+    await joinClusters(admin, fleet, report);
+    return [undefined, 'dc-1 (central), edge-shanghai and edge-frankfurt (edge, over sockets they dial out) are Ready'];
+  });
+  const version = await narrator.tell('publish', async (report) => {
+    const published = await publishModel(admin, report);
+    return [
+      published,
+      `${MODEL} version ${published.number}, ${published.sizeBytes} bytes, digest ${short(published.digest)}`,
+    ];
+  });
+  await narrator.tell('deploy', async (report) => {
+    const deployment = await deployModel(admin, fleet, version, report);
+    const where = deployment.placements.filter((one) => one.phase === 'Ready').map((one) => one.cluster);
+    return [undefined, `${deployment.readyReplicas} replicas serve on ${where.sort().join(' and ')}`];
+  });
+  const key = await narrator.tell('API key', async () => [
+    await inferenceKey(admin, instance.path('secrets', 'inference-key')),
+    'made, for inference only',
+  ]);
+  await narrator.tell('chat', async () => {
+    narrator.line();
+    const proof = await chat(fleet.gatewayUrl, key, narrator);
+    proveChat(proof, version);
+    const latency = `first token ${proof.firstTokenMs.toFixed(0)} ms, ${proof.tokens} tokens in ${proof.totalMs.toFixed(0)} ms`;
+    return [
+      undefined,
+      `cluster ${proof.cluster}, path ${proof.path}, version ${short(proof.versionDigest)}, ${latency}`,
+    ];
+  });
+  return { admin, key };
+}
+
+function short(digest: string | null): string {
+  return `${digest?.slice(0, 12) ?? 'none'}…`;
+}
+
+function invite(fleet: QuickstartFleet, narrator: Narrator, key: string, isDefault: boolean): void {
+  narrator.line();
+  narrator.line(`${colours.bold('Your fleet is up.')} Ctrl-C stops it.`);
+  narrator.line(`  OpenAI endpoint   ${fleet.gatewayUrl}/v1`);
+  narrator.line(`  API key           ${key}`);
+  narrator.line(
+    `  admin API docs    ${fleet.controlPlaneUrl}/api/docs   (any user name; the password is the owner key)`,
+  );
+  narrator.line(`  owner key         in ${fleet.ownerKeyFile}`);
+  narrator.line();
+  narrator.line('Try:');
+  narrator.line(`  curl ${fleet.gatewayUrl}/v1/chat/completions -H 'Authorization: Bearer ${key}' \\`);
+  narrator.line(
+    `    -H 'Content-Type: application/json' -d '{"model":"${MODEL}","messages":[{"role":"user","content":"Good morning!"}]}'`,
+  );
+  const environment = `ATOLL_URL=${fleet.controlPlaneUrl} ATOLL_TOKEN=$(cat ${fleet.ownerKeyFile}) `;
+  narrator.line(`  ${isDefault ? '' : environment}./atoll cluster list`);
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      once: { type: 'boolean', default: false },
+      fresh: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const instance = await Instance.take(values);
+  const fleet = new QuickstartFleet(instance);
+  const narrator = new Narrator(STEPS);
+  const interrupted = new Promise<'interrupted'>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve('interrupted'));
+  });
+  let code = 0;
+  const startedAtMs = performance.now();
+  const story = tellStory(fleet, instance, narrator);
+  try {
+    const told = await Promise.race([story, interrupted]);
+    if (told === 'interrupted') {
+      code = 130;
+      narrator.mute();
+    } else {
+      narrator.line(
+        `${colours.green('All of it worked')} in ${((performance.now() - startedAtMs) / 1_000).toFixed(1)} s.`,
+      );
+      if (!values.once) {
+        // The command line's default is the first quickstart of a checkout; further ones are named by the environment.
+        if (instance.isDefault) {
+          await writeContext({
+            url: fleet.controlPlaneUrl,
+            gatewayUrl: fleet.gatewayUrl,
+            tokenFile: fleet.ownerKeyFile,
+            keyFile: instance.path('secrets', 'inference-key'),
+          });
+        }
+        invite(fleet, narrator, told.key, instance.isDefault);
+        const ended = await Promise.race([interrupted, fleet.supervise((text) => narrator.line(text))]);
+        if (ended !== 'interrupted') {
+          throw new StepError(`${ended.name} ended by itself`, `Look at ${ended.logFile}.`, ended.logTail());
+        }
+      }
+    }
+  } catch (error) {
+    code = 1;
+    process.stderr.write(describeFailure(error));
+  }
+  narrator.line();
+  narrator.line('stopping …');
+  await fleet.stop();
+  // What the story was starting when it was interrupted ends before the folder goes.
+  await story.catch(() => undefined);
+  await instance.release({ remove: !instance.isKept && code !== 1 });
+  narrator.line('stopped; no process is left.');
+  return code;
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    process.stderr.write(
+      error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')
+        ? `${error.message}\n\n${USAGE}`
+        : describeFailure(error),
+    );
+    process.exit(2);
+  },
+);

@@ -1,0 +1,35 @@
+// One configuration, four projects, in the order of what they cost to run. Started by `./atoll test`,
+// which sets --experimental-vm-modules (Jest's ESM mode) and brings the servers' binaries.
+const shared = {
+  rootDir: import.meta.dirname,
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleNameMapper: { '^#(.*)$': '<rootDir>/libs/$1/src/index.ts' },
+  transform: { '^.+\\.ts$': '@swc/jest' },
+  cacheDirectory: '<rootDir>/.cache/jest',
+  modulePathIgnorePatterns: ['<rootDir>/.cache', '<rootDir>/.atoll'],
+};
+
+export default {
+  projects: [
+    {
+      ...shared,
+      displayName: 'unit',
+      testMatch: ['<rootDir>/{apps,libs,deploy}/**/*.spec.ts', '<rootDir>/test/architecture.spec.ts'],
+    },
+    { ...shared, displayName: 'simulation', testMatch: ['<rootDir>/test/simulation/**/*.spec.ts'] },
+    {
+      ...shared,
+      displayName: 'integration',
+      testMatch: ['<rootDir>/test/integration/**/*.spec.ts'],
+      globalSetup: '<rootDir>/test/integration/servers.setup.ts',
+      globalTeardown: '<rootDir>/test/integration/servers.teardown.ts',
+    },
+    {
+      ...shared,
+      displayName: 'e2e',
+      testMatch: ['<rootDir>/test/e2e/**/*.spec.ts'],
+      runner: '<rootDir>/test/e2e/one-at-a-time.runner.js',
+    },
+  ],
+};

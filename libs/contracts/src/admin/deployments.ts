@@ -1,0 +1,105 @@
+/** Admin API: deployments. */
+
+import { z } from 'zod';
+import { CLUSTER_KINDS, DEFAULT_DISCONNECT_POLICY, PLACEMENT_PHASES, RECONCILE_RULES, REPLICA_PHASES } from '#domain';
+import { claimSchema, digestSchema, idSchema, labelsSchema, nameSchema } from '../primitives.ts';
+
+export const REPLICAS_MAX = 10_000;
+
+export const selectorSchema = z.strictObject({
+  kinds: z.array(z.enum(CLUSTER_KINDS)).min(1).max(2).optional(),
+  regions: z.array(z.string().min(1).max(63)).min(1).max(100).optional(),
+  labels: labelsSchema.optional(),
+  clusterNames: z.array(nameSchema).min(1).max(1_000).optional(),
+});
+
+export const disconnectSchema = z.strictObject({
+  lostAfterSeconds: z
+    .int()
+    .min(0)
+    .max(86_400 * 30)
+    .default(DEFAULT_DISCONNECT_POLICY.lostAfterSeconds),
+  reconcile: z.enum(RECONCILE_RULES).default(DEFAULT_DISCONNECT_POLICY.reconcile),
+});
+
+/** `POST /api/v1/deployments[?dryRun=true]` */
+export const createDeploymentSchema = z.strictObject({
+  name: nameSchema,
+  model: nameSchema,
+  /** Version number; default: the newest published one. */
+  version: z.int().min(1).optional(),
+  /** What clients give as `model`; default: the model's name. */
+  servedModel: z
+    .string()
+    .min(1)
+    .max(128)
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/,
+      'must start with a letter or digit and hold only letters, digits, ".", "_", ":", "/" or "-"',
+    )
+    .optional(),
+  replicas: z.int().min(0).max(REPLICAS_MAX).default(1),
+  claim: claimSchema.default({ deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } }),
+  selector: selectorSchema.default({}),
+  disconnect: disconnectSchema.default(DEFAULT_DISCONNECT_POLICY),
+});
+export type CreateDeployment = z.input<typeof createDeploymentSchema>;
+
+/** `PATCH /api/v1/deployments/{name}[?dryRun=true]`: scale, change version, change where. */
+export const updateDeploymentSchema = z.strictObject({
+  replicas: z.int().min(0).max(REPLICAS_MAX).optional(),
+  version: z.int().min(1).optional(),
+  selector: selectorSchema.optional(),
+  disconnect: disconnectSchema.optional(),
+});
+export type UpdateDeployment = z.input<typeof updateDeploymentSchema>;
+
+export const replicaSchema = z.object({
+  id: idSchema,
+  cluster: nameSchema,
+  version: z.int(),
+  versionDigest: digestSchema,
+  placementPhase: z.enum(PLACEMENT_PHASES),
+  /** What the agent says; null before it said anything of this replica. */
+  phase: z.enum(REPLICA_PHASES).nullable(),
+  reason: z.string(),
+});
+
+export const deploymentSchema = z.object({
+  id: idSchema,
+  name: nameSchema,
+  model: nameSchema,
+  version: z.int(),
+  versionDigest: digestSchema,
+  servedModel: z.string(),
+  replicas: z.int(),
+  readyReplicas: z.int(),
+  claim: claimSchema,
+  selector: selectorSchema,
+  disconnect: disconnectSchema,
+  deleting: z.boolean(),
+  /** One sentence: what holds it up, or that all is as wanted. */
+  status: z.string(),
+  placements: z.array(replicaSchema),
+  createdAt: z.iso.datetime(),
+  revision: z.int(),
+});
+export type DeploymentDto = z.infer<typeof deploymentSchema>;
+
+export const candidateSchema = z.object({
+  cluster: nameSchema,
+  score: z.number().nullable(),
+  scores: z.record(z.string(), z.number()),
+  rejectedBy: z.string().nullable(),
+  rejectedBecause: z.string().nullable(),
+});
+
+/** The answer to `?dryRun=true` and of `GET …/explain`: nothing was changed. */
+export const deploymentPlanSchema = z.object({
+  deployment: nameSchema,
+  outcome: z.string(),
+  assign: z.array(z.object({ cluster: nameSchema, reason: z.string() })),
+  remove: z.array(z.object({ replicaId: idSchema, cluster: nameSchema, reason: z.string() })),
+  candidates: z.array(candidateSchema),
+});
+export type DeploymentPlanDto = z.infer<typeof deploymentPlanSchema>;

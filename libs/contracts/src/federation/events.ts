@@ -1,0 +1,26 @@
+/**
+ * Conversation: events that must not be lost. Subject `atoll.v1.<cluster>.event`, agent → control plane, JetStream with
+ * the message id as `Nats-Msg-Id`; the control plane writes an inbox row in the same transaction as the effect and only
+ * then names the id on `atoll.v1.<cluster>.acked`. The agent keeps the event on disk until then and sends again every
+ * 15 s, so losing the stream loses nothing. Dedupe: message id. Bound: 64 KiB. Owner: the agent.
+ */
+import { z } from 'zod';
+import { digestSchema, idSchema } from '../primitives.ts';
+
+export const EVENT_BYTES_MAX = 65_536;
+
+export const eventSchema = z.discriminatedUnion('kind', [
+  z.object({ id: idSchema, kind: z.literal('version-verified'), at: z.iso.datetime(), versionDigest: digestSchema }),
+  z.object({
+    id: idSchema,
+    kind: z.literal('replica-failed'),
+    at: z.iso.datetime(),
+    replicaId: idSchema,
+    versionDigest: digestSchema,
+    reason: z.string().max(2_000),
+  }),
+]);
+export type AgentEvent = z.infer<typeof eventSchema>;
+
+export const ackedSchema = z.object({ ids: z.array(idSchema).max(1_000) });
+export type Acked = z.infer<typeof ackedSchema>;

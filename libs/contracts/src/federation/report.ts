@@ -1,0 +1,44 @@
+/**
+ * Conversation: report. Subject `atoll.v1.<cluster>.report`, agent → control plane (queue group), core NATS, on change
+ * and at most 10 s apart, no reply. Dedupe: (bootId, sequence), fenced by epoch. Bound: 1 MiB unpacked, zstd above
+ * 1 KiB. A lost one is repaired by the next. Owner: the agent.
+ */
+
+import { z } from 'zod';
+import { REPLICA_PHASES } from '#domain';
+import { digestSchema, endpointSchema, epochSchema, idSchema, nodeSchema, revisionSchema } from '../primitives.ts';
+
+export const REPORT_BYTES_MAX = 1_048_576;
+export const REPORT_INTERVAL_MS = 10_000;
+
+export const replicaReportSchema = z.object({
+  replicaId: idSchema,
+  deploymentId: idSchema,
+  versionDigest: digestSchema,
+  phase: z.enum(REPLICA_PHASES),
+  reason: z.string().max(500),
+  restarts: z.int().min(0),
+  processId: z.int().min(1).optional(),
+});
+
+export const heldVersionSchema = z.object({
+  digest: digestSchema,
+  phase: z.enum(['Fetching', 'Held', 'Failed']),
+  bytesHave: z.int().min(0),
+  bytesTotal: z.int().min(0),
+  reason: z.string().max(500),
+});
+
+export const reportSchema = z.object({
+  clusterId: idSchema,
+  bootId: idSchema,
+  sequence: z.int().min(1),
+  epoch: epochSchema,
+  revision: revisionSchema,
+  agentVersion: z.string().min(1).max(64),
+  endpoint: endpointSchema.optional(),
+  nodes: z.array(nodeSchema).max(4096),
+  replicas: z.array(replicaReportSchema).max(10_000),
+  versions: z.array(heldVersionSchema).max(10_000),
+});
+export type ReportMessage = z.infer<typeof reportSchema>;

@@ -1,0 +1,19 @@
+/** Every NATS subject of the wire, in one place. `v1` is in each: a change of meaning is a new subject. */
+export const SUBJECT_PREFIX = 'atoll.v1';
+
+export const SUBJECTS = {
+  heartbeat: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.hb`,
+  report: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.report`,
+  desiredHint: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.desired`,
+  desiredFetch: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.fetch`,
+  event: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.event`,
+  /** Control plane → agent: events that Postgres has, so that the agent may forget them. */
+  acked: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.acked`,
+  rpc: (clusterId: string, verb: string) => `${SUBJECT_PREFIX}.${clusterId}.rpc.${verb}`,
+  gateways: `${SUBJECT_PREFIX}.gateways`,
+  gatewaysFetch: `${SUBJECT_PREFIX}.gateways.fetch`,
+  routes: `${SUBJECT_PREFIX}.routes`,
+  routesFetch: `${SUBJECT_PREFIX}.routes.fetch`,
+  /** Control plane → gateways: NATS said that a cluster's connection is gone. */
+  links: `${SUBJECT_PREFIX}.links`,
+} as const;

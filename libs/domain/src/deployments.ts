@@ -1,0 +1,68 @@
+import type { ClusterKind } from './clusters.ts';
+import type { ResourceClaim } from './devices.ts';
+import type { Labels } from './names.ts';
+
+/** Which clusters may run a deployment. Every given part must match; an absent part matches everything. */
+export interface ClusterSelector {
+  readonly kinds?: readonly ClusterKind[];
+  readonly regions?: readonly string[];
+  /** Every label must be present with this value. */
+  readonly labels?: Labels;
+  readonly clusterNames?: readonly string[];
+}
+
+export const RECONCILE_RULES = ['prefer-central', 'prefer-edge'] as const;
+
+/** What to do about a cluster out of contact (DESIGN §5 E). */
+export interface DisconnectPolicy {
+  /** Seconds after Unknown before replicas are placed elsewhere. Default 300. */
+  readonly lostAfterSeconds: number;
+  /** Who wins when both sides changed while apart. Default `prefer-central`. */
+  readonly reconcile: (typeof RECONCILE_RULES)[number];
+}
+
+export const DEFAULT_DISCONNECT_POLICY: DisconnectPolicy = { lostAfterSeconds: 300, reconcile: 'prefer-central' };
+
+export interface Deployment {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly name: string;
+  readonly modelId: string;
+  readonly versionId: string;
+  /** The name clients give as `model`. Default: the model's name. */
+  readonly servedModel: string;
+  readonly replicas: number;
+  readonly claim: ResourceClaim;
+  readonly selector: ClusterSelector;
+  readonly disconnect: DisconnectPolicy;
+  /** Set when deletion was asked for; replicas drain, then the row goes. */
+  readonly deletedAt: Date | null;
+  readonly createdAt: Date;
+  /** Optimistic lock, also the ETag. Starts at 1. */
+  readonly revision: number;
+}
+
+/** Assigned: the cluster should run it. Draining: it should go once its replacement serves. Removed: kept for history. */
+export const PLACEMENT_PHASES = ['Assigned', 'Draining', 'Removed'] as const;
+export type PlacementPhase = (typeof PLACEMENT_PHASES)[number];
+
+/** The decision that one replica of a deployment runs in a cluster. Its id is the replica's id. */
+export interface Placement {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly deploymentId: string;
+  readonly clusterId: string;
+  readonly versionId: string;
+  readonly claim: ResourceClaim;
+  readonly phase: PlacementPhase;
+  /** The leader epoch it was made under; agents refuse older ones. */
+  readonly epoch: number;
+  /** One sentence: why here, or why it goes. */
+  readonly reason: string;
+  readonly createdAt: Date;
+  readonly phaseSince: Date;
+}
+
+/** What an agent says of a replica. Only Ready replicas get traffic. */
+export const REPLICA_PHASES = ['Pending', 'Fetching', 'Starting', 'Ready', 'Failed', 'Stopping', 'Stopped'] as const;
+export type ReplicaPhase = (typeof REPLICA_PHASES)[number];

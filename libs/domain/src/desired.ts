@@ -1,0 +1,52 @@
+/**
+ * The desired state of one cluster: everything it should run and hold, as one whole, revisioned document.
+ *
+ * Invariants: applying a document twice is the same as once; a document of an older epoch, or of the same epoch with a
+ * lower revision, is never applied (DESIGN §7.4). A lost or repeated hint costs time, never truth.
+ */
+import type { ResourceClaim } from './devices.ts';
+import type { VersionFile } from './models.ts';
+
+export interface DesiredVersion {
+  readonly versionId: string;
+  readonly modelName: string;
+  readonly number: number;
+  readonly digest: string;
+  readonly files: readonly VersionFile[];
+}
+
+export interface DesiredReplica {
+  /** The placement's id. */
+  readonly replicaId: string;
+  readonly deploymentId: string;
+  readonly deploymentName: string;
+  readonly servedModel: string;
+  readonly versionDigest: string;
+  readonly claim: ResourceClaim;
+  readonly epoch: number;
+  /** True: finish what is in flight, take nothing new, then stop. */
+  readonly draining: boolean;
+}
+
+export interface DesiredState {
+  readonly clusterId: string;
+  readonly epoch: number;
+  /** Rises by one with every change of content, across epochs. 0 is the empty document before the first. */
+  readonly revision: number;
+  readonly versions: readonly DesiredVersion[];
+  readonly replicas: readonly DesiredReplica[];
+}
+
+export type DesiredVerdict = 'accepted' | 'same' | 'older-epoch' | 'older-revision' | 'foreign';
+
+/** Whether an agent that holds `current` may apply `incoming`. */
+export function judgeDesired(
+  current: Pick<DesiredState, 'clusterId' | 'epoch' | 'revision'>,
+  incoming: Pick<DesiredState, 'clusterId' | 'epoch' | 'revision'>,
+): DesiredVerdict {
+  if (incoming.clusterId !== current.clusterId) return 'foreign';
+  if (incoming.epoch < current.epoch) return 'older-epoch';
+  if (incoming.epoch === current.epoch && incoming.revision < current.revision) return 'older-revision';
+  if (incoming.epoch === current.epoch && incoming.revision === current.revision) return 'same';
+  return 'accepted';
+}

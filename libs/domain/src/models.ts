@@ -1,0 +1,78 @@
+/** A model is a name; what is served is always one of its immutable versions. */
+export interface Model {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly name: string;
+  readonly createdAt: Date;
+  readonly revision: number;
+}
+
+export interface VersionFile {
+  /** Relative POSIX path inside the version, e.g. `model.gguf`. */
+  readonly path: string;
+  /** SHA-256 of the content, lower-case hex. */
+  readonly digest: string;
+  readonly sizeBytes: number;
+}
+
+export const VERSION_PHASES = ['Uploading', 'Published', 'Abandoned'] as const;
+export type VersionPhase = (typeof VERSION_PHASES)[number];
+
+export interface ModelVersion {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly modelId: string;
+  /** 1, 2, 3 … within the model, given when the upload begins. */
+  readonly number: number;
+  readonly phase: VersionPhase;
+  /** SHA-256 of the manifest text (see `manifestText`); null until published. */
+  readonly digest: string | null;
+  readonly sizeBytes: number;
+  readonly files: readonly VersionFile[];
+  readonly notes: string;
+  readonly createdAt: Date;
+  readonly publishedAt: Date | null;
+}
+
+/**
+ * The text whose SHA-256 is a version's digest: a line a file, sorted by path bytewise, `<digest> <bytes> <path>\n`.
+ * Everyone who holds the files can compute it again and so prove that they hold this very version.
+ */
+export function manifestText(files: readonly VersionFile[]): string {
+  return [...files]
+    .sort((left, right) => compareBytes(left.path, right.path))
+    .map((file) => `${file.digest} ${file.sizeBytes} ${file.path}\n`)
+    .join('');
+}
+
+/** Order of the UTF-8 bytes, which is that of the code points; `<` on strings is another one beyond U+FFFF. */
+function compareBytes(left: string, right: string): number {
+  const [lefts, rights] = [[...left], [...right]];
+  for (let index = 0; index < Math.min(lefts.length, rights.length); index += 1) {
+    const difference = lefts[index]!.codePointAt(0)! - rights[index]!.codePointAt(0)!;
+    if (difference !== 0) return difference;
+  }
+  return lefts.length - rights.length;
+}
+
+export const VERSION_PATH_BYTES_MAX = 255;
+
+/**
+ * Why a path may not name a file of a version, or null when it may.
+ * Relative, POSIX, no empty, `.` or `..` segment, no backslash, no control character, at most 255 bytes.
+ */
+export function versionPathProblem(path: string): string | null {
+  if (path.length === 0) return 'is empty';
+  if (new TextEncoder().encode(path).length > VERSION_PATH_BYTES_MAX)
+    return `is longer than ${VERSION_PATH_BYTES_MAX} bytes`;
+  if (path.startsWith('/')) return 'is absolute; use a path relative to the version';
+  if (path.includes('\\')) return 'contains a backslash; use forward slashes';
+  for (const character of path) {
+    const code = character.codePointAt(0)!;
+    if (code < 32 || code === 127) return 'contains a control character';
+  }
+  if (path.split('/').some((segment) => segment === '' || segment === '.' || segment === '..')) {
+    return 'has an empty, "." or ".." segment';
+  }
+  return null;
+}

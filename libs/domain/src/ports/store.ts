@@ -1,0 +1,258 @@
+/**
+ * What the application needs of a database, in domain nouns. Implemented by `libs/store` on Postgres.
+ *
+ * A port is an abstract class without decorators: it is the type and the injection token. All writes go through
+ * `Store.transaction`; whatever the work throws rolls everything back.
+ */
+import type { Cluster } from '../clusters.ts';
+import type { Decision } from '../decisions.ts';
+import type { Deployment, Placement, PlacementPhase } from '../deployments.ts';
+import type { DesiredReplica, DesiredState, DesiredVersion } from '../desired.ts';
+import type { ApiKey, JoinToken } from '../keys.ts';
+import type { Model, ModelVersion, VersionFile } from '../models.ts';
+import type { ClusterReport } from '../reports.ts';
+import type { RoutesView } from '../routes.ts';
+
+/** Keyset page: `after` is the last id seen; `limit` 1..200. */
+export interface PageRequest {
+  readonly tenantId: string;
+  readonly after: string | null;
+  readonly limit: number;
+}
+
+export abstract class ClusterRows {
+  abstract insert(cluster: Cluster): Promise<void>;
+  /**
+   * `forUpdate` locks the row until the transaction ends. By name only a cluster that has not left is found; by public
+   * key the one that has not left, else the one that left last.
+   */
+  abstract find(
+    by: { id: string } | { tenantId: string; name: string } | { publicKey: string },
+    forUpdate?: boolean,
+  ): Promise<Cluster | null>;
+  /** Without those that left. */
+  abstract list(page: PageRequest): Promise<Cluster[]>;
+  /** Writes phase, cordon, labels and bumps the revision; false when `revision` is no longer the row's. */
+  abstract update(
+    id: string,
+    revision: number,
+    change: Partial<Pick<Cluster, 'phase' | 'cordoned' | 'labels' | 'region' | 'zone'>>,
+  ): Promise<boolean>;
+  /** Every cluster of the installation that has not left, for leader loops and the routes view. */
+  abstract all(): Promise<Cluster[]>;
+}
+
+/** Revoked NATS users: public key → Unix seconds of the revocation. */
+export abstract class RevocationRows {
+  abstract insert(publicKey: string, clusterId: string): Promise<void>;
+  abstract all(): Promise<{ publicKey: string; revokedAtSeconds: number }[]>;
+}
+
+export abstract class JoinTokenRows {
+  abstract insert(token: JoinToken): Promise<void>;
+  abstract findByPublicId(publicId: string, forUpdate?: boolean): Promise<JoinToken | null>;
+  /** False when it was already used. */
+  abstract use(id: string, clusterId: string): Promise<boolean>;
+}
+
+export abstract class ApiKeyRows {
+  abstract insert(key: ApiKey): Promise<void>;
+  abstract find(by: { id: string } | { publicId: string }): Promise<ApiKey | null>;
+  abstract list(page: PageRequest): Promise<ApiKey[]>;
+  abstract revoke(id: string): Promise<boolean>;
+  abstract ownerExists(): Promise<boolean>;
+}
+
+export abstract class ModelRows {
+  abstract insert(model: Model): Promise<void>;
+  abstract find(by: { id: string } | { tenantId: string; name: string }): Promise<Model | null>;
+  abstract list(page: PageRequest): Promise<Model[]>;
+  /** The models among `ids` that exist, in no order. */
+  abstract findAll(ids: readonly string[]): Promise<Model[]>;
+  /** With its versions. ConflictError (a refusal) while a deployment uses it. */
+  abstract remove(id: string): Promise<boolean>;
+}
+
+export abstract class VersionRows {
+  /** Gives the next number of the model, under the model row's lock. */
+  abstract insert(version: Omit<ModelVersion, 'number'>): Promise<ModelVersion>;
+  abstract find(
+    by: { id: string } | { modelId: string; number: number },
+    forUpdate?: boolean,
+  ): Promise<ModelVersion | null>;
+  /** The versions among `ids` that exist, in no order. */
+  abstract findAll(ids: readonly string[]): Promise<ModelVersion[]>;
+  /** Newest first. */
+  abstract listOfModel(modelId: string): Promise<ModelVersion[]>;
+  abstract publish(id: string, digest: string, files: readonly VersionFile[]): Promise<void>;
+  /**
+   * Marks one version, uploading or published, as Abandoned: its number is never given again. False when there is no such
+   * version or it already was. Throws a conflict refusal while a deployment or a live placement uses it.
+   */
+  abstract abandon(id: string): Promise<boolean>;
+  /** Marks uploads begun before `before` as Abandoned and returns their ids. */
+  abstract abandonUploads(before: Date): Promise<string[]>;
+}
+
+export abstract class DeploymentRows {
+  abstract insert(deployment: Deployment): Promise<void>;
+  abstract find(
+    by: { id: string } | { tenantId: string; name: string },
+    forUpdate?: boolean,
+  ): Promise<Deployment | null>;
+  abstract list(page: PageRequest): Promise<Deployment[]>;
+  /** Every deployment of the installation, those being deleted too, for leader loops. */
+  abstract all(): Promise<Deployment[]>;
+  /** False when `revision` is no longer the row's. Bumps the revision. */
+  abstract update(
+    id: string,
+    revision: number,
+    change: Partial<Pick<Deployment, 'replicas' | 'versionId' | 'selector' | 'disconnect' | 'deletedAt'>>,
+  ): Promise<boolean>;
+  /** Ends the row and its removed placements. Throws a conflict refusal while live placements are left. */
+  abstract remove(id: string): Promise<void>;
+}
+
+export abstract class PlacementRows {
+  abstract insert(placements: readonly Placement[]): Promise<void>;
+  /** Removed is final: a removed placement stays as it is. */
+  abstract move(ids: readonly string[], phase: PlacementPhase, reason: string): Promise<void>;
+  /** Not Removed ones only. */
+  abstract live(by?: { deploymentId: string } | { clusterId: string }): Promise<Placement[]>;
+}
+
+export interface Observation {
+  readonly clusterId: string;
+  readonly report: ClusterReport;
+  readonly replacedBoots: readonly string[];
+  readonly receivedAt: Date;
+}
+
+export abstract class ObservationRows {
+  /** `forUpdate` also makes two first reports of one cluster wait for each other. */
+  abstract find(clusterId: string, forUpdate?: boolean): Promise<Observation | null>;
+  abstract upsert(observation: Observation): Promise<void>;
+  /** Of clusters that have not left. */
+  abstract all(): Promise<Observation[]>;
+}
+
+export abstract class DesiredRows {
+  abstract find(clusterId: string): Promise<DesiredState | null>;
+  /** How far each cluster's document is, without the documents; clusters that left are left out. */
+  abstract revisions(): Promise<{ clusterId: string; epoch: number; revision: number }[]>;
+  /**
+   * Writes the cluster's document if its content differs from the stored one: revision + 1 under `epoch`.
+   * Returns the document as stored and whether it changed.
+   */
+  abstract put(
+    clusterId: string,
+    epoch: number,
+    content: { versions: readonly DesiredVersion[]; replicas: readonly DesiredReplica[] },
+  ): Promise<{ state: DesiredState; changed: boolean }>;
+}
+
+export interface OutboxMessage {
+  readonly id: string;
+  readonly subject: string;
+  readonly body: unknown;
+}
+
+export abstract class OutboxRows {
+  /** Published after commit, at least once, in order of insertion per subject. */
+  abstract add(subject: string, body: unknown): Promise<void>;
+  /** Locks up to `limit` of the oldest unsent messages with SKIP LOCKED. */
+  abstract take(limit: number): Promise<OutboxMessage[]>;
+  abstract done(ids: readonly string[]): Promise<void>;
+  abstract pending(): Promise<number>;
+}
+
+export abstract class InboxRows {
+  /** True the first time a message id is seen. */
+  abstract accept(messageId: string, clusterId: string): Promise<boolean>;
+  abstract removeOlderThan(before: Date): Promise<number>;
+}
+
+export interface AuditEntry {
+  readonly id: string;
+  readonly tenantId: string;
+  /** `key:<publicId>`, `cluster:<id>`, `controller:<name>`. */
+  readonly actor: string;
+  /** `clusters.accept`, `deployments.create` … */
+  readonly action: string;
+  readonly targetKind: string;
+  readonly targetId: string;
+  /** What changed; never a secret. */
+  readonly detail: Readonly<Record<string, unknown>>;
+  readonly at: Date;
+}
+
+export abstract class AuditRows {
+  abstract add(entry: Omit<AuditEntry, 'id' | 'at'>): Promise<void>;
+  /** Newest first: `after` is the oldest id seen. */
+  abstract list(page: PageRequest): Promise<AuditEntry[]>;
+}
+
+export abstract class DecisionRows {
+  abstract insert(decision: Decision): Promise<void>;
+  abstract newest(subjectId: string, limit: number): Promise<Decision[]>;
+}
+
+export abstract class RoutesRows {
+  /** Bumps the sequence if the view's content changed since the last call; builds the whole view from the rows. */
+  abstract refresh(): Promise<{ view: RoutesView; changed: boolean }>;
+  /** The view as last refreshed; null before the first. */
+  abstract current(): Promise<RoutesView | null>;
+}
+
+/** Stored answers of mutations, so that a repeated Idempotency-Key repeats the answer and not the deed. */
+export abstract class IdempotencyRows {
+  /** The stored answer, or null when the key is new (and is then held by this transaction). */
+  abstract begin(
+    tenantId: string,
+    key: string,
+    requestHash: string,
+  ): Promise<{ requestHash: string; status: number; body: unknown } | null>;
+  abstract finish(tenantId: string, key: string, status: number, body: unknown): Promise<void>;
+  abstract removeOlderThan(before: Date): Promise<number>;
+}
+
+export interface Rows {
+  readonly clusters: ClusterRows;
+  readonly revocations: RevocationRows;
+  readonly joinTokens: JoinTokenRows;
+  readonly apiKeys: ApiKeyRows;
+  readonly models: ModelRows;
+  readonly versions: VersionRows;
+  readonly deployments: DeploymentRows;
+  readonly placements: PlacementRows;
+  readonly observations: ObservationRows;
+  readonly desired: DesiredRows;
+  readonly outbox: OutboxRows;
+  readonly inbox: InboxRows;
+  readonly audit: AuditRows;
+  readonly decisions: DecisionRows;
+  readonly routes: RoutesRows;
+  readonly idempotency: IdempotencyRows;
+}
+
+export abstract class Store {
+  /**
+   * One transaction: commits when `work` resolves, rolls back when it throws. With `epoch`, the first statement locks the
+   * leader row in share mode and throws StaleEpochError unless that epoch is the newest.
+   */
+  abstract transaction<T>(work: (rows: Rows) => Promise<T>, options?: { epoch?: number }): Promise<T>;
+  /** Reads outside a transaction; each call sees the newest committed state. */
+  abstract readonly read: Rows;
+  /** Calls back after another transaction committed a change of intent or observation (LISTEN/NOTIFY), at most once per `topic` and 20 ms. */
+  abstract onChange(topic: 'intent' | 'observation' | 'outbox', listener: () => void): () => void;
+  abstract ping(): Promise<void>;
+  abstract close(): Promise<void>;
+}
+
+export abstract class LeaderLease {
+  /** Resolves once held (waits as long as it takes) with the new epoch; `signal` gives up. */
+  abstract acquire(
+    holder: string,
+    signal: AbortSignal,
+  ): Promise<{ epoch: number; lost: AbortSignal; release(): Promise<void> }>;
+}

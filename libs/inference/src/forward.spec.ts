@@ -1,0 +1,409 @@
+// Real sockets on both sides: a client, a proxy that only forwards, and an upstream that misbehaves.
+import { once } from 'node:events';
+import http from 'node:http';
+import net, { type AddressInfo } from 'node:net';
+import { afterEach, describe, expect, it } from '@jest/globals';
+import type { Pool } from 'undici';
+import { type ForwardRequest, forwardRequest } from './forward.ts';
+import { type ForwardOutcome, writeRefusal } from './forward-outcome.ts';
+import { forwardableRequestHeaders } from './headers.ts';
+import { sseDone, sseEvent } from './sse.ts';
+import { createUpstreamPool } from './upstream-pool.ts';
+
+type Upstream = (req: http.IncomingMessage, res: http.ServerResponse, body: Buffer) => void;
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+async function listen(server: http.Server | net.Server): Promise<number> {
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closers.push(() => {
+    if (server instanceof http.Server) server.closeAllConnections();
+    return new Promise<void>((resolve) => void server.close(() => resolve()));
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+interface Rig {
+  readonly port: number;
+  readonly outcome: Promise<ForwardOutcome>;
+  readonly pool: Pool;
+}
+
+async function rig(upstream: Upstream | number, options: Partial<ForwardRequest> = {}): Promise<Rig> {
+  const upstreamPort =
+    typeof upstream === 'number'
+      ? upstream
+      : await listen(
+          http.createServer(async (req, res) => {
+            const chunks: Buffer[] = [];
+            for await (const chunk of req) chunks.push(chunk as Buffer);
+            upstream(req, res, Buffer.concat(chunks));
+          }),
+        );
+  const pool = createUpstreamPool(`http://127.0.0.1:${upstreamPort}`);
+  closers.push(() => pool.destroy());
+  const { promise: outcome, resolve } = Promise.withResolvers<ForwardOutcome>();
+  const proxy = http.createServer(async (req, res) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of req) chunks.push(chunk as Buffer);
+    const ended = await forwardRequest({
+      dispatcher: pool,
+      method: 'POST',
+      path: req.url!,
+      headers: forwardableRequestHeaders(req.rawHeaders, new Set(['authorization'])),
+      body: Buffer.concat(chunks),
+      res,
+      timeouts: { headersMs: 2_000, bodyIdleMs: 2_000 },
+      ...options,
+    });
+    if (ended.kind === 'refused') writeRefusal(res, ended, ['x-atoll-attempts', '1']);
+    resolve(ended);
+  });
+  return { port: await listen(proxy), outcome, pool };
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly text: string;
+  /** False when the connection broke before the end of the message. */
+  readonly isWhole: boolean;
+}
+
+function post(port: number, body = '{"a":1}'): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json', authorization: 'Bearer client', 'x-client': 'é' };
+    const req = http.request({ port, host: '127.0.0.1', method: 'POST', path: '/v1/x?y=1', headers }, (res) => {
+      let text = '';
+      res.setEncoding('utf8');
+      res.on('data', (part: string) => {
+        text += part;
+      });
+      const finish = () => resolve({ status: res.statusCode!, headers: res.headers, text, isWhole: res.complete });
+      res.on('end', finish);
+      res.on('error', finish);
+    });
+    req.on('error', reject);
+    req.end(body);
+  });
+}
+
+const token = (index: number): string => sseEvent({ choices: [{ index: 0, delta: { content: `t${index} ` } }] });
+const tokens = (count: number): string => Array.from({ length: count }, (_, index) => token(index)).join('');
+
+function startStream(res: http.ServerResponse, count: number): void {
+  res.writeHead(200, { 'content-type': 'text/event-stream' });
+  res.write(tokens(count));
+}
+
+describe('forwarding what is whole', () => {
+  it('passes body and answer untouched, drops hop-by-hop headers, adds its own', async () => {
+    let seen: { rawHeaders: string[]; url: string; body: string } | null = null;
+    const { port, outcome } = await rig(
+      (req, res, body) => {
+        seen = { rawHeaders: req.rawHeaders, url: req.url!, body: body.toString() };
+        res.writeHead(418, ['X-Up', 'a', 'X-Up', 'b', 'x-atoll-path', 'forged', 'connection', 'x-gone', 'x-gone', '1']);
+        res.end('tea');
+      },
+      { extraResponseHeaders: ['x-atoll-path', 'direct'] },
+    );
+    const answer = await post(port, '{"a": 1.0}');
+    expect(answer).toMatchObject({ status: 418, text: 'tea', isWhole: true });
+    expect(answer.headers).toMatchObject({ 'x-up': 'a, b', 'x-atoll-path': 'direct' });
+    expect(answer.headers['x-gone']).toBeUndefined();
+    expect(seen!.url).toBe('/v1/x?y=1');
+    expect(seen!.body).toBe('{"a": 1.0}');
+    expect(seen!.rawHeaders.join()).not.toContain('Bearer client');
+    expect(await outcome).toEqual({ kind: 'completed', status: 418, bytesSent: 3, isEventStream: false, usage: null });
+  });
+
+  it('passes a stream as it comes and says what it cost', async () => {
+    const usage = { prompt_tokens: 3, completion_tokens: 40, total_tokens: 43 };
+    const whole = tokens(40) + sseEvent({ choices: [], usage }) + sseDone;
+    let firstBytes = 0;
+    const { port, outcome } = await rig(
+      (_req, res) => {
+        res.writeHead(200, { 'content-type': 'text/event-stream' });
+        res.end(whole);
+      },
+      {
+        onFirstByte: () => {
+          firstBytes += 1;
+        },
+      },
+    );
+    expect(await post(port)).toMatchObject({ status: 200, text: whole, isWhole: true });
+    expect(await outcome).toMatchObject({ kind: 'completed', isEventStream: true, usage });
+    expect(firstBytes).toBe(1);
+  });
+
+  it('counts a stream as complete when its connection breaks after [DONE]', async () => {
+    const { port, outcome } = await rig((_req, res) => {
+      startStream(res, 2);
+      res.write(sseDone, () => res.destroy());
+    });
+    expect(await post(port)).toMatchObject({ text: tokens(2) + sseDone, isWhole: true });
+    expect((await outcome).kind).toBe('completed');
+  });
+});
+
+describe('R13: a failure before the first byte is refused, with nothing sent to the client', () => {
+  const cases: {
+    name: string;
+    upstream: Upstream | 'nobody';
+    wantCause: string;
+    wantStatus: number;
+    options?: Partial<ForwardRequest>;
+  }[] = [
+    { name: 'nobody listens', upstream: 'nobody', wantCause: 'connect', wantStatus: 503 },
+    {
+      name: 'reset before the head',
+      upstream: (req) => req.socket.resetAndDestroy(),
+      wantCause: 'reset',
+      wantStatus: 502,
+    },
+    {
+      name: 'no head in time',
+      upstream: () => {},
+      wantCause: 'timeout',
+      wantStatus: 504,
+      options: { timeouts: { headersMs: 50, bodyIdleMs: 1_000 } },
+    },
+    {
+      name: 'a retryable status',
+      upstream: (_req, res) => res.writeHead(429, { 'retry-after': '7' }).end('{"error":{"code":"x"}}'),
+      wantCause: 'status',
+      wantStatus: 429,
+    },
+    {
+      name: 'a head and no body',
+      upstream: (_req, res) => {
+        res.writeHead(200, { 'content-type': 'text/event-stream' });
+        res.flushHeaders();
+        setImmediate(() => res.destroy());
+      },
+      wantCause: 'reset',
+      wantStatus: 502,
+    },
+    {
+      name: 'half a first event',
+      upstream: (_req, res) => {
+        res.writeHead(200, { 'content-type': 'text/event-stream' });
+        res.end('data: {"choi');
+      },
+      wantCause: 'malformed',
+      wantStatus: 502,
+    },
+    {
+      name: 'an empty stream',
+      upstream: (_req, res) => res.writeHead(200, { 'content-type': 'text/event-stream' }).end(),
+      wantCause: 'unfinished',
+      wantStatus: 502,
+    },
+  ];
+  it.each(cases)('$name', async ({ upstream, wantCause, wantStatus, options }) => {
+    let target: Upstream | number;
+    if (upstream === 'nobody') {
+      const probe = net.createServer();
+      await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+      target = (probe.address() as AddressInfo).port;
+      await new Promise<void>((resolve) => void probe.close(() => resolve()));
+    } else target = upstream;
+    const { port, outcome } = await rig(target, options);
+    const answer = await post(port);
+    expect(await outcome).toMatchObject({ kind: 'refused', cause: wantCause });
+    expect(answer).toMatchObject({ status: wantStatus, isWhole: true });
+    expect(answer.headers['x-atoll-attempts']).toBe('1');
+    expect(JSON.parse(answer.text)).toHaveProperty('error');
+    if (wantCause === 'status') expect(answer.headers['retry-after']).toBe('7');
+  });
+
+  it('the caller may say which statuses are retryable', async () => {
+    const { port, outcome } = await rig((_req, res) => res.writeHead(503).end('x'), { retryableStatuses: new Set() });
+    expect(await post(port)).toMatchObject({ status: 503, text: 'x' });
+    expect((await outcome).kind).toBe('completed');
+  });
+
+  it('the caller may end the try', async () => {
+    const abort = new AbortController();
+    const { port, outcome } = await rig(() => abort.abort(), { signal: abort.signal });
+    expect((await post(port)).status).toBe(502);
+    expect(await outcome).toMatchObject({ kind: 'refused', cause: 'aborted' });
+  });
+});
+
+describe('R14: a break after the first byte never looks like a clean finish', () => {
+  const fast = { timeouts: { headersMs: 1_000, bodyIdleMs: 100 } };
+  const streams: { name: string; upstream: Upstream; wantCause: string; options?: Partial<ForwardRequest> }[] = [
+    {
+      name: 'closes without [DONE]',
+      upstream: (_req, res) => {
+        startStream(res, 40);
+        res.end();
+      },
+      wantCause: 'unfinished',
+    },
+    {
+      name: 'closes the socket',
+      upstream: (_req, res) => {
+        startStream(res, 40);
+        setImmediate(() => res.socket!.destroySoon());
+      },
+      wantCause: 'reset',
+    },
+    {
+      name: 'resets',
+      upstream: (_req, res) => {
+        startStream(res, 39);
+        res.write(token(39), () => setTimeout(() => res.socket!.resetAndDestroy(), 20));
+      },
+      wantCause: 'reset',
+    },
+    { name: 'stalls', upstream: (_req, res) => startStream(res, 40), wantCause: 'timeout', options: fast },
+    {
+      name: 'sends broken JSON and then [DONE]',
+      upstream: (_req, res) => {
+        startStream(res, 40);
+        res.end(`data: {"choices":[{\n\n${sseDone}`);
+      },
+      wantCause: 'malformed',
+    },
+    {
+      name: 'closes in the middle of an event',
+      upstream: (_req, res) => {
+        startStream(res, 40);
+        res.end('data: {"choices":[{');
+      },
+      wantCause: 'malformed',
+    },
+    {
+      name: 'reports an error itself and then says [DONE]',
+      upstream: (_req, res) => {
+        startStream(res, 40);
+        res.end(sseEvent({ error: { message: 'boom' } }) + sseDone);
+      },
+      wantCause: 'reported',
+    },
+  ];
+  it.each(streams)('a stream that $name', async ({ upstream, wantCause, options }) => {
+    const { port, outcome } = await rig(upstream, options);
+    const answer = await post(port);
+    expect(await outcome).toMatchObject({ kind: 'broken', cause: wantCause, status: 200 });
+    expect(answer.text.startsWith(tokens(40))).toBe(true);
+    expect(answer.text).not.toContain('[DONE]');
+    const events = answer.text.slice(tokens(40).length).trim().split('\n\n');
+    expect(events).toHaveLength(1);
+    expect(JSON.parse(events[0]!.slice('data: '.length))).toHaveProperty('error.message');
+  });
+
+  it('a plain answer that breaks is cut off, not ended', async () => {
+    const { port, outcome } = await rig((_req, res) => {
+      res.writeHead(200, { 'content-type': 'application/json' });
+      res.write('{"half":', () => setTimeout(() => res.destroy(), 20));
+    });
+    expect((await post(port)).isWhole).toBe(false);
+    expect(await outcome).toMatchObject({ kind: 'broken', cause: 'reset' });
+  });
+
+  it('R14: a client that leaves cancels the upstream within a second', async () => {
+    const closed = Promise.withResolvers<number>();
+    const { port, outcome } = await rig((_req, res) => {
+      startStream(res, 1);
+      res.on('close', () => closed.resolve(performance.now()));
+    });
+    const req = http.request({ port, host: '127.0.0.1', method: 'POST', path: '/' });
+    req.on('error', () => {});
+    req.end('{}');
+    const [res] = (await once(req, 'response')) as [http.IncomingMessage];
+    await once(res, 'data');
+    const leftAt = performance.now();
+    res.on('error', () => {});
+    req.destroy();
+    expect((await closed.promise) - leftAt).toBeLessThan(1_000);
+    expect((await outcome).kind).toBe('client-gone');
+  });
+
+  it('R14: a client that leaves before the head cancels the upstream within a second', async () => {
+    const arrived = Promise.withResolvers<void>();
+    const closed = Promise.withResolvers<number>();
+    const { port, outcome } = await rig((_req, res) => {
+      res.on('close', () => closed.resolve(performance.now()));
+      arrived.resolve();
+    });
+    const req = http.request({ port, host: '127.0.0.1', method: 'POST', path: '/' });
+    req.on('error', () => {});
+    req.end('{}');
+    await arrived.promise;
+    const leftAt = performance.now();
+    req.destroy();
+    expect((await closed.promise) - leftAt).toBeLessThan(1_000);
+    expect((await outcome).kind).toBe('client-gone');
+  });
+});
+
+describe('back-pressure', () => {
+  /** Writes 1 KiB events for as long as the socket takes them. */
+  const flood = (report: (bytes: number, isBlocked: boolean) => void): Upstream => {
+    const event = sseEvent({ pad: 'x'.repeat(1_000) });
+    return (_req, res) => {
+      res.writeHead(200, { 'content-type': 'text/event-stream' });
+      let bytes = 0;
+      const more = (): void => {
+        for (let round = 0; round < 1_000 && !res.destroyed; round += 1) {
+          bytes += event.length;
+          if (bytes > 64 * 1024 * 1024) {
+            res.end(sseDone);
+            return;
+          }
+          if (!res.write(event)) {
+            report(bytes, true);
+            return;
+          }
+        }
+        setImmediate(more);
+      };
+      res.on('drain', more);
+      more();
+    };
+  };
+
+  it('a reader that stalls pauses the upstream, and is let go after its idle bound', async () => {
+    let written = 0;
+    const { port, outcome } = await rig(
+      flood((bytes) => {
+        written = bytes;
+      }),
+      { timeouts: { headersMs: 2_000, bodyIdleMs: 50, clientIdleMs: 400 } },
+    );
+    const req = http.request({ port, host: '127.0.0.1', method: 'POST', path: '/' });
+    req.on('error', () => {});
+    req.end('{}');
+    const [res] = (await once(req, 'response')) as [http.IncomingMessage];
+    res.on('error', () => {});
+    res.pause();
+    const ended = await outcome;
+    expect(ended.kind).toBe('client-gone');
+    // What the kernel's four socket buffers on loopback hold, far below the 64 MiB that were on offer.
+    expect(written).toBeLessThan(32 * 1024 * 1024);
+  });
+
+  it('a slow reader gets every byte', async () => {
+    const { port, outcome } = await rig(flood(() => {}));
+    const req = http.request({ port, host: '127.0.0.1', method: 'POST', path: '/' });
+    req.end('{}');
+    const [res] = (await once(req, 'response')) as [http.IncomingMessage];
+    let bytes = 0;
+    let pauses = 0;
+    for await (const chunk of res) {
+      bytes += (chunk as Buffer).length;
+      if (bytes / 4_194_304 > pauses) {
+        pauses += 1;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
+    expect(await outcome).toMatchObject({ kind: 'completed', bytesSent: bytes });
+    expect(bytes).toBeGreaterThan(63 * 1024 * 1024);
+  });
+});

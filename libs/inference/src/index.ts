@@ -1,0 +1,10 @@
+// The OpenAI surface and data plane that gateway, agent and engine serve: schemas, errors, SSE, usage, forwarding.
+export * from './errors.ts';
+export * from './forward.ts';
+export * from './forward-outcome.ts';
+export * from './headers.ts';
+export * from './routing-fields.ts';
+export * from './schemas.ts';
+export * from './sse.ts';
+export * from './upstream-pool.ts';
+export * from './usage.ts';

@@ -1,0 +1,132 @@
+// Server-sent events of the OpenAI dialect: writing them, and watching a stream of them go by.
+// Invariant (R14): a stream that did not end with `[DONE]` is broken, and says so by an error event without `[DONE]`.
+import type { OpenAiErrorBody } from './errors.ts';
+import { readUsage, type Usage } from './usage.ts';
+
+export const sseContentType = 'text/event-stream; charset=utf-8';
+export const sseDone = 'data: [DONE]\n\n';
+
+/** One chunk as an event. JSON has no raw line breaks, so one `data:` line always suffices. */
+export function sseEvent(payload: unknown): string {
+  return `data: ${JSON.stringify(payload)}\n\n`;
+}
+
+/** The event that ends a broken stream. The connection is closed after it, and `[DONE]` never follows. */
+export function sseError(body: OpenAiErrorBody): string {
+  return sseEvent(body);
+}
+
+/**
+ * What a scanner has seen so far:
+ * `open` nothing special, `done` a `[DONE]`, `error` the upstream's own error event, `malformed` an event whose data is
+ * not JSON, or one beyond the size bound.
+ */
+export type SseVerdict = 'open' | 'done' | 'error' | 'malformed';
+
+/** Default bound on one event. */
+export const eventBytesMaxDefault = 1024 * 1024;
+const nothing = Buffer.alloc(0);
+
+/**
+ * Watches an SSE stream pass. `push` hands back the bytes to forward: whole events only, unchanged and in order, so
+ * that what follows (an error event of ours) can never be glued to half an event. A half event waits for its rest,
+ * which costs the client nothing, since it could not read it either. Once the verdict is `malformed` or `error`, no
+ * byte more is handed out.
+ */
+export class SseScanner {
+  verdict: SseVerdict = 'open';
+  /** The last usage object that went by. */
+  usage: Usage | null = null;
+  #pending: Buffer = nothing;
+  readonly #eventBytesMax: number;
+
+  constructor(eventBytesMax = eventBytesMaxDefault) {
+    this.#eventBytesMax = eventBytesMax;
+  }
+
+  /** Takes the next chunk; gives back what may be forwarded now, which may be empty. */
+  push(chunk: Buffer): Buffer {
+    if (this.#over) return nothing;
+    const whole = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+    const end = endOfLastEvent(whole);
+    this.#pending = end === whole.length ? nothing : whole.subarray(end);
+    if (this.#pending.length > this.#eventBytesMax) {
+      this.verdict = 'malformed';
+      this.#pending = nothing;
+    }
+    return end === 0 ? nothing : this.#read(end === whole.length ? whole : whole.subarray(0, end));
+  }
+
+  /** The stream is over: gives back a last event that lacked its blank line (completed), or nothing. */
+  flush(): Buffer {
+    if (this.#pending.length === 0 || this.#over) return nothing;
+    const rest = Buffer.concat([this.#pending, Buffer.from('\n\n')]);
+    this.#pending = nothing;
+    return this.#read(rest);
+  }
+
+  get #over(): boolean {
+    return this.verdict === 'malformed' || this.verdict === 'error';
+  }
+
+  #read(events: Buffer): Buffer {
+    // latin1 is the cheapest decoding, and JSON is as valid in it as in UTF-8: the bytes above 127 are all in strings.
+    const text = events.toString('latin1');
+    const hasCarriageReturns = text.includes('\r');
+    let start = 0;
+    while (start < text.length) {
+      const end = nextBoundary(text, start, hasCarriageReturns);
+      if (!this.#readEvent(text, start, end)) {
+        this.verdict = 'malformed';
+        return start === 0 ? nothing : events.subarray(0, start);
+      }
+      start = end;
+      // What an upstream sends after its own error event (some send `[DONE]`) would make the break look clean.
+      if (this.verdict === 'error') return events.subarray(0, start);
+    }
+    return events;
+  }
+
+  #readEvent(text: string, start: number, end: number): boolean {
+    const payload = dataOf(text.slice(start, end));
+    if (payload === '') return true;
+    if (payload === '[DONE]') {
+      if (this.verdict === 'open') this.verdict = 'done';
+      return true;
+    }
+    let value: unknown;
+    try {
+      value = JSON.parse(payload);
+    } catch {
+      return false;
+    }
+    if (typeof value !== 'object' || value === null) return true;
+    if ('error' in value && value.error !== null) this.verdict = 'error';
+    this.usage = readUsage(value) ?? this.usage;
+    return true;
+  }
+}
+
+function endOfLastEvent(bytes: Buffer): number {
+  const plain = bytes.lastIndexOf('\n\n');
+  const carriage = bytes.lastIndexOf('\n\r\n');
+  return Math.max(plain === -1 ? 0 : plain + 2, carriage === -1 ? 0 : carriage + 3);
+}
+
+function nextBoundary(text: string, start: number, hasCarriageReturns: boolean): number {
+  const plain = text.indexOf('\n\n', start);
+  if (!hasCarriageReturns) return plain === -1 ? text.length : plain + 2;
+  const carriage = text.indexOf('\n\r\n', start);
+  const plainEnd = plain === -1 ? text.length : plain + 2;
+  const carriageEnd = carriage === -1 ? text.length : carriage + 3;
+  return Math.min(plainEnd, carriageEnd);
+}
+
+function dataOf(event: string): string {
+  if (event.startsWith('data: ') && event.indexOf('\n') >= event.length - 2) return event.slice(6).trim();
+  const lines = event.split(/\r?\n/).filter((line) => line.startsWith('data:'));
+  return lines
+    .map((line) => line.slice(line.startsWith('data: ') ? 6 : 5))
+    .join('\n')
+    .trim();
+}

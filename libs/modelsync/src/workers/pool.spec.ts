@@ -1,0 +1,44 @@
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { applyDiff, CorruptDiffError, encodeDiff, MemorySink, memorySource, WorkerPool } from '../index.ts';
+import { safetensorsFile, updated, weights } from '../model-files.builders.ts';
+
+const bytes = weights(100_000, 1);
+const file = (content: Uint8Array) =>
+  safetensorsFile([{ name: 'w', dtype: 'BF16', shape: [400, 250], bytes: content }]);
+const base = file(bytes);
+const next = file(updated(bytes, 2, 0.5));
+
+describe('WorkerPool', () => {
+  const pool = new WorkerPool(2);
+  afterAll(() => pool.close());
+
+  it('gives what one thread gives, in the same order', async () => {
+    const [inline, threaded] = [new MemorySink(), new MemorySink()];
+    await encodeDiff(memorySource(base), memorySource(next), inline, { blockBytes: 8192 });
+    await encodeDiff(memorySource(base), memorySource(next), threaded, { blockBytes: 8192, runner: pool });
+    expect(Buffer.from(threaded.content()).equals(inline.content())).toBe(true);
+
+    const result = new MemorySink();
+    await applyDiff(memorySource(base), memorySource(inline.content()), result, { runner: pool });
+    expect(Buffer.from(result.content()).equals(next)).toBe(true);
+  });
+
+  it('reports bad input as the same error', async () => {
+    const work = {
+      typeCode: 6,
+      base: new Uint8Array(8),
+      surroundings: new Uint8Array(0),
+      model: new Uint8Array(0),
+      firstElement: 0,
+      codecCode: 3,
+      payload: Uint8Array.of(99),
+      bytes: 8,
+      crc: 0,
+    };
+    await expect(pool.decode(work)).rejects.toThrow(CorruptDiffError);
+  });
+
+  it('refuses a number of threads that makes no sense', () => {
+    expect(() => new WorkerPool(0)).toThrow(/threads/);
+  });
+});

@@ -1,0 +1,32 @@
+/** What the scheduler decides from: the whole fleet at one moment. Everything is an argument, time included. */
+import type { Cluster, Deployment, HeldVersion, Node, Placement, ReplicaReport } from '#domain';
+
+/** The parts of a cluster's newest report that decisions rest on. */
+export interface ReportSnapshot {
+  readonly nodes: readonly Node[];
+  readonly replicas: readonly ReplicaReport[];
+  readonly versions: readonly HeldVersion[];
+  /** True: the report answers the cluster's newest desired document, so what it does not list does not run. */
+  readonly isSettled: boolean;
+}
+
+export interface ClusterSnapshot {
+  readonly cluster: Cluster;
+  /** Null before the first report. */
+  readonly report: ReportSnapshot | null;
+}
+
+export interface FleetSnapshot {
+  /** Unix milliseconds. */
+  readonly nowMs: number;
+  /** Those being deleted included. */
+  readonly deployments: readonly Deployment[];
+  /** Every cluster that has not left. */
+  readonly clusters: readonly ClusterSnapshot[];
+  /** Every placement that is not Removed: assignments count before any status of them arrives (X03). */
+  readonly placements: readonly Placement[];
+  /** Version id → digest, for the versions that deployments want. */
+  readonly versionDigests: ReadonlyMap<string, string>;
+  /** Deployment id → clusters in which its present version lately failed too often; empty when nothing is known. */
+  readonly failedIn: ReadonlyMap<string, ReadonlySet<string>>;
+}

@@ -1,0 +1,105 @@
+/**
+ * Which replicas go. Invariant: replacement before removal – something that serves is drained only while as many as
+ * wanted go on serving, except where intent asks for fewer, or where old and new do not fit side by side.
+ */
+import type { Deployment } from '#domain';
+import { FILTERS } from './filters.ts';
+import type { PlannedChange } from './plan.ts';
+import { scoreCluster } from './scorers.ts';
+import type { Standing } from './standing.ts';
+import type { WorkingFleet } from './working-fleet.ts';
+
+/** Drains the surplus of kept replicas: not serving first, then cordoned, then by the reconcile rule, then worst score. */
+export function drainSurplus(
+  fleet: WorkingFleet,
+  deployment: Deployment,
+  kept: readonly Standing[],
+  wanted: number,
+): PlannedChange[] {
+  const left = [...kept];
+  const drained: PlannedChange[] = [];
+  const reason =
+    deployment.deletedAt === null ? `only ${wanted} replicas are wanted` : 'the deployment is being deleted';
+  while (left.length > wanted) {
+    left.sort((a, b) => compareRanks(rank(fleet, deployment, a), rank(fleet, deployment, b)));
+    drained.push(drain(fleet, left.shift()!, reason));
+  }
+  return drained;
+}
+
+/** 2 serves, 1 may (its cluster was silent for a moment), 0 does not. */
+function serviceOf({ isServing, mayServe }: Standing): number {
+  return Number(mayServe) + Number(isServing);
+}
+
+/** Lower goes first. */
+function rank(fleet: WorkingFleet, deployment: Deployment, standing: Standing): number[] {
+  const { placement, here } = standing;
+  const { cluster } = here!;
+  const wasApart = cluster.phaseSince.getTime() > placement.createdAt.getTime();
+  const isPreferred = wasApart === (deployment.disconnect.reconcile === 'prefer-edge');
+  return [
+    serviceOf(standing),
+    cluster.cordoned ? 0 : 1,
+    isPreferred ? 1 : 0,
+    scoreCluster(here!, deployment, fleet.digestOf(deployment)).total,
+    -placement.createdAt.getTime(),
+  ];
+}
+
+function compareRanks(left: readonly number[], right: readonly number[]): number {
+  const different = left.findIndex((value, index) => value !== right[index]);
+  return different === -1 ? 0 : left[different]! - right[different]!;
+}
+
+/**
+ * Drains what has been replaced. `counted` is how many replicas are kept or newly assigned. A moment of silence is no
+ * end of service: what was last heard Ready goes only when as many as wanted serve without it.
+ */
+export function drainReplaced(
+  fleet: WorkingFleet,
+  outgoing: readonly Standing[],
+  counted: number,
+  keptServing: number,
+  wanted: number,
+): PlannedChange[] {
+  let total = counted + outgoing.length;
+  let serving = keptServing + outgoing.filter(({ isServing }) => isServing).length;
+  const drained: PlannedChange[] = [];
+  for (const standing of [...outgoing].sort((a, b) => serviceOf(a) - serviceOf(b))) {
+    if (total - 1 < wanted) break;
+    if (standing.mayServe && serving - Number(standing.isServing) < wanted) break;
+    total -= 1;
+    if (standing.isServing) serving -= 1;
+    drained.push(drain(fleet, standing, standing.reason));
+  }
+  return drained;
+}
+
+/** The old replica to stop first when no cluster can hold old and new side by side; null when that would not help. */
+export function drainInPlace(
+  fleet: WorkingFleet,
+  deployment: Deployment,
+  outgoing: readonly Standing[],
+): PlannedChange | null {
+  const replaceable = outgoing
+    .filter(({ placement }) => placement.versionId !== deployment.versionId)
+    .filter((standing) => wouldFit(fleet, deployment, standing))
+    .sort((a, b) => Number(a.isServing) - Number(b.isServing))[0];
+  if (replaceable === undefined) return null;
+  const where = replaceable.here!.cluster.name;
+  return drain(fleet, replaceable, `no room to run old and new side by side: replaced in place in ${where}`);
+}
+
+function wouldFit(fleet: WorkingFleet, deployment: Deployment, { placement, here }: Standing): boolean {
+  const failedIn = fleet.failedIn(deployment.id);
+  const passes = FILTERS.every(
+    ({ name, reject }) => name === 'devices' || reject(here!, deployment, failedIn) === null,
+  );
+  return passes && here!.ledger.fitsWithout(placement.id, deployment.claim);
+}
+
+export function drain(fleet: WorkingFleet, { placement }: Standing, reason: string): PlannedChange {
+  fleet.drain(placement);
+  return { placementId: placement.id, clusterId: placement.clusterId, reason };
+}

@@ -1,0 +1,92 @@
+/** The mutable copy of a snapshot that one cycle plans on, so that two deployments cannot both take the last device (F11). */
+import {
+  type Cluster,
+  type Deployment,
+  type HeldVersion,
+  isMassUnknown,
+  type Placement,
+  type ReplicaReport,
+} from '#domain';
+import { DeviceLedger } from './device-ledger.ts';
+import type { ClusterSnapshot, FleetSnapshot } from './snapshot.ts';
+
+export interface WorkingCluster {
+  readonly cluster: Cluster;
+  readonly hasReport: boolean;
+  readonly isSettled: boolean;
+  readonly ledger: DeviceLedger;
+  readonly replicas: ReadonlyMap<string, ReplicaReport>;
+  readonly versions: ReadonlyMap<string, HeldVersion>;
+  /** Deployment id → replicas assigned here, this cycle's included. */
+  readonly assigned: Map<string, number>;
+}
+
+export class WorkingFleet {
+  readonly nowMs: number;
+  readonly isMassUnknown: boolean;
+  readonly clusters: ReadonlyMap<string, WorkingCluster>;
+  private readonly placements: Map<string, Placement[]>;
+  private taken = 0;
+
+  constructor(private readonly snapshot: FleetSnapshot) {
+    this.nowMs = snapshot.nowMs;
+    this.isMassUnknown = isMassUnknown(snapshot.clusters.map(({ cluster }) => cluster.phase));
+    this.clusters = new Map(snapshot.clusters.map((state) => [state.cluster.id, toWorking(state)]));
+    const inOrder = [...snapshot.placements].sort(byAge);
+    this.placements = Map.groupBy(inOrder, (placement) => placement.deploymentId);
+    for (const placement of inOrder) {
+      const here = this.clusters.get(placement.clusterId);
+      here?.ledger.takeRunning(placement.id, placement.claim);
+      if (here !== undefined && placement.phase === 'Assigned') count(here, placement.deploymentId, 1);
+    }
+  }
+
+  placementsOf(deploymentId: string): readonly Placement[] {
+    return this.placements.get(deploymentId) ?? [];
+  }
+
+  digestOf(deployment: Deployment): string | undefined {
+    return this.snapshot.versionDigests.get(deployment.versionId);
+  }
+
+  failedIn(deploymentId: string): ReadonlySet<string> {
+    return this.snapshot.failedIn.get(deploymentId) ?? new Set();
+  }
+
+  /** Takes room for a new replica in a cluster that was judged fit. */
+  assign(clusterId: string, deployment: Deployment): void {
+    const here = this.clusters.get(clusterId)!;
+    this.taken += 1;
+    here.ledger.take(`planned:${this.taken}`, deployment.claim);
+    count(here, deployment.id, 1);
+  }
+
+  drain(placement: Placement): void {
+    const here = this.clusters.get(placement.clusterId);
+    if (here !== undefined) count(here, placement.deploymentId, -1);
+  }
+
+  remove(placement: Placement): void {
+    this.clusters.get(placement.clusterId)?.ledger.release(placement.id);
+  }
+}
+
+function toWorking({ cluster, report }: ClusterSnapshot): WorkingCluster {
+  return {
+    cluster,
+    hasReport: report !== null,
+    isSettled: report?.isSettled ?? false,
+    ledger: new DeviceLedger(report?.nodes ?? []),
+    replicas: new Map(report?.replicas.map((replica) => [replica.replicaId, replica])),
+    versions: new Map(report?.versions.map((version) => [version.digest, version])),
+    assigned: new Map(),
+  };
+}
+
+function count(here: WorkingCluster, deploymentId: string, change: number): void {
+  here.assigned.set(deploymentId, (here.assigned.get(deploymentId) ?? 0) + change);
+}
+
+function byAge(left: Placement, right: Placement): number {
+  return left.createdAt.getTime() - right.createdAt.getTime() || (left.id < right.id ? -1 : 1);
+}

@@ -1,0 +1,25 @@
+import { createHash } from 'node:crypto';
+
+/** JSON with the keys of every object in code point order and absent values left out: equal content, equal text. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) =>
+    typeof part === 'object' && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([left], [right]) => (left < right ? -1 : 1)))
+      : part,
+  );
+}
+
+/** SHA-256 of the canonical JSON, lower-case hex. */
+export function contentHash(value: unknown): string {
+  return createHash('sha256').update(canonicalJson(value)).digest('hex');
+}
+
+/**
+ * JSON text that Postgres can hold: a NUL or half a surrogate pair, which jsonb refuses, becomes U+FFFD. For what other
+ * machines report, so that one odd character in a reason cannot make a cluster's reports unstorable.
+ */
+export function storableJson(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) =>
+    typeof part === 'string' ? part.toWellFormed().replaceAll('\0', '\uFFFD') : part,
+  );
+}

@@ -1,0 +1,80 @@
+import 'reflect-metadata';
+import { DataSource } from 'typeorm';
+import { Initial1795440000000 } from '../../../migrations/1795440000000-initial.ts';
+import { ClusterRow, RevocationRow } from './entities/clusters.ts';
+import { DeploymentRow, PlacementRow } from './entities/deployments.ts';
+import { AuditRow, DecisionRow } from './entities/history.ts';
+import { ApiKeyRow, JoinTokenRow } from './entities/keys.ts';
+import { IdempotencyRow, InboxRow, OutboxRow } from './entities/messages.ts';
+import { ModelRow, ModelVersionRow } from './entities/models.ts';
+import { SnakeCaseNames } from './entities/naming.ts';
+import { DesiredStateRow, ObservationRow } from './entities/observed.ts';
+import { LeaderRow, RoutesViewRow } from './entities/singletons.ts';
+import { TenantRow } from './entities/tenants.ts';
+import { SilentLogger } from './silence.ts';
+
+/** In the order in which they ran everywhere; append only. */
+export const MIGRATIONS = [Initial1795440000000];
+
+const ENTITIES = [
+  TenantRow,
+  ClusterRow,
+  RevocationRow,
+  ApiKeyRow,
+  JoinTokenRow,
+  ModelRow,
+  ModelVersionRow,
+  DeploymentRow,
+  PlacementRow,
+  ObservationRow,
+  DesiredStateRow,
+  OutboxRow,
+  InboxRow,
+  IdempotencyRow,
+  AuditRow,
+  DecisionRow,
+  LeaderRow,
+  RoutesViewRow,
+];
+
+export interface Bounds {
+  readonly connectTimeoutMs: number;
+  readonly statementTimeoutMs: number;
+  readonly lockTimeoutMs: number;
+  /** A process that stops in the middle of a transaction must not hold its locks, the leader's row among them. */
+  readonly idleInTransactionTimeoutMs: number;
+}
+
+/** A TypeORM data source that changes no schema by itself. `bounds` are set on every connection by Postgres itself. */
+export function dataSourceOf(
+  url: string,
+  options: { poolSize: number; applicationName: string; bounds?: Bounds; onError: (error: unknown) => void },
+): DataSource {
+  return new DataSource({
+    type: 'postgres',
+    url,
+    applicationName: options.applicationName,
+    poolSize: options.poolSize,
+    entities: ENTITIES,
+    migrations: MIGRATIONS,
+    namingStrategy: new SnakeCaseNames(),
+    migrationsRun: false,
+    synchronize: false,
+    installExtensions: false,
+    logger: new SilentLogger(),
+    poolErrorHandler: options.onError,
+    extra: { keepAlive: true, keepAliveInitialDelayMillis: 10_000, ...boundsOf(options.bounds) },
+  });
+}
+
+function boundsOf(bounds: Bounds | undefined): Record<string, unknown> {
+  if (bounds === undefined) return {};
+  return {
+    connectionTimeoutMillis: bounds.connectTimeoutMs,
+    statement_timeout: bounds.statementTimeoutMs,
+    lock_timeout: bounds.lockTimeoutMs,
+    idle_in_transaction_session_timeout: bounds.idleInTransactionTimeoutMs,
+    // The same for answers that never come because the network does not carry them.
+    query_timeout: bounds.statementTimeoutMs + 5_000,
+  };
+}

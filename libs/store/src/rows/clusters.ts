@@ -1,0 +1,71 @@
+import { Not } from 'typeorm';
+import { type Cluster, ClusterRows, type PageRequest } from '#domain';
+import { ClusterRow } from '../entities/clusters.ts';
+import { isId, pageWhere } from '../paging.ts';
+import type { Session } from '../session.ts';
+
+export class PostgresClusterRows extends ClusterRows {
+  constructor(private readonly session: Session) {
+    super();
+  }
+
+  async insert(cluster: Cluster): Promise<void> {
+    await this.session.insert(ClusterRow, cluster);
+  }
+
+  async find(
+    by: { id: string } | { tenantId: string; name: string } | { publicKey: string },
+    forUpdate = false,
+  ): Promise<Cluster | null> {
+    if ('id' in by) return isId(by.id) ? this.one({ id: by.id }, forUpdate) : null;
+    if ('name' in by) return this.one({ tenantId: by.tenantId, name: by.name, phase: Not('Left') }, forUpdate);
+    const present = await this.one({ publicKey: by.publicKey, phase: Not('Left') }, forUpdate);
+    return present ?? this.one({ publicKey: by.publicKey, phase: 'Left' }, forUpdate);
+  }
+
+  async list(page: PageRequest): Promise<Cluster[]> {
+    const where = { ...pageWhere<ClusterRow>(page), phase: Not<'Left'>('Left') };
+    return (await this.session.find(ClusterRow, where, { order: { id: 'ASC' }, limit: page.limit })).map(fromRow);
+  }
+
+  async update(
+    id: string,
+    revision: number,
+    change: Partial<Pick<Cluster, 'phase' | 'cordoned' | 'labels' | 'region' | 'zone'>>,
+  ): Promise<boolean> {
+    const { affected } = await this.session.write(UPDATE_IF_REVISION, [
+      id,
+      revision,
+      change.phase ?? null,
+      change.cordoned ?? null,
+      change.labels === undefined ? null : JSON.stringify(change.labels),
+      change.region ?? null,
+      change.zone ?? null,
+    ]);
+    return affected === 1;
+  }
+
+  async all(): Promise<Cluster[]> {
+    return (await this.session.find(ClusterRow, { phase: Not('Left') }, { order: { id: 'ASC' } })).map(fromRow);
+  }
+
+  private async one(where: Parameters<typeof this.session.findOne<ClusterRow>>[1], forUpdate: boolean) {
+    const row = await this.session.findOne(ClusterRow, where, forUpdate, { createdAt: 'DESC' });
+    return row === null ? null : fromRow(row);
+  }
+}
+
+const UPDATE_IF_REVISION = `
+  UPDATE clusters SET
+    phase = coalesce($3, phase),
+    phase_since = CASE WHEN $3 <> phase THEN now() ELSE phase_since END,
+    cordoned = coalesce($4, cordoned),
+    labels = coalesce($5::jsonb, labels),
+    region = coalesce($6, region),
+    zone = coalesce($7, zone),
+    revision = revision + 1
+  WHERE id = $1 AND revision = $2`;
+
+function fromRow(row: ClusterRow): Cluster {
+  return { ...row };
+}

@@ -1,0 +1,39 @@
+import { In } from 'typeorm';
+import { type Model, ModelRows, type PageRequest } from '#domain';
+import { ModelRow } from '../entities/models.ts';
+import { isId, pageWhere } from '../paging.ts';
+import type { Session } from '../session.ts';
+
+export class PostgresModelRows extends ModelRows {
+  constructor(private readonly session: Session) {
+    super();
+  }
+
+  async insert(model: Model): Promise<void> {
+    await this.session.insert(ModelRow, model);
+  }
+
+  async find(by: { id: string } | { tenantId: string; name: string }): Promise<Model | null> {
+    if ('id' in by && !isId(by.id)) return null;
+    const row = await this.session.findOne(ModelRow, by);
+    return row === null ? null : { ...row };
+  }
+
+  async list(page: PageRequest): Promise<Model[]> {
+    const rows = await this.session.find(ModelRow, pageWhere<ModelRow>(page), {
+      order: { id: 'ASC' },
+      limit: page.limit,
+    });
+    return rows.map((row) => ({ ...row }));
+  }
+
+  async findAll(ids: readonly string[]): Promise<Model[]> {
+    if (ids.length === 0) return [];
+    return (await this.session.find(ModelRow, { id: In([...ids]) })).map((row) => ({ ...row }));
+  }
+
+  async remove(id: string): Promise<boolean> {
+    if (!isId(id)) return false;
+    return (await this.session.write('DELETE FROM models WHERE id = $1', [id])).affected === 1;
+  }
+}

@@ -1,0 +1,63 @@
+import { type ClusterReport, type Observation, ObservationRows } from '#domain';
+import { contentHash, storableJson } from '../canonical.ts';
+import { ObservationRow } from '../entities/observed.ts';
+import { isId } from '../paging.ts';
+import type { Session } from '../session.ts';
+import { mustHaveWritten } from './written.ts';
+
+export class PostgresObservationRows extends ObservationRows {
+  constructor(private readonly session: Session) {
+    super();
+  }
+
+  async find(clusterId: string, forUpdate = false): Promise<Observation | null> {
+    if (!isId(clusterId)) return null;
+    // Before the first report there is no row to lock.
+    if (forUpdate) await this.session.write(LOCK_CLUSTER_REPORTS, [clusterId]);
+    const row = await this.session.findOne(ObservationRow, { clusterId });
+    return row === null ? null : fromRow(row);
+  }
+
+  async upsert(observation: Observation): Promise<void> {
+    const written = await this.session.write(UPSERT, [
+      observation.clusterId,
+      storableJson(observation.report),
+      contentHash(contentOf(observation.report)),
+      JSON.stringify(observation.replacedBoots),
+      observation.receivedAt,
+    ]);
+    mustHaveWritten(written, 'cluster', observation.clusterId);
+  }
+
+  async all(): Promise<Observation[]> {
+    return this.session.rows<Observation>(ALL_PRESENT);
+  }
+}
+
+const LOCK_CLUSTER_REPORTS = `SELECT pg_advisory_xact_lock(hashtextextended('observation ' || $1, 0))`;
+
+const ALL_PRESENT = `
+  SELECT cluster_id AS "clusterId", report, replaced_boots AS "replacedBoots", received_at AS "receivedAt"
+  FROM observations JOIN clusters ON clusters.id = cluster_id
+  WHERE clusters.phase <> 'Left' ORDER BY cluster_id`;
+
+const UPSERT = `
+  INSERT INTO observations (cluster_id, tenant_id, report, content_hash, replaced_boots, received_at)
+  SELECT id, tenant_id, $2::jsonb, $3, $4::jsonb, $5 FROM clusters WHERE id = $1
+  ON CONFLICT (cluster_id) DO UPDATE SET
+    report = excluded.report, content_hash = excluded.content_hash,
+    replaced_boots = excluded.replaced_boots, received_at = excluded.received_at`;
+
+/** What wakes listeners when it changes: all of a report but its sequence and the ever-moving utilisation. */
+function contentOf(report: ClusterReport): unknown {
+  const nodes = report.nodes.map((node) => ({
+    ...node,
+    devices: node.devices.map((device) => ({ ...device, utilisation: undefined })),
+  }));
+  return { ...report, sequence: undefined, nodes };
+}
+
+function fromRow(row: ObservationRow): Observation {
+  const { clusterId, report, replacedBoots, receivedAt } = row;
+  return { clusterId, report, replacedBoots, receivedAt };
+}

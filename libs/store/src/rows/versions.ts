@@ -1,0 +1,86 @@
+import { In } from 'typeorm';
+import { type ModelVersion, RefusedError, refuse, type VersionFile, VersionRows } from '#domain';
+import { ModelVersionRow } from '../entities/models.ts';
+import { isId } from '../paging.ts';
+import type { Session } from '../session.ts';
+import { mustHaveWritten } from './written.ts';
+
+export class PostgresVersionRows extends VersionRows {
+  constructor(private readonly session: Session) {
+    super();
+  }
+
+  async insert(version: Omit<ModelVersion, 'number'>): Promise<ModelVersion> {
+    // A statement of its own: the number below must be read after the lock was waited for.
+    const locked = await this.session.write('SELECT FROM models WHERE id = $1 FOR UPDATE', [version.modelId]);
+    mustHaveWritten(locked, 'model', version.modelId);
+    const [next] = await this.session.rows<{ number: number }>(NEXT_NUMBER, [version.modelId]);
+    const numbered = { ...version, number: next!.number };
+    await this.session.insert(ModelVersionRow, { ...numbered, files: [...version.files] });
+    return numbered;
+  }
+
+  async find(
+    by: { id: string } | { modelId: string; number: number },
+    forUpdate = false,
+  ): Promise<ModelVersion | null> {
+    if (!isId('id' in by ? by.id : by.modelId)) return null;
+    const row = await this.session.findOne(ModelVersionRow, by, forUpdate);
+    return row === null ? null : { ...row };
+  }
+
+  async findAll(ids: readonly string[]): Promise<ModelVersion[]> {
+    if (ids.length === 0) return [];
+    return (await this.session.find(ModelVersionRow, { id: In([...ids]) })).map((row) => ({ ...row }));
+  }
+
+  async listOfModel(modelId: string): Promise<ModelVersion[]> {
+    if (!isId(modelId)) return [];
+    const rows = await this.session.find(ModelVersionRow, { modelId }, { order: { number: 'DESC' } });
+    return rows.map((row) => ({ ...row }));
+  }
+
+  async publish(id: string, digest: string, files: readonly VersionFile[]): Promise<void> {
+    const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
+    const { affected } = await this.session.write(PUBLISH, [id, digest, sizeBytes, JSON.stringify(files)]);
+    if (affected === 0)
+      throw new RefusedError(refuse.conflict('only a version that is being uploaded can be published'));
+  }
+
+  async abandon(id: string): Promise<boolean> {
+    if (!isId(id)) return false;
+    // Waits for a deployment of this version that is being inserted (its foreign key holds a share lock on this row).
+    await this.session.write('SELECT FROM model_versions WHERE id = $1 FOR UPDATE', [id]);
+    const users = await this.session.rows<{ name: string }>(USERS_OF_VERSION, [id]);
+    if (users.length > 0) {
+      const names = users.map((user) => `"${user.name}"`).join(', ');
+      throw new RefusedError(refuse.conflict(`the version is used by deployment ${names}; move or delete it first`));
+    }
+    const { affected } = await this.session.write(
+      `UPDATE model_versions SET phase = 'Abandoned' WHERE id = $1 AND phase <> 'Abandoned'`,
+      [id],
+    );
+    return affected === 1;
+  }
+
+  async abandonUploads(before: Date): Promise<string[]> {
+    const { rows } = await this.session.write<{ id: string }>(ABANDON_UPLOADS, [before]);
+    return rows.map((row) => row.id);
+  }
+}
+
+const NEXT_NUMBER = 'SELECT coalesce(max(number), 0) + 1 AS number FROM model_versions WHERE model_id = $1';
+
+const PUBLISH = `
+  UPDATE model_versions
+  SET phase = 'Published', digest = $2, size_bytes = $3, files = $4::jsonb, published_at = now()
+  WHERE id = $1 AND phase = 'Uploading'`;
+
+const USERS_OF_VERSION = `
+  SELECT name FROM deployments d
+  WHERE version_id = $1
+     OR EXISTS (SELECT FROM placements p WHERE p.deployment_id = d.id AND p.version_id = $1 AND p.phase <> 'Removed')
+  ORDER BY name LIMIT 20`;
+
+const ABANDON_UPLOADS = `
+  UPDATE model_versions SET phase = 'Abandoned' WHERE phase = 'Uploading' AND created_at < $1 RETURNING id`;

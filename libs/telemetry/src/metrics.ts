@@ -1,0 +1,135 @@
+/**
+ * The one file that names every metric of every process. Each process gets an object of its own metrics only.
+ * Prefix `atoll_`, unit last, labels bounded: a label's values are an enumeration, a served model or a cluster's name.
+ */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+type Kind = 'counter' | 'gauge' | 'histogram';
+
+interface MetricRow {
+  readonly kind: Kind;
+  readonly name: string;
+  readonly help: string;
+  readonly labels: readonly string[];
+  /** Seconds; histograms only. */
+  readonly buckets?: readonly number[];
+}
+
+const REQUEST_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+const counter = (name: string, help: string, ...labels: string[]) => ({ kind: 'counter', name, help, labels }) as const;
+const gauge = (name: string, help: string, ...labels: string[]) => ({ kind: 'gauge', name, help, labels }) as const;
+const histogram = (name: string, help: string, ...labels: string[]) =>
+  ({ kind: 'histogram', name, help, labels, buckets: REQUEST_SECONDS }) as const;
+
+/** In every process. */
+const COMMON = {
+  natsConnected: gauge('atoll_nats_connected', '1 while connected to NATS, else 0'),
+} as const;
+
+export const METRICS = {
+  'control-plane': {
+    ...COMMON,
+    httpRequestsTotal: counter('atoll_http_requests_total', 'Admin API requests answered', 'route', 'method', 'status'),
+    httpRequestSeconds: histogram(
+      'atoll_http_request_duration_seconds',
+      'Time to answer an admin API request',
+      'route',
+      'method',
+    ),
+    authFailuresTotal: counter('atoll_auth_failures_total', 'Requests without a valid credential', 'reason'),
+    messagesTotal: counter('atoll_nats_messages_total', 'Messages received', 'conversation', 'outcome'),
+    reportsDroppedTotal: counter('atoll_reports_dropped_total', 'Reports refused', 'reason'),
+    isLeader: gauge('atoll_leader', '1 while this process holds the leader lease'),
+    leaderEpoch: gauge('atoll_leader_epoch', 'Epoch of the lease that this process last held'),
+    outboxPending: gauge('atoll_outbox_pending', 'Outbox messages not yet published'),
+    outboxPublishedTotal: counter('atoll_outbox_published_total', 'Outbox messages published'),
+    clusters: gauge('atoll_clusters', 'Clusters by phase', 'phase'),
+    schedulerDecisionsTotal: counter('atoll_scheduler_decisions_total', 'Placements decided', 'outcome'),
+    schedulerSeconds: histogram('atoll_scheduler_duration_seconds', 'Time of one scheduling pass'),
+    blobBytesServedTotal: counter('atoll_blob_bytes_served_total', 'Bytes of model files sent to clusters'),
+    uploadBytesTotal: counter('atoll_upload_bytes_total', 'Bytes of model files received'),
+    routesSequence: gauge('atoll_routes_sequence', 'Sequence of the routing view'),
+    durabilityAtRisk: gauge('atoll_durability_at_risk', '1 when NATS could lose writes that it acknowledged'),
+  },
+  gateway: {
+    ...COMMON,
+    inferenceRequestsTotal: counter(
+      'atoll_inference_requests_total',
+      'Requests that reached a replica',
+      'model',
+      'cluster',
+      'path',
+      'outcome',
+    ),
+    inferenceRefusedTotal: counter(
+      'atoll_inference_refused_total',
+      'Requests answered with an error of the gateway',
+      'kind',
+    ),
+    inferenceAttemptsTotal: counter('atoll_inference_attempts_total', 'Tries at a replica', 'outcome'),
+    firstByteSeconds: histogram('atoll_inference_first_byte_seconds', 'Time to the first byte of an answer', 'path'),
+    streamBrokenTotal: counter('atoll_inference_broken_total', 'Answers that broke after their first byte', 'cause'),
+    linksIdle: gauge('atoll_links_idle', 'Idle sockets that agents dialled', 'cluster'),
+    linksRefusedTotal: counter('atoll_links_refused_total', 'Links refused', 'reason'),
+    routesSequence: gauge('atoll_routes_sequence', 'Sequence of the routing view in use'),
+    routesAgeSeconds: gauge(
+      'atoll_routes_age_seconds',
+      'Time since the control plane confirmed the routing view; -1 before the first time',
+    ),
+  },
+  agent: {
+    ...COMMON,
+    desiredRevision: gauge('atoll_desired_revision', 'Revision of the desired document that is applied'),
+    desiredRefusedTotal: counter('atoll_desired_refused_total', 'Desired documents and messages refused', 'reason'),
+    stateFallbacksTotal: counter(
+      'atoll_state_fallbacks_total',
+      'State files found damaged, and an older generation used',
+      'document',
+    ),
+    syncBytesTotal: counter('atoll_sync_bytes_total', 'Bytes of model files received'),
+    syncFailuresTotal: counter('atoll_sync_failures_total', 'Fetches of a version that failed and will be tried again'),
+    engines: gauge('atoll_engines', 'Engine instances by phase', 'phase'),
+    engineStartsTotal: counter('atoll_engine_starts_total', 'Engine starts by outcome', 'outcome'),
+    orphansEndedTotal: counter(
+      'atoll_orphan_engines_ended_total',
+      'Engine processes that nobody wanted and that were ended',
+    ),
+    requestSeconds: histogram('atoll_agent_request_duration_seconds', 'Time to answer a data plane request', 'outcome'),
+    linksRefusedTotal: counter('atoll_links_refused_total', 'Links refused'),
+    reportsPublishedTotal: counter('atoll_reports_published_total', 'Reports published'),
+    eventsPending: gauge('atoll_events_pending', 'Events that the control plane has not acknowledged'),
+    eventsDroppedTotal: counter('atoll_events_dropped_total', 'Events dropped at the bound of the outbox'),
+  },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, MetricRow>>>>;
+
+export type MetricsProcess = keyof typeof METRICS;
+
+type Labels<Row extends MetricRow> = Row['labels'][number];
+type MetricOf<Row extends MetricRow> = Row['kind'] extends 'counter'
+  ? Counter<Labels<Row>>
+  : Row['kind'] extends 'gauge'
+    ? Gauge<Labels<Row>>
+    : Histogram<Labels<Row>>;
+
+export type Metrics<Process extends MetricsProcess> = {
+  readonly [Name in keyof (typeof METRICS)[Process]]: (typeof METRICS)[Process][Name] extends MetricRow
+    ? MetricOf<(typeof METRICS)[Process][Name]>
+    : never;
+};
+
+/** The metrics of one process, registered in `registry` together with Node's own. */
+export function createMetrics<Process extends MetricsProcess>(process: Process, registry: Registry): Metrics<Process> {
+  collectDefaultMetrics({ register: registry });
+  const rows = Object.entries(METRICS[process] as Readonly<Record<string, MetricRow>>);
+  return Object.fromEntries(rows.map(([key, row]) => [key, createMetric(row, registry)])) as Metrics<Process>;
+}
+
+function createMetric(row: MetricRow, registry: Registry): Counter | Gauge | Histogram {
+  const options = { name: row.name, help: row.help, labelNames: [...row.labels], registers: [registry] };
+  if (row.kind === 'counter') return new Counter(options);
+  if (row.kind === 'gauge') return new Gauge(options);
+  return new Histogram({ ...options, buckets: [...(row.buckets ?? REQUEST_SECONDS)] });
+}
+
+export { Registry };

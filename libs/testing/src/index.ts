@@ -1,0 +1,4 @@
+export { type EventuallyOptions, eventually } from './conditions.ts';
+export { createTestDatabase, type TestDatabase } from './database.ts';
+export * from './nats-server.ts';
+export { type PostgresServer, startPostgres } from './postgres-server.ts';

@@ -1,0 +1,129 @@
+/** Rows with defaults for the store's specs: a spec names only what it is about. */
+import { v7 } from 'uuid';
+import {
+  type Cluster,
+  type ClusterReport,
+  DEFAULT_TENANT_ID,
+  type Deployment,
+  type Placement,
+  type Store,
+} from '#domain';
+
+export const NOW = new Date('2026-01-02T03:04:05.678Z');
+export const DIGEST = 'a'.repeat(64);
+export const CLAIM = { deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } } as const;
+
+let count = 0;
+
+export function aName(stem: string): string {
+  count += 1;
+  return `${stem}-${count}`;
+}
+
+export function aCluster(change: Partial<Cluster> = {}): Cluster {
+  return {
+    id: v7(),
+    tenantId: DEFAULT_TENANT_ID,
+    name: aName('cluster'),
+    kind: 'edge',
+    region: 'eu',
+    zone: '',
+    labels: { site: 'a' },
+    publicKey: aName('U'),
+    phase: 'Ready',
+    cordoned: false,
+    phaseSince: NOW,
+    createdAt: NOW,
+    revision: 1,
+    ...change,
+  };
+}
+
+export async function insertCluster(store: Store, change: Partial<Cluster> = {}): Promise<Cluster> {
+  const cluster = aCluster(change);
+  await store.transaction((rows) => rows.clusters.insert(cluster));
+  return cluster;
+}
+
+/** A model with one published version, and a deployment of it. */
+export async function insertDeployment(store: Store, change: Partial<Deployment> = {}): Promise<Deployment> {
+  const modelId = v7();
+  const deployment: Deployment = {
+    id: v7(),
+    tenantId: DEFAULT_TENANT_ID,
+    name: aName('deployment'),
+    modelId,
+    versionId: v7(),
+    servedModel: 'tiny',
+    replicas: 1,
+    claim: CLAIM,
+    selector: { kinds: ['edge'] },
+    disconnect: { lostAfterSeconds: 300, reconcile: 'prefer-central' },
+    deletedAt: null,
+    createdAt: NOW,
+    revision: 1,
+    ...change,
+  };
+  await store.transaction(async (rows) => {
+    const owner = { id: modelId, tenantId: DEFAULT_TENANT_ID };
+    await rows.models.insert({ ...owner, name: aName('model'), createdAt: NOW, revision: 1 });
+    await rows.versions.insert(aVersion(modelId, deployment.versionId));
+    await rows.versions.publish(deployment.versionId, DIGEST, [{ path: 'model.gguf', digest: DIGEST, sizeBytes: 12 }]);
+    await rows.deployments.insert(deployment);
+  });
+  return deployment;
+}
+
+export function aVersion(modelId: string, id: string = v7()) {
+  return {
+    id,
+    tenantId: DEFAULT_TENANT_ID,
+    modelId,
+    phase: 'Uploading',
+    digest: null,
+    sizeBytes: 0,
+    files: [],
+    notes: '',
+    createdAt: NOW,
+    publishedAt: null,
+  } as const;
+}
+
+export function aPlacement(deployment: Deployment, clusterId: string, change: Partial<Placement> = {}): Placement {
+  return {
+    id: v7(),
+    tenantId: DEFAULT_TENANT_ID,
+    deploymentId: deployment.id,
+    clusterId,
+    versionId: deployment.versionId,
+    claim: CLAIM,
+    phase: 'Assigned',
+    epoch: 0,
+    reason: 'fits',
+    createdAt: NOW,
+    phaseSince: NOW,
+    ...change,
+  };
+}
+
+export function aReport(clusterId: string, change: Partial<ClusterReport> = {}): ClusterReport {
+  return {
+    clusterId,
+    bootId: v7(),
+    sequence: 1,
+    epoch: 0,
+    revision: 0,
+    agentVersion: '0.1.0',
+    nodes: [],
+    replicas: [],
+    versions: [],
+    ...change,
+  };
+}
+
+export async function observe(store: Store, clusterId: string, change: Partial<ClusterReport> = {}): Promise<void> {
+  const report = aReport(clusterId, change);
+  await store.transaction((rows) =>
+    rows.observations.upsert({ clusterId, report, replacedBoots: [], receivedAt: NOW }),
+  );
+}

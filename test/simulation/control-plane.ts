@@ -1,0 +1,258 @@
+/**
+ * A control-plane process made of production parts: intake of reports and heartbeats, answers to fetches, the admin
+ * services, and the leader's loops (scheduler, liveness, outbox, hints) with their production intervals. Only what
+ * turns the loops is ours, because the production one turns by real timers.
+ */
+import type { NatsConnection } from '@nats-io/transport-node';
+import { heartbeatSchema } from '#contracts';
+import { OBSERVER_GAP_MS, StaleEpochError, type Store } from '#domain';
+import type { BlobTokens } from '../../apps/control-plane/src/blobs/blob-tokens.ts';
+import { Clusters } from '../../apps/control-plane/src/clusters/clusters.ts';
+import { Deployments } from '../../apps/control-plane/src/deployments/deployments.ts';
+import type { AccountClaimsPusher } from '../../apps/control-plane/src/federation/account-claims-pusher.ts';
+import { DesiredFetch } from '../../apps/control-plane/src/federation/desired-fetch.ts';
+import { FleetLiveness } from '../../apps/control-plane/src/federation/fleet-liveness.ts';
+import type { FederationMetrics } from '../../apps/control-plane/src/federation/metrics.ts';
+import { ReportIntake } from '../../apps/control-plane/src/federation/report-intake.ts';
+import { hintLagging } from '../../apps/control-plane/src/leader/lagging-hints.ts';
+import { LivenessLoop } from '../../apps/control-plane/src/leader/liveness-loop.ts';
+import { relayOutbox } from '../../apps/control-plane/src/leader/outbox-relay.ts';
+import { SchedulerLoop } from '../../apps/control-plane/src/leader/scheduler-loop.ts';
+import { Mutations } from '../../apps/control-plane/src/mutations/mutations.ts';
+import type { ControlPlaneNats } from '../../apps/control-plane/src/nats/control-plane-nats.ts';
+import type { Secrets } from '../../apps/control-plane/src/secrets/secrets.ts';
+import type { Database } from './database.ts';
+import type { Client, Network } from './network.ts';
+import type { SimulatedProcess, World } from './world.ts';
+
+const LEASE_RETRY_MS = 500;
+const RETRY_MS = 200;
+const RETRY_MS_MAX = 10_000;
+
+/** What the checks know of an observer, from the outside. */
+export interface Watch {
+  /** True time since when it has been awake and connected without a gap. */
+  sinceMs: number;
+  /** Cluster → true time of the last heartbeat that it heard. */
+  readonly heardAtMs: Map<string, number>;
+}
+
+interface Loop {
+  readonly intervalMs: number;
+  readonly restMs: number;
+  readonly run: () => Promise<unknown>;
+}
+
+export class ControlPlane implements SimulatedProcess {
+  state: SimulatedProcess['state'] = 'running';
+  epoch: number | null = null;
+  readonly watch: Watch;
+  readonly deployments: Deployments;
+  readonly clusters: Clusters;
+  readonly store: Store;
+  private readonly client: Client;
+  private readonly liveness: FleetLiveness;
+  private readonly intake: ReportIntake;
+  private readonly fetches: DesiredFetch;
+  private readonly connection: NatsConnection;
+  private readonly bootedAtMs: number;
+  private pausedAtMs = 0;
+  /** Whatever is counted, is not counted here. */
+  private readonly metrics = new Proxy({}, { get: () => () => undefined }) as FederationMetrics;
+
+  constructor(
+    readonly name: string,
+    private readonly world: World,
+    private readonly database: Database,
+    private readonly network: Network,
+    public skewMs: number,
+    /** A tracker of life that follows other rules, to prove that the checks notice. */
+    liveness?: FleetLiveness,
+  ) {
+    this.bootedAtMs = world.nowMs;
+    this.watch = { sinceMs: Number.POSITIVE_INFINITY, heardAtMs: new Map() };
+    this.store = database.connect(this);
+    this.liveness = liveness ?? new FleetLiveness({ nowMs: () => this.monotonicMs() });
+    this.client = network.join(this, null, {
+      onMessage: (subject, value) => this.hear(subject, value),
+      onRequest: (subject) => this.answer(subject),
+      onConnected: () => {
+        this.watch.sinceMs = world.nowMs;
+      },
+      onDisconnected: () => {
+        this.watch.sinceMs = Number.POSITIVE_INFINITY;
+      },
+    });
+    this.connection = {
+      publish: (subject: string, bytes: Uint8Array, options: { headers?: unknown } = {}) =>
+        network.publish(this.client, subject, bytes, options.headers !== undefined),
+      flush: () => network.flush(this.client),
+    } as unknown as NatsConnection;
+    const nats = { connection: this.connection } as ControlPlaneNats;
+    const { metrics } = this;
+    this.intake = new ReportIntake(this.store, nats, this.liveness, metrics);
+    const blobs = { url: 'https://blobs.example', token: 'token', expiresInSeconds: 900 };
+    this.fetches = new DesiredFetch(this.store, { issue: async () => blobs } as unknown as BlobTokens);
+    // Stored answers are sealed with a key of the installation; here they need not be.
+    const secrets = { seal: (text: string) => text, unseal: (text: string) => text } as unknown as Secrets;
+    const mutations = new Mutations(this.store, secrets);
+    this.deployments = new Deployments(this.store, mutations);
+    // The fleet cuts revoked links itself, at the commit.
+    const claims = { request: async () => undefined } as unknown as AccountClaimsPusher;
+    this.clusters = new Clusters(this.store, mutations, claims);
+    this.campaign();
+  }
+
+  get isConnected(): boolean {
+    return this.client.isConnected;
+  }
+
+  cut(): void {
+    this.network.cut(this.client);
+  }
+
+  heal(): void {
+    this.network.heal(this.client);
+  }
+
+  kill(): void {
+    this.state = 'dead';
+    this.database.disconnected(this);
+    this.network.leave(this.client);
+  }
+
+  pause(): void {
+    this.state = 'paused';
+    this.pausedAtMs = this.world.nowMs;
+    this.database.silent(this);
+  }
+
+  resume(): void {
+    if (this.state !== 'paused') return;
+    // A shorter sleep is no gap to an observer (OBSERVER_GAP_MS).
+    const hasSlept = this.world.nowMs - this.pausedAtMs > OBSERVER_GAP_MS;
+    if (hasSlept && this.client.isConnected) this.watch.sinceMs = this.world.nowMs;
+    this.world.resume(this);
+  }
+
+  private monotonicMs(): number {
+    return this.world.nowMs - this.bootedAtMs;
+  }
+
+  private hear(subject: string, value: unknown): void {
+    const [, , clusterId = '', kind] = subject.split('.');
+    if (kind === 'hb' && heartbeatSchema.safeParse(value).success) {
+      this.watch.heardAtMs.set(clusterId, this.world.nowMs);
+      this.liveness.seen(clusterId);
+    }
+    if (kind === 'report') {
+      this.intake.take(clusterId, value).then(
+        (outcome) => {
+          if (outcome === 'accepted') this.watch.heardAtMs.set(clusterId, this.world.nowMs);
+        },
+        () => undefined,
+      );
+    }
+  }
+
+  private async answer(subject: string): Promise<unknown> {
+    const clusterId = subject.split('.')[2]!;
+    return (await this.fetches.answer(clusterId)) ?? { error: { code: 'not-a-member', message: '' } };
+  }
+
+  /** Tries for the lease every 500 ms while it does not lead. */
+  private campaign(): void {
+    if (this.epoch === null) this.database.tryLead(this, (epoch) => this.lead(epoch));
+    this.world.after(LEASE_RETRY_MS, this, () => this.campaign());
+  }
+
+  private lead(epoch: number): void {
+    // A lease that ended while this process slept is noticed by its keeper, as in production.
+    if (this.database.leader !== this) return;
+    this.epoch = epoch;
+    this.world.say(`${this.name} leads with epoch ${epoch}`);
+    this.liveness.blind();
+    const term = new AbortController();
+    const end = () => {
+      if (term.signal.aborted) return;
+      term.abort();
+      this.epoch = null;
+      this.database.release(this);
+      this.world.say(`${this.name} no longer leads (epoch ${epoch})`);
+    };
+    const nats = { connection: this.connection, isConnected: () => this.client.isConnected };
+    const scheduler = new SchedulerLoop(this.store, epoch, this.metrics, {
+      nowMs: () => this.monotonicMs(),
+    });
+    const liveness = new LivenessLoop(this.store, this.liveness, nats.isConnected, epoch, this.metrics);
+    const wakeScheduler = this.loop(term.signal, end, {
+      intervalMs: 5_000,
+      restMs: 50,
+      run: () => scheduler.run(term.signal),
+    });
+    const wakeOutbox = this.loop(term.signal, end, {
+      intervalMs: 1_000,
+      restMs: 0,
+      run: () => relayOutbox(this.store, nats, epoch, term.signal),
+    });
+    this.loop(term.signal, end, { intervalMs: 1_000, restMs: 0, run: () => liveness.run() });
+    this.loop(term.signal, end, { intervalMs: 10_000, restMs: 0, run: () => hintLagging(this.store, this.connection) });
+    const stops = [
+      this.store.onChange('intent', wakeScheduler),
+      this.store.onChange('observation', wakeScheduler),
+      this.store.onChange('outbox', wakeOutbox),
+    ];
+    term.signal.addEventListener('abort', () => {
+      for (const stop of stops) stop();
+    });
+    this.keepLease(term.signal, end);
+  }
+
+  /** The production keeper asks its session each second; here that is one look at who holds the lock. */
+  private keepLease(signal: AbortSignal, end: () => void): void {
+    this.world.after(1_000, this, () => {
+      if (signal.aborted) return;
+      if (this.database.leader !== this) end();
+      else this.keepLease(signal, end);
+    });
+  }
+
+  /** As the production loop turns: woken or by interval, never twice at once, growing waits after failures. */
+  private loop(signal: AbortSignal, end: () => void, { intervalMs, restMs, run }: Loop): () => void {
+    let isRunning = false;
+    let isRung = false;
+    let failures = 0;
+    let turn = 0;
+    const begin = (): void => {
+      if (signal.aborted || isRunning) return;
+      isRunning = true;
+      isRung = false;
+      run().then(
+        () => {
+          failures = 0;
+          this.world.after(restMs, this, () => rest(isRung ? 0 : intervalMs));
+        },
+        (error: unknown) => {
+          if (error instanceof StaleEpochError) return end();
+          failures += 1;
+          const waitMs = Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** Math.min(failures - 1, 6));
+          this.world.say(`${this.name}: ${error instanceof Error ? error.message : String(error)}`);
+          this.world.after(waitMs, this, () => rest(0));
+        },
+      );
+    };
+    const rest = (waitMs: number): void => {
+      isRunning = false;
+      turn += 1;
+      const mine = turn;
+      this.world.after(waitMs, this, () => {
+        if (mine === turn) begin();
+      });
+    };
+    this.world.after(0, this, begin);
+    return () => {
+      isRung = true;
+      if (!isRunning) rest(0);
+    };
+  }
+}

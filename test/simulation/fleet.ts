@@ -1,0 +1,244 @@
+/**
+ * One seed: a fleet is made, people and faults act on it for some minutes of virtual time, then the faults stop and
+ * everything must come to rest as it was asked for. Safety is looked at after every step, liveness at the end.
+ */
+import { createHash } from 'node:crypto';
+import { Logger } from '@nestjs/common';
+import { type Cluster, type ModelVersion, manifestText, type Node } from '#domain';
+import { Agent, type AgentRules, Machine, PRODUCTION_AGENT } from './agent.ts';
+import { ControlPlane } from './control-plane.ts';
+import { unsettled } from './convergence.ts';
+import { Database, type DatabaseRules } from './database.ts';
+import { Faults } from './faults.ts';
+import { Network } from './network.ts';
+import { Operator } from './operator.ts';
+import { Safety } from './safety.ts';
+import { TENANT } from './table-rows.ts';
+import { inWorldTime, START_MS, World } from './world.ts';
+
+/** Faults have stopped for so long: everything has converged (invariant 11). */
+export const CONVERGENCE_SECONDS_MAX = 180;
+const REST_SECONDS = 15;
+
+export interface Rules {
+  readonly agent: AgentRules;
+  readonly database: DatabaseRules;
+  /** Wall clocks of processes and of the database are wrong by up to this. */
+  readonly clockSkewMsMax: number;
+  readonly makeLiveness?: (world: World) => ConstructorParameters<typeof ControlPlane>[5];
+}
+
+export const PRODUCTION: Rules = {
+  agent: PRODUCTION_AGENT,
+  database: { checksEpoch: true },
+  clockSkewMsMax: 0,
+};
+
+export interface Outcome {
+  readonly seed: number;
+  /** Null: nothing was broken and the fleet converged. */
+  readonly violation: string | null;
+  /** The last forty things that happened. */
+  readonly history: readonly string[];
+  readonly convergedSeconds: number | null;
+  readonly events: number;
+}
+
+export class Fleet {
+  readonly world: World;
+  readonly database: Database;
+  readonly network: Network;
+  readonly safety: Safety;
+  readonly operator: Operator;
+  readonly faults: Faults;
+  readonly machines = new Map<string, Machine>();
+  readonly agents = new Map<string, Agent>();
+  readonly planes = new Map<string, ControlPlane>();
+  private boots = 0;
+
+  constructor(
+    seed: number,
+    readonly rules: Rules,
+  ) {
+    this.world = new World(seed);
+    this.database = new Database(this.world, rules.database);
+    this.network = new Network(this.world);
+    this.safety = new Safety(this.world, this.database, this.machines);
+    this.database.onCommit = (commit) => {
+      this.safety.onCommit(commit);
+      for (const { id, phase } of commit.after.clusters.values()) {
+        if (phase === 'Left' && commit.before.clusters.get(id)?.phase !== 'Left') this.clusterLeft(id);
+      }
+    };
+    this.faults = new Faults(this);
+    this.operator = new Operator(
+      this.world,
+      () => this.anyPlane(),
+      () => this.faults.isOn && this.world.chance(this.faults.lostAnswerShare),
+      () => this.database.committed,
+    );
+  }
+
+  build(): void {
+    const { world } = this;
+    this.faults.choose();
+    this.database.skewMs = this.skewMs();
+    this.seedRows();
+    for (const name of world.chance(0.3) ? ['cp-1', 'cp-2', 'cp-3'] : ['cp-1', 'cp-2']) this.startPlane(name);
+    for (const clusterId of this.machines.keys()) this.startAgent(clusterId);
+    const second = () => {
+      this.safety.noteTime();
+      this.safety.checkStuck(this.leader(), this.faults.isCalm);
+      world.after(1_000, null, second);
+    };
+    second();
+  }
+
+  leader(): ControlPlane | undefined {
+    return [...this.planes.values()].find((plane) => plane.epoch !== null && this.database.leader === plane);
+  }
+
+  startPlane(name: string): void {
+    const skewMs = this.skewMs();
+    const liveness = this.rules.makeLiveness?.(this.world);
+    this.planes.set(name, new ControlPlane(name, this.world, this.database, this.network, skewMs, liveness));
+  }
+
+  startAgent(clusterId: string): void {
+    if (this.database.committed.clusters.get(clusterId)?.phase === 'Left') return;
+    this.boots += 1;
+    const bootId = `00000000-0000-7000-9000-${String(this.boots).padStart(12, '0')}`;
+    const around = {
+      onApplied: (agent: Agent, ...rest: [Parameters<Safety['onApplied']>[1], boolean]) =>
+        this.safety.onApplied(agent, ...rest),
+      onStarting: (...given: Parameters<Safety['onStarting']>) => this.safety.onStarting(...given),
+      onStopping: (...given: Parameters<Safety['onStopping']>) => this.safety.onStopping(...given),
+      transferFailureShare: () => (this.faults.isOn ? this.faults.transferFailureShare : 0),
+    };
+    const machine = this.machines.get(clusterId)!;
+    const skewMs = this.skewMs();
+    this.agents.set(clusterId, new Agent(bootId, machine, this.world, this.network, around, this.rules.agent, skewMs));
+  }
+
+  private skewMs(): number {
+    return this.world.between(-this.rules.clockSkewMsMax, this.rules.clockSkewMsMax);
+  }
+
+  private anyPlane(): ControlPlane | undefined {
+    const there = [...this.planes.values()].filter(({ state }) => state !== 'dead');
+    return there.length === 0 ? undefined : this.world.pick(there);
+  }
+
+  /** Its credentials end with the commit, and its agent finds out. */
+  private clusterLeft(clusterId: string): void {
+    this.world.after(this.world.between(10, 1_000), null, () => {
+      this.network.refuse(clusterId);
+      this.world.after(this.world.between(1_000, 10_000), null, () => this.agents.get(clusterId)?.removed());
+    });
+  }
+
+  private seedRows(): void {
+    const { clusters, models, versions } = this.database.committed;
+    const createdAt = new Date(START_MS);
+    models.set(id(1), { id: id(1), tenantId: TENANT, name: 'chat', createdAt, revision: 1 });
+    for (const number of [1, 2, 3]) versions.set(id(10 + number), makeVersion(number, createdAt));
+    const count = this.world.between(3, 6);
+    for (let index = 1; index <= count; index += 1) {
+      const cluster = makeCluster(index, createdAt);
+      clusters.set(cluster.id, cluster);
+      this.machines.set(cluster.id, new Machine(cluster.id, cluster.name, [makeNode(this.world.between(1, 5))]));
+    }
+  }
+}
+
+export async function simulate(seed: number, rules: Rules = PRODUCTION): Promise<Outcome> {
+  Logger.overrideLogger(false);
+  const fleet = new Fleet(seed, rules);
+  const { world } = fleet;
+  const convergedSeconds = await inWorldTime(world, async () => {
+    fleet.build();
+    await world.run(START_MS + fleet.faults.durationMs);
+    fleet.faults.stop();
+    return world.violation === null ? converge(fleet) : null;
+  });
+  return { seed, violation: world.violation, history: world.history, convergedSeconds, events: world.events };
+}
+
+async function converge(fleet: Fleet): Promise<number | null> {
+  const { world } = fleet;
+  for (let second = 1; second <= CONVERGENCE_SECONDS_MAX; second += 1) {
+    await world.run(world.nowMs + 1_000);
+    if (world.violation !== null) return null;
+    if (unsettled(fleet).length > 0) continue;
+    await rest(fleet);
+    return second;
+  }
+  world.broken(`invariant 11: ${CONVERGENCE_SECONDS_MAX} s after the faults: ${unsettled(fleet).join('; ')}`);
+  return null;
+}
+
+/** What has come to rest stays so. */
+async function rest(fleet: Fleet): Promise<void> {
+  const { world, machines, database } = fleet;
+  const picture = () =>
+    JSON.stringify([
+      [...machines.values()]
+        .filter(({ clusterId }) => database.committed.clusters.get(clusterId)?.phase !== 'Left')
+        .map(({ engines }) => [...engines.values()].map(({ processId }) => processId)),
+      [...database.committed.desired.values()].map(({ epoch, revision }) => [epoch, revision]),
+    ]);
+  const before = picture();
+  await world.run(world.nowMs + REST_SECONDS * 1_000);
+  if (world.violation === null && picture() !== before) world.broken('R5, invariant 11: what had come to rest moved');
+}
+
+function id(number: number): string {
+  return `00000000-0000-7000-8000-${String(number).padStart(12, '0')}`;
+}
+
+function makeVersion(number: number, createdAt: Date): ModelVersion {
+  const digest = createHash('sha256').update(`content ${number}`).digest('hex');
+  const files = [{ path: 'model.gguf', digest, sizeBytes: 100 }];
+  return {
+    id: id(10 + number),
+    tenantId: TENANT,
+    modelId: id(1),
+    number,
+    phase: 'Published',
+    digest: createHash('sha256').update(manifestText(files)).digest('hex'),
+    sizeBytes: 100,
+    files,
+    notes: '',
+    createdAt,
+    publishedAt: createdAt,
+  };
+}
+
+function makeCluster(index: number, createdAt: Date): Cluster {
+  return {
+    id: id(100 + index),
+    tenantId: TENANT,
+    name: `c${index}`,
+    kind: index === 1 ? 'central' : 'edge',
+    region: 'cn',
+    zone: '',
+    labels: {},
+    publicKey: `U${index}`,
+    phase: 'Ready',
+    cordoned: false,
+    phaseSince: createdAt,
+    createdAt,
+    revision: 1,
+  };
+}
+
+function makeNode(devices: number): Node {
+  return {
+    name: 'node',
+    devices: Array.from({ length: devices }, (_, index) => ({
+      id: `cpu${index}`,
+      deviceType: 'cpu',
+      memoryBytes: 1e9,
+    })),
+  };
+}
