@@ -3,7 +3,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { callApi, type Installation, startInstallation } from './admin.fixture.ts';
+import { callApi, type Installation, secretOf, startInstallation } from './admin.fixture.ts';
 
 let installation: Installation;
 beforeAll(async () => {
@@ -112,7 +112,7 @@ describe('S3: keys', () => {
   it('wrote the owner key to a file that only its owner reads, and showed it nowhere', async () => {
     const path = join(installation.directory, 'owner.key');
     expect((await stat(path)).mode & 0o777).toBe(0o600);
-    const secret = (await readFile(path, 'utf8')).trim().split('_')[2]!;
+    const secret = secretOf((await readFile(path, 'utf8')).trim());
     expect(installation.log.join('')).not.toContain(secret);
     expect(installation.log.join('')).toContain(path);
   });

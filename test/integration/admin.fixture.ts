@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfiguration } from '#configuration';
+import { splitToken } from '#domain';
 import { createIdentity, type NatsKey, proveIdentity, readOperatorFiles } from '#messaging';
 import { migrate } from '#store';
 import { createLogger } from '#telemetry';
@@ -24,6 +25,12 @@ export interface Call {
   readonly body?: unknown;
   readonly raw?: Uint8Array | string;
   readonly headers?: Record<string, string>;
+}
+
+/** The secret part of a key or token. It may itself hold `_`, so splitting at that is not enough. */
+export function secretOf(text: string): string {
+  const secret = (splitToken('atoll', text) ?? splitToken('atolljoin', text))?.secret;
+  return secret ?? text;
 }
 
 export interface Installation {
