@@ -67,3 +67,18 @@ export const versionFileSchema = z.strictObject({
   digest: digestSchema,
   sizeBytes: z.int().min(0),
 });
+
+/** Ed25519; see `signedText` of the domain. */
+export const versionSignatureSchema = z.strictObject({
+  publicKey: z.string().regex(/^[0-9a-f]{64}$/, 'must be a raw Ed25519 public key in 64 lower-case hexadecimal digits'),
+  signature: z.string().regex(/^[0-9a-f]{128}$/, 'must be an Ed25519 signature in 128 lower-case hexadecimal digits'),
+});
+
+/** Five fields: minute, hour, day of the month, month, day of the week. Whether it can fire is checked where it is used. */
+export const cronSchema = z
+  .string()
+  .max(120)
+  .regex(
+    /^[0-9*,/-]+ [0-9*,/-]+ [0-9*,/-]+ [0-9A-Za-z*,/-]+ [0-9A-Za-z*,/-]+$/,
+    'must be a cron expression of five fields, such as "30 1 * * *"',
+  );

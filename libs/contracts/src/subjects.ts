@@ -6,6 +6,8 @@ export const SUBJECTS = {
   report: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.report`,
   desiredHint: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.desired`,
   desiredFetch: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.fetch`,
+  /** Agent → control plane, request–reply: how to get a version. */
+  syncPlan: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.sync`,
   event: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.event`,
   /** Control plane → agent: events that Postgres has, so that the agent may forget them. */
   acked: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.acked`,
@@ -14,6 +16,8 @@ export const SUBJECTS = {
   gatewaysFetch: `${SUBJECT_PREFIX}.gateways.fetch`,
   routes: `${SUBJECT_PREFIX}.routes`,
   routesFetch: `${SUBJECT_PREFIX}.routes.fetch`,
+  /** Gateways → control plane: how answers of each version went. */
+  outcomes: `${SUBJECT_PREFIX}.outcomes`,
   /** Control plane → gateways: NATS said that a cluster's connection is gone. */
   links: `${SUBJECT_PREFIX}.links`,
 } as const;

@@ -1,4 +1,5 @@
 import type { Labels } from './names.ts';
+import type { SyncPolicy } from './sync.ts';
 
 export const CLUSTER_KINDS = ['central', 'edge'] as const;
 export type ClusterKind = (typeof CLUSTER_KINDS)[number];
@@ -18,6 +19,7 @@ export interface Cluster {
   readonly region: string;
   readonly zone: string;
   readonly labels: Labels;
+  readonly sync: SyncPolicy;
   /** The agent's NATS user public key (`U…`). A name cannot be taken over by another key (S2). */
   readonly publicKey: string;
   readonly phase: ClusterPhase;

@@ -1,6 +1,7 @@
 import type { ClusterKind } from './clusters.ts';
 import type { ResourceClaim } from './devices.ts';
 import type { Labels } from './names.ts';
+import type { RolloutPolicy } from './rollouts.ts';
 
 /** Which clusters may run a deployment. Every given part must match; an absent part matches everything. */
 export interface ClusterSelector {
@@ -28,7 +29,11 @@ export interface Deployment {
   readonly tenantId: string;
   readonly name: string;
   readonly modelId: string;
+  /** The version that is wanted everywhere once an active rollout is over. */
   readonly versionId: string;
+  /** The alias that `versionId` follows when it moves; null when the version is pinned. */
+  readonly alias: string | null;
+  readonly rollout: RolloutPolicy;
   /** The name clients give as `model`. Default: the model's name. */
   readonly servedModel: string;
   readonly replicas: number;

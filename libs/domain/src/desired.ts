@@ -5,7 +5,7 @@
  * lower revision, is never applied (DESIGN §7.4). A lost or repeated hint costs time, never truth.
  */
 import type { ResourceClaim } from './devices.ts';
-import type { VersionFile } from './models.ts';
+import type { VersionFile, VersionSignature } from './models.ts';
 
 export interface DesiredVersion {
   readonly versionId: string;
@@ -13,6 +13,8 @@ export interface DesiredVersion {
   readonly number: number;
   readonly digest: string;
   readonly files: readonly VersionFile[];
+  /** Absent when the publisher did not sign. */
+  readonly signature?: VersionSignature;
 }
 
 export interface DesiredReplica {

@@ -1,3 +1,4 @@
+export * from './artifacts.ts';
 export * from './clusters.ts';
 export * from './decisions.ts';
 export * from './deployments.ts';
@@ -9,7 +10,10 @@ export * from './liveness.ts';
 export * from './models.ts';
 export * from './names.ts';
 export * from './permissions.ts';
+export * from './ports/registry.ts';
 export * from './ports/store.ts';
 export * from './reconciliation.ts';
 export * from './reports.ts';
+export * from './rollouts.ts';
 export * from './routes.ts';
+export * from './sync.ts';

@@ -1,8 +1,21 @@
+/** When snapshots are made and how long versions are kept. A version in use (`VersionUse`) is kept whatever this says. */
+export interface ModelPolicy {
+  /** Five-field cron, UTC: when a self-contained snapshot of the newest version is made. Default 01:30 every day. */
+  readonly snapshotCron: string;
+  /** This many of the newest versions are kept. Default 10, at least 1. */
+  readonly keepVersions: number;
+  /** Versions younger than this are kept. Default 30. */
+  readonly keepDays: number;
+}
+
+export const DEFAULT_MODEL_POLICY: ModelPolicy = { snapshotCron: '30 1 * * *', keepVersions: 10, keepDays: 30 };
+
 /** A model is a name; what is served is always one of its immutable versions. */
 export interface Model {
   readonly id: string;
   readonly tenantId: string;
   readonly name: string;
+  readonly policy: ModelPolicy;
   readonly createdAt: Date;
   readonly revision: number;
 }
@@ -15,8 +28,22 @@ export interface VersionFile {
   readonly sizeBytes: number;
 }
 
-export const VERSION_PHASES = ['Uploading', 'Published', 'Abandoned'] as const;
+/** Retired: kept as a row for history; its content may be collected. */
+export const VERSION_PHASES = ['Uploading', 'Published', 'Abandoned', 'Retired'] as const;
 export type VersionPhase = (typeof VERSION_PHASES)[number];
+
+/** Ed25519 over `signedText(digest)`. */
+export interface VersionSignature {
+  /** Raw public key: 32 bytes in lower-case hex. */
+  readonly publicKey: string;
+  /** 64 bytes in lower-case hex. */
+  readonly signature: string;
+}
+
+/** What the publisher of a version signs. It names its purpose, so that a signature made for something else is none. */
+export function signedText(versionDigest: string): string {
+  return `atoll model version v1\n${versionDigest}\n`;
+}
 
 export interface ModelVersion {
   readonly id: string;
@@ -30,8 +57,37 @@ export interface ModelVersion {
   readonly sizeBytes: number;
   readonly files: readonly VersionFile[];
   readonly notes: string;
+  /** The version it was made from, of the same model: what its first diff is encoded against. */
+  readonly parentId: string | null;
+  /** The publisher's own words (`run`, `dataset`, …); at most 64 entries. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Checked when it was published; null when the publisher did not sign. */
+  readonly signature: VersionSignature | null;
   readonly createdAt: Date;
   readonly publishedAt: Date | null;
+}
+
+/** A name of a model that points at one published version and can be moved: `stable`, `canary`. */
+export interface ModelAlias {
+  readonly tenantId: string;
+  readonly modelId: string;
+  readonly name: string;
+  readonly versionId: string;
+  readonly movedAt: Date;
+}
+
+/** One entry of an alias's history. */
+export interface AliasMove {
+  readonly id: string;
+  readonly tenantId: string;
+  readonly modelId: string;
+  readonly alias: string;
+  /** Null when the alias was made by this move. */
+  readonly fromVersionId: string | null;
+  /** Null when the alias was removed. */
+  readonly toVersionId: string | null;
+  readonly actor: string;
+  readonly at: Date;
 }
 
 /**

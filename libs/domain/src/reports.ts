@@ -18,12 +18,41 @@ export interface ReplicaReport {
   readonly processId?: number;
 }
 
+/** How a version comes here: the chosen path and how far it is. */
+export interface SyncProgress {
+  /** `direct-diff`, `diff-chain`, `snapshot`, `snapshot-and-diffs`, `whole-files`; `waiting` before one is chosen. */
+  readonly path: string;
+  /** `registry`, or the neighbour's cluster name. */
+  readonly source: string;
+  /** Bytes on the wire: what is transferred, not what it makes. */
+  readonly wireBytesHave: number;
+  readonly wireBytesTotal: number;
+  /** Over the last seconds; 0 while nothing flows. */
+  readonly bytesPerSecond: number;
+  /** Null when it cannot be told. */
+  readonly etaSeconds: number | null;
+}
+
 export interface HeldVersion {
   readonly digest: string;
   readonly phase: 'Fetching' | 'Held' | 'Failed';
   readonly bytesHave: number;
   readonly bytesTotal: number;
+  /** What it waits for or why it failed; empty otherwise. */
   readonly reason: string;
+  /** Only while Fetching. */
+  readonly sync?: SyncProgress;
+  /** RFC 3339, the agent's clock: when every byte was last hashed. Only when Held. */
+  readonly verifiedAt?: string;
+}
+
+/** What the agent measured of its own transfers; absent what was never measured. */
+export interface SyncMeasures {
+  readonly registryBytesPerSecond?: number;
+  readonly neighbourBytesPerSecond?: number;
+  /** Artifact profile → bytes of result a second. */
+  readonly applyBytesPerSecond: Readonly<Record<string, number>>;
+  readonly diskFreeBytes: number;
 }
 
 export interface ClusterReport {
@@ -39,6 +68,9 @@ export interface ClusterReport {
   readonly agentVersion: string;
   /** Where gateways can reach the agent's data plane, `host:port`; absent when only its own dialled sockets reach it. */
   readonly endpoint?: string;
+  /** Where neighbours can fetch blobs, `host:port`; absent when this agent serves none. */
+  readonly blobEndpoint?: string;
+  readonly measures?: SyncMeasures;
   readonly nodes: readonly Node[];
   readonly replicas: readonly ReplicaReport[];
   readonly versions: readonly HeldVersion[];

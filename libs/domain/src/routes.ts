@@ -28,6 +28,8 @@ export interface RouteReplica {
   readonly replicaId: string;
   readonly clusterId: string;
   readonly versionDigest: string;
+  /** The version's number within its model, for `x-atoll-min-version`. */
+  readonly versionNumber: number;
   readonly ready: boolean;
 }
 

@@ -49,7 +49,7 @@ export const permissionTables = {
     payloadBytesMax: -1,
   }),
   gateway: (gatewayId: string): NatsPermissions => ({
-    publish: ['atoll.v1.routes.fetch', 'atoll.v1.gateways', 'atoll.v1.usage'],
+    publish: ['atoll.v1.routes.fetch', 'atoll.v1.gateways', 'atoll.v1.usage', 'atoll.v1.outcomes'],
     subscribe: ['atoll.v1.*.hb', 'atoll.v1.routes', 'atoll.v1.links', `${inboxPrefixOf(gatewayId)}.>`],
     subscriptionsMax: 100,
     payloadBytesMax: 1024 * 1024,
@@ -58,7 +58,15 @@ export const permissionTables = {
     const own = `atoll.v1.${checkToken(clusterId)}`;
     const inbox = `${inboxPrefixOf(clusterId)}.>`;
     return {
-      publish: [`${own}.hb`, `${own}.report`, `${own}.fetch`, `${own}.event`, 'atoll.v1.gateways.fetch', inbox],
+      publish: [
+        `${own}.hb`,
+        `${own}.report`,
+        `${own}.fetch`,
+        `${own}.sync`,
+        `${own}.event`,
+        'atoll.v1.gateways.fetch',
+        inbox,
+      ],
       subscribe: [`${own}.desired`, `${own}.acked`, `${own}.rpc.>`, 'atoll.v1.gateways', inbox],
       responses: { answersMax: 1, ttlSeconds: 60 },
       subscriptionsMax: 100,

@@ -10,6 +10,7 @@ import {
   clusterSchema,
   type JoinTokenCreated,
   joinTokenCreatedSchema,
+  type UpdateCluster,
 } from './clusters.ts';
 import {
   type CreateDeployment,
@@ -20,8 +21,23 @@ import {
   type UpdateDeployment,
 } from './deployments.ts';
 import { type ApiKeyCreated, type ApiKeyDto, apiKeyCreatedSchema, apiKeySchema, type CreateApiKey } from './keys.ts';
-import { type CreateVersion, type ModelDto, modelSchema, type VersionDto, versionSchema } from './models.ts';
+import {
+  type AliasDto,
+  type ArtifactDto,
+  aliasSchema,
+  artifactSchema,
+  type CreateVersion,
+  type ModelDto,
+  modelSchema,
+  type PublishVersion,
+  type UpdateModel,
+  type VersionDto,
+  versionSchema,
+  type WantArtifact,
+} from './models.ts';
 import { type Problem, pageOf, problemSchema } from './problems.ts';
+import { type Rollback, type RolloutDto, rolloutSchema } from './rollouts.ts';
+import { type AgreementDto, agreementSchema, type VersionSyncDto, versionSyncSchema } from './sync.ts';
 
 /** The API said no, or could not be reached (`problem` is then null). `message` is fit to be shown. */
 export class ProblemError extends Error {
@@ -76,11 +92,7 @@ export class AdminClient {
   }
 
   /** With `ifRevision` the change is refused (412) when somebody else changed the cluster since. */
-  updateCluster(
-    name: string,
-    body: { cordoned?: boolean; labels?: Record<string, string> },
-    { ifRevision }: { ifRevision?: number } = {},
-  ): Promise<ClusterDto> {
+  updateCluster(name: string, body: UpdateCluster, { ifRevision }: { ifRevision?: number } = {}): Promise<ClusterDto> {
     return this.call('PATCH', `/clusters/${encodeURIComponent(name)}`, clusterSchema, body, ifRevision);
   }
 
@@ -98,6 +110,10 @@ export class AdminClient {
 
   model(name: string): Promise<ModelDto> {
     return this.call('GET', `/models/${encodeURIComponent(name)}`, modelSchema);
+  }
+
+  updateModel(name: string, body: UpdateModel): Promise<ModelDto> {
+    return this.call('PATCH', `/models/${encodeURIComponent(name)}`, modelSchema, body);
   }
 
   async removeModel(name: string): Promise<void> {
@@ -141,8 +157,41 @@ export class AdminClient {
     } as RequestInit);
   }
 
-  publishVersion(model: string, number: number): Promise<VersionDto> {
-    return this.call('POST', `/models/${encodeURIComponent(model)}/versions/${number}/publish`, versionSchema, {});
+  publishVersion(model: string, number: number, body: PublishVersion = {}): Promise<VersionDto> {
+    return this.call('POST', `/models/${encodeURIComponent(model)}/versions/${number}/publish`, versionSchema, body);
+  }
+
+  aliases(model: string): Promise<AliasDto[]> {
+    return this.all(`/models/${encodeURIComponent(model)}/aliases`, aliasSchema);
+  }
+
+  /** Makes the alias or moves it; deployments that follow it begin a rollout. */
+  moveAlias(model: string, alias: string, version: number): Promise<AliasDto> {
+    const path = `/models/${encodeURIComponent(model)}/aliases/${encodeURIComponent(alias)}`;
+    return this.call('PUT', path, aliasSchema, { version });
+  }
+
+  async removeAlias(model: string, alias: string): Promise<void> {
+    const path = `/models/${encodeURIComponent(model)}/aliases/${encodeURIComponent(alias)}`;
+    await this.call('DELETE', path, z.unknown());
+  }
+
+  artifacts(model: string): Promise<ArtifactDto[]> {
+    return this.all(`/models/${encodeURIComponent(model)}/artifacts`, artifactSchema);
+  }
+
+  wantArtifact(model: string, body: WantArtifact): Promise<ArtifactDto> {
+    return this.call('POST', `/models/${encodeURIComponent(model)}/artifacts`, artifactSchema, body);
+  }
+
+  /** How every cluster got, gets or would get this version. */
+  versionSync(model: string, number: number): Promise<VersionSyncDto> {
+    return this.call('GET', `/models/${encodeURIComponent(model)}/versions/${number}/sync`, versionSyncSchema);
+  }
+
+  /** The version vector: what every cluster holds and serves of this model. */
+  agreement(model: string): Promise<AgreementDto> {
+    return this.call('GET', `/models/${encodeURIComponent(model)}/agreement`, agreementSchema);
   }
 
   createDeployment(body: CreateDeployment): Promise<DeploymentDto> {
@@ -175,6 +224,24 @@ export class AdminClient {
 
   planRemoval(name: string): Promise<DeploymentPlanDto> {
     return this.call('DELETE', `/deployments/${encodeURIComponent(name)}?dryRun=true`, deploymentPlanSchema);
+  }
+
+  rollouts(deployment: string): Promise<RolloutDto[]> {
+    return this.all(`/deployments/${encodeURIComponent(deployment)}/rollouts`, rolloutSchema);
+  }
+
+  /** Of the active rollout. `abort` goes back to the version before. */
+  steerRollout(deployment: string, verb: 'pause' | 'resume' | 'abort'): Promise<DeploymentDto> {
+    return this.call('POST', `/deployments/${encodeURIComponent(deployment)}/rollout/${verb}`, deploymentSchema, {});
+  }
+
+  rollBack(deployment: string, body: Rollback = {}): Promise<DeploymentDto> {
+    return this.call('POST', `/deployments/${encodeURIComponent(deployment)}/rollback`, deploymentSchema, body);
+  }
+
+  planRollback(deployment: string, body: Rollback = {}): Promise<DeploymentPlanDto> {
+    const path = `/deployments/${encodeURIComponent(deployment)}/rollback?dryRun=true`;
+    return this.call('POST', path, deploymentPlanSchema, body);
   }
 
   async removeDeployment(name: string): Promise<void> {

@@ -1,9 +1,9 @@
 /** Admin API: clusters and join tokens. */
 
 import { z } from 'zod';
-import { CLUSTER_KINDS, CLUSTER_PHASES } from '#domain';
-import { heldVersionSchema, replicaReportSchema } from '../federation/report.ts';
-import { idSchema, labelsSchema, nameSchema, nodeSchema } from '../primitives.ts';
+import { CLUSTER_KINDS, CLUSTER_PHASES, SYNC_MODES } from '#domain';
+import { heldVersionSchema, replicaReportSchema, syncMeasuresSchema } from '../federation/report.ts';
+import { cronSchema, idSchema, labelsSchema, nameSchema, nodeSchema } from '../primitives.ts';
 
 const regionSchema = z
   .string()
@@ -31,6 +31,31 @@ export const joinTokenCreatedSchema = z.object({
 });
 export type JoinTokenCreated = z.infer<typeof joinTokenCreatedSchema>;
 
+const timeOfDaySchema = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'must be a time of day such as "02:00"');
+
+/** See SyncPolicy of the domain. */
+export const syncPolicySchema = z.strictObject({
+  mode: z.enum(SYNC_MODES),
+  cron: cronSchema,
+  windows: z.array(z.strictObject({ from: timeOfDaySchema, to: timeOfDaySchema })).max(24),
+  timeZone: z
+    .string()
+    .max(64)
+    .refine((name) => isTimeZone(name), 'must be an IANA time zone such as "Asia/Shanghai"'),
+  /** At least 1 kB/s; null: unlimited. */
+  bytesPerSecondMax: z.number().min(1_000).max(1e12).nullable(),
+});
+export type SyncPolicyDto = z.infer<typeof syncPolicySchema>;
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export const clusterSchema = z.object({
   id: idSchema,
   name: nameSchema,
@@ -41,6 +66,7 @@ export const clusterSchema = z.object({
   phase: z.enum(CLUSTER_PHASES),
   phaseSince: z.iso.datetime(),
   cordoned: z.boolean(),
+  sync: syncPolicySchema,
   createdAt: z.iso.datetime(),
   revision: z.int(),
   /** What the agent last said; null before its first report. */
@@ -51,6 +77,8 @@ export const clusterSchema = z.object({
       desiredRevision: z.int(),
       appliedRevision: z.int(),
       endpoint: z.string().nullable(),
+      blobEndpoint: z.string().nullable(),
+      measures: syncMeasuresSchema.nullable(),
       nodes: z.array(nodeSchema),
       replicas: z.array(replicaReportSchema),
       versions: z.array(heldVersionSchema),
@@ -59,8 +87,10 @@ export const clusterSchema = z.object({
 });
 export type ClusterDto = z.infer<typeof clusterSchema>;
 
-/** `PATCH /api/v1/clusters/{name}` */
+/** `PATCH /api/v1/clusters/{name}`; of `sync`, what is left out stays. */
 export const updateClusterSchema = z.strictObject({
   cordoned: z.boolean().optional(),
   labels: labelsSchema.optional(),
+  sync: syncPolicySchema.partial().optional(),
 });
+export type UpdateCluster = z.input<typeof updateClusterSchema>;

@@ -1,8 +1,16 @@
 /** Admin API: deployments. */
 
 import { z } from 'zod';
-import { CLUSTER_KINDS, DEFAULT_DISCONNECT_POLICY, PLACEMENT_PHASES, RECONCILE_RULES, REPLICA_PHASES } from '#domain';
+import {
+  CLUSTER_KINDS,
+  DEFAULT_DISCONNECT_POLICY,
+  DEFAULT_ROLLOUT_POLICY,
+  PLACEMENT_PHASES,
+  RECONCILE_RULES,
+  REPLICA_PHASES,
+} from '#domain';
 import { claimSchema, digestSchema, idSchema, labelsSchema, nameSchema } from '../primitives.ts';
+import { rolloutPolicySchema, rolloutSchema } from './rollouts.ts';
 
 export const REPLICAS_MAX = 10_000;
 
@@ -26,8 +34,10 @@ export const disconnectSchema = z.strictObject({
 export const createDeploymentSchema = z.strictObject({
   name: nameSchema,
   model: nameSchema,
-  /** Version number; default: the newest published one. */
+  /** Version number; default: the newest published one. Not together with `alias`. */
   version: z.int().min(1).optional(),
+  /** Follow this alias of the model: when it moves, a rollout begins. */
+  alias: nameSchema.optional(),
   /** What clients give as `model`; default: the model's name. */
   servedModel: z
     .string()
@@ -42,15 +52,22 @@ export const createDeploymentSchema = z.strictObject({
   claim: claimSchema.default({ deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } }),
   selector: selectorSchema.default({}),
   disconnect: disconnectSchema.default(DEFAULT_DISCONNECT_POLICY),
+  rollout: rolloutPolicySchema.default(() => rolloutPolicySchema.parse(DEFAULT_ROLLOUT_POLICY)),
 });
 export type CreateDeployment = z.input<typeof createDeploymentSchema>;
 
-/** `PATCH /api/v1/deployments/{name}[?dryRun=true]`: scale, change version, change where. */
+/**
+ * `PATCH /api/v1/deployments/{name}[?dryRun=true]`: scale, change version, change where. Another version begins a rollout;
+ * an active one is Superseded. `rollout` is the policy from now on, for the rollout that this change begins too.
+ */
 export const updateDeploymentSchema = z.strictObject({
   replicas: z.int().min(0).max(REPLICAS_MAX).optional(),
+  /** Pins the version: the deployment follows no alias any more. Not together with `alias`. */
   version: z.int().min(1).optional(),
+  alias: nameSchema.optional(),
   selector: selectorSchema.optional(),
   disconnect: disconnectSchema.optional(),
+  rollout: rolloutPolicySchema.optional(),
 });
 export type UpdateDeployment = z.input<typeof updateDeploymentSchema>;
 
@@ -77,6 +94,11 @@ export const deploymentSchema = z.object({
   claim: claimSchema,
   selector: selectorSchema,
   disconnect: disconnectSchema,
+  /** The alias that it follows; null when its version is pinned. */
+  alias: nameSchema.nullable(),
+  rolloutPolicy: rolloutPolicySchema,
+  /** The newest rollout, active or over; null before the first. */
+  rollout: rolloutSchema.nullable(),
   deleting: z.boolean(),
   /** One sentence: what holds it up, or that all is as wanted. */
   status: z.string(),

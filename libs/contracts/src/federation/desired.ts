@@ -12,6 +12,7 @@ import {
   nameSchema,
   revisionSchema,
   versionFileSchema,
+  versionSignatureSchema,
 } from '../primitives.ts';
 
 export const DESIRED_BYTES_MAX = 4_194_304;
@@ -25,6 +26,7 @@ export const desiredVersionSchema = z.object({
   number: z.int().min(1),
   digest: digestSchema,
   files: z.array(versionFileSchema).min(1).max(10_000),
+  signature: versionSignatureSchema.optional(),
 });
 
 export const desiredReplicaSchema = z.object({
@@ -48,9 +50,24 @@ export const desiredStateSchema = z.object({
 
 export const desiredFetchSchema = z.object({ revision: revisionSchema, epoch: epochSchema });
 
-/** `state` is null when the cluster has none yet. Blobs: where to fetch and a token of at most 15 minutes. */
+/**
+ * `state` is null when the cluster has none yet. Blobs: where to fetch and a token of at most 15 minutes; `verifyingKey`
+ * (SPKI, PEM) proves the tokens that neighbours show. `verification`: how often, by which rule, what is held is hashed again.
+ */
 export const desiredFetchReplySchema = z.object({
   state: desiredStateSchema.nullable(),
-  blobs: z.object({ url: z.url(), token: z.string().min(1), expiresInSeconds: z.int().min(1) }),
+  blobs: z.object({
+    url: z.url(),
+    token: z.string().min(1),
+    expiresInSeconds: z.int().min(1),
+    verifyingKey: z.string().max(1_000).optional(),
+  }),
+  verification: z
+    .object({
+      mode: z.enum(['full', 'sample']),
+      /** Seconds from now to the next one that is due by the cluster's cron. */
+      dueInSeconds: z.int().min(0),
+    })
+    .optional(),
 });
 export type DesiredFetchReply = z.infer<typeof desiredFetchReplySchema>;

@@ -19,6 +19,15 @@ export const eventSchema = z.discriminatedUnion('kind', [
     versionDigest: digestSchema,
     reason: z.string().max(2_000),
   }),
+  /** What is on disk was not what it should be; it is being repaired. */
+  z.object({
+    id: idSchema,
+    kind: z.literal('version-drifted'),
+    at: z.iso.datetime(),
+    versionDigest: digestSchema,
+    path: z.string().min(1).max(255),
+    foundDigest: digestSchema.nullable(),
+  }),
 ]);
 export type AgentEvent = z.infer<typeof eventSchema>;
 

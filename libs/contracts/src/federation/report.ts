@@ -21,12 +21,30 @@ export const replicaReportSchema = z.object({
   processId: z.int().min(1).optional(),
 });
 
+export const syncProgressSchema = z.object({
+  path: z.string().max(64),
+  source: z.string().max(64),
+  wireBytesHave: z.int().min(0),
+  wireBytesTotal: z.int().min(0),
+  bytesPerSecond: z.number().min(0),
+  etaSeconds: z.number().min(0).nullable(),
+});
+
+export const syncMeasuresSchema = z.object({
+  registryBytesPerSecond: z.number().positive().optional(),
+  neighbourBytesPerSecond: z.number().positive().optional(),
+  applyBytesPerSecond: z.record(z.string().max(32), z.number().positive()),
+  diskFreeBytes: z.int().min(0),
+});
+
 export const heldVersionSchema = z.object({
   digest: digestSchema,
   phase: z.enum(['Fetching', 'Held', 'Failed']),
   bytesHave: z.int().min(0),
   bytesTotal: z.int().min(0),
   reason: z.string().max(500),
+  sync: syncProgressSchema.optional(),
+  verifiedAt: z.iso.datetime().optional(),
 });
 
 export const reportSchema = z.object({
@@ -37,6 +55,8 @@ export const reportSchema = z.object({
   revision: revisionSchema,
   agentVersion: z.string().min(1).max(64),
   endpoint: endpointSchema.optional(),
+  blobEndpoint: endpointSchema.optional(),
+  measures: syncMeasuresSchema.optional(),
   nodes: z.array(nodeSchema).max(4096),
   replicas: z.array(replicaReportSchema).max(10_000),
   versions: z.array(heldVersionSchema).max(10_000),

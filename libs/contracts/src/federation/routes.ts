@@ -49,7 +49,14 @@ export const routesViewSchema = z.object({
       versionDigest: digestSchema,
       createdAtSeconds: z.int(),
       replicas: z.array(
-        z.object({ replicaId: idSchema, clusterId: idSchema, versionDigest: digestSchema, ready: z.boolean() }),
+        z.object({
+          replicaId: idSchema,
+          clusterId: idSchema,
+          versionDigest: digestSchema,
+          /** 0 in views of a control plane, or a file, from before versions were numbered here. */
+          versionNumber: z.int().min(0).default(0),
+          ready: z.boolean(),
+        }),
       ),
     }),
   ),

@@ -9,9 +9,10 @@ import type { Decision } from '../decisions.ts';
 import type { Deployment, Placement, PlacementPhase } from '../deployments.ts';
 import type { DesiredReplica, DesiredState, DesiredVersion } from '../desired.ts';
 import type { ApiKey, JoinToken } from '../keys.ts';
-import type { Model, ModelVersion, VersionFile } from '../models.ts';
+import type { Model, ModelVersion, VersionFile, VersionSignature } from '../models.ts';
 import type { ClusterReport } from '../reports.ts';
 import type { RoutesView } from '../routes.ts';
+import type { AliasRows, ArtifactRows, RolloutRows, SyncClaimRows } from './registry.ts';
 
 /** Keyset page: `after` is the last id seen; `limit` 1..200. */
 export interface PageRequest {
@@ -36,7 +37,7 @@ export abstract class ClusterRows {
   abstract update(
     id: string,
     revision: number,
-    change: Partial<Pick<Cluster, 'phase' | 'cordoned' | 'labels' | 'region' | 'zone'>>,
+    change: Partial<Pick<Cluster, 'phase' | 'cordoned' | 'labels' | 'region' | 'zone' | 'sync'>>,
   ): Promise<boolean>;
   /** Every cluster of the installation that has not left, for leader loops and the routes view. */
   abstract all(): Promise<Cluster[]>;
@@ -69,6 +70,10 @@ export abstract class ModelRows {
   abstract list(page: PageRequest): Promise<Model[]>;
   /** The models among `ids` that exist, in no order. */
   abstract findAll(ids: readonly string[]): Promise<Model[]>;
+  /** False when `revision` is no longer the row's. Bumps the revision. */
+  abstract update(id: string, revision: number, change: Pick<Model, 'policy'>): Promise<boolean>;
+  /** Every model of the installation, for leader loops. */
+  abstract all(): Promise<Model[]>;
   /** With its versions. ConflictError (a refusal) while a deployment uses it. */
   abstract remove(id: string): Promise<boolean>;
 }
@@ -84,7 +89,20 @@ export abstract class VersionRows {
   abstract findAll(ids: readonly string[]): Promise<ModelVersion[]>;
   /** Newest first. */
   abstract listOfModel(modelId: string): Promise<ModelVersion[]>;
-  abstract publish(id: string, digest: string, files: readonly VersionFile[]): Promise<void>;
+  abstract publish(
+    id: string,
+    digest: string,
+    files: readonly VersionFile[],
+    signature: VersionSignature | null,
+  ): Promise<void>;
+  /**
+   * Published → Retired, except those in use: by a deployment, a live placement, an alias, an active rollout (either
+   * side), the last ended rollout of a deployment (what a rollback goes to), or a cluster whose newest report or desired
+   * document names its digest. Returns the ids that were retired.
+   */
+  abstract retireUnused(ids: readonly string[]): Promise<string[]>;
+  /** Digests of every blob that a version that is Uploading or Published, or an artifact, refers to. */
+  abstract blobDigestsInUse(): Promise<Set<string>>;
   /**
    * Marks one version, uploading or published, as Abandoned: its number is never given again. False when there is no such
    * version or it already was. Throws a conflict refusal while a deployment or a live placement uses it.
@@ -107,7 +125,9 @@ export abstract class DeploymentRows {
   abstract update(
     id: string,
     revision: number,
-    change: Partial<Pick<Deployment, 'replicas' | 'versionId' | 'selector' | 'disconnect' | 'deletedAt'>>,
+    change: Partial<
+      Pick<Deployment, 'replicas' | 'versionId' | 'alias' | 'selector' | 'disconnect' | 'rollout' | 'deletedAt'>
+    >,
   ): Promise<boolean>;
   /** Ends the row and its removed placements. Throws a conflict refusal while live placements are left. */
   abstract remove(id: string): Promise<void>;
@@ -223,7 +243,11 @@ export interface Rows {
   readonly apiKeys: ApiKeyRows;
   readonly models: ModelRows;
   readonly versions: VersionRows;
+  readonly aliases: AliasRows;
+  readonly artifacts: ArtifactRows;
   readonly deployments: DeploymentRows;
+  readonly rollouts: RolloutRows;
+  readonly syncClaims: SyncClaimRows;
   readonly placements: PlacementRows;
   readonly observations: ObservationRows;
   readonly desired: DesiredRows;
