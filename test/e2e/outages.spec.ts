@@ -164,7 +164,7 @@ class AgentLines {
 /** A well-formed key that nobody was given. */
 function unlike(key: string): string {
   const publicId = key.split('_')[1]!;
-  return key.replace(publicId, [...publicId].reverse().join(''));
+  return key.replace(publicId, `${publicId.startsWith('0') ? '1' : '0'}${publicId.slice(1)}`);
 }
 
 async function many(chats: Chats, sinceMs = performance.now()): Promise<void> {

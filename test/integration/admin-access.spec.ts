@@ -4,6 +4,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { callApi, type Installation, secretOf, startInstallation } from './admin.fixture.ts';
+import { spoilt } from './spoilt.fixture.ts';
 
 let installation: Installation;
 beforeAll(async () => {
@@ -105,7 +106,7 @@ describe('S3: keys', () => {
   });
 
   it('answers 401 to a right public id with a wrong secret', async () => {
-    const wrong = `${installation.ownerKey.slice(0, -4)}AAAA`;
+    const wrong = spoilt(installation.ownerKey);
     expect((await installation.call('GET', '/api/v1/clusters', { key: wrong })).status).toBe(401);
   });
 

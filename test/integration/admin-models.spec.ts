@@ -10,6 +10,7 @@ import { eventually } from '#testing';
 import { BlobTokens } from '../../apps/control-plane/src/blobs/blob-tokens.ts';
 import { BlobsJanitor } from '../../apps/control-plane/src/blobs/janitor.ts';
 import { callApi, type Installation, joinCluster, publishVersion, startInstallation, upload } from './admin.fixture.ts';
+import { spoilt } from './spoilt.fixture.ts';
 
 let installation: Installation;
 beforeAll(async () => {
@@ -259,12 +260,7 @@ describe('blobs', () => {
   it('gives a cluster only the files of its versions, and takes no other credentials', async () => {
     const foreign = await publishVersion(installation, 'tiny', gguf(1_000));
     expect((await fetchBlob({}, 'GET', foreign.files[0].digest)).status).toBe(403);
-    for (const authorization of [
-      '',
-      'Bearer x',
-      `Bearer ${installation.ownerKey}`,
-      `Bearer ${token.slice(0, -5)}AAAAA`,
-    ]) {
+    for (const authorization of ['', 'Bearer x', `Bearer ${installation.ownerKey}`, `Bearer ${spoilt(token)}`]) {
       expect((await fetchBlob({ authorization })).status).toBe(401);
     }
     expect((await installation.call('DELETE', '/api/v1/clusters/edge-fetching')).status).toBe(204);

@@ -79,7 +79,9 @@ it('R9: heartbeats go on, and tell of the stall, while the main thread does not 
   closers.push(() => heartbeat.stop());
   heartbeat.start();
   await until(() => beats.length > 0, 'the first heartbeat came');
-  expect(beats[0]).toMatchObject({ boot: '01234567', revision: 42, inflight: 3, queued: 1, stallMs: 0 });
+  expect(beats[0]).toMatchObject({ boot: '01234567', revision: 42, inflight: 3, queued: 1 });
+  // A timer that is a millisecond late is told as well, so not every one is 0.
+  await until(() => beats.some(({ stallMs }) => stallMs === 0), 'one told of no stall');
 
   const before = beats.at(-1)!.sequence;
   for (const untilMs = performance.now() + 3_500; performance.now() < untilMs; );

@@ -129,8 +129,8 @@ export class AgentWorld {
     publishJson(this.#session.connection, 'atoll.v1.gateways', { gatewayId: GATEWAY_ID, linkEndpoint, publicKey });
   }
 
-  /** Asks the agent over one of the links that it dialled. */
-  async ask(replicaId: string, body: object, path = '/v1/chat/completions'): Promise<Answer> {
+  /** Asks the agent over one of the links that it dialled; `onHead` is called when the answer begins. */
+  async ask(replicaId: string, body: object, onHead?: () => void, path = '/v1/chat/completions'): Promise<Answer> {
     const socket = await until(() => this.#links.shift(), 'a link is idle');
     const outgoing = request({ createConnection: () => socket, method: 'POST', path });
     outgoing.setHeader('connection', 'keep-alive');
@@ -138,6 +138,7 @@ export class AgentWorld {
     outgoing.setHeader('content-type', 'application/json');
     outgoing.end(JSON.stringify({ model: 'tiny', messages: [], ...body }));
     const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+    onHead?.();
     const text = (await response.setEncoding('utf8').toArray()).join('');
     if (!socket.destroyed) this.#links.push(socket);
     return { status: response.statusCode ?? 0, headers: response.headers, text };

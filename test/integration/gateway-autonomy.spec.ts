@@ -24,7 +24,7 @@ describe('R6, R8: clusters that fall silent', () => {
   it('heartbeats stop while sockets stay open: not routable within 3 s, and again at the next heartbeat', async () => {
     const [one] = await world.startPair(answering());
     expect(await clustersThatAnswer()).toEqual(['one', 'two']);
-    one!.pauseHeartbeats();
+    await one!.pauseHeartbeats();
     const pausedAtMs = performance.now();
     let lastRoutedAfterMs = 0;
     await eventually(async () => {
@@ -40,7 +40,7 @@ describe('R6, R8: clusters that fall silent', () => {
 
   it('what NATS says of a lost connection counts at once, until the next heartbeat', async () => {
     const [one] = await world.startPair(answering());
-    one!.pauseHeartbeats();
+    await one!.pauseHeartbeats();
     world.centre.tellDisconnected(one!.id);
     await eventually(async () => expect(await clustersThatAnswer()).toEqual(['two']), { timeoutMs: 1_000 });
     one!.resumeHeartbeats();
@@ -54,7 +54,7 @@ describe('R6, R8: clusters that fall silent', () => {
     const replicas = deployment!.replicas.map((replica) => ({ ...replica, ready: replica.clusterId === two!.id }));
     world.centre.change({ deployments: [{ ...deployment!, replicas }] });
     await world.untilRouted();
-    two!.pauseHeartbeats();
+    await two!.pauseHeartbeats();
     world.centre.tellDisconnected(two!.id);
     await eventually(async () => expect((await world.chat()).status).toBe(503), { timeoutMs: 2_000 });
     const answer = await world.chat();
@@ -100,9 +100,11 @@ describe('R12: the gateway outlives what it learns from', () => {
     await world.startPair(answering());
     const fresh = createKey({ tenantId: TENANT });
     const fetchesBefore = world.centre.fetches;
+    const floodedAtMs = performance.now();
     const flood = Array.from({ length: 200 }, () => world.get('/v1/models', UNKNOWN_KEY));
     expect(new Set((await Promise.all(flood)).map(({ status }) => status))).toEqual(new Set([401]));
-    expect(world.centre.fetches - fetchesBefore).toBeLessThanOrEqual(2);
+    const floodSeconds = Math.ceil((performance.now() - floodedAtMs) / 1_000);
+    expect(world.centre.fetches - fetchesBefore).toBeLessThanOrEqual(1 + floodSeconds);
     world.centre.changeQuietly({ keys: [...world.centre.view.keys, fresh.key] });
     await eventually(async () => expect((await world.get('/v1/models', fresh.token)).status).toBe(200), {
       timeoutMs: 2_000,

@@ -8,6 +8,7 @@ import { eventually } from '#testing';
 import { answering } from '../bench/gateway/behaviours.ts';
 import { createKey, identityFor } from '../bench/gateway/installation.ts';
 import { errorOf, GatewayWorld, TENANT } from './gateway-world.ts';
+import { spoilt } from './spoilt.fixture.ts';
 
 let world: GatewayWorld;
 
@@ -130,7 +131,7 @@ describe('S3: garbage in Authorization has one answer', () => {
     const expired = createKey({ tenantId: TENANT, expiresAtMs: 1 });
     world.centre.change({ keys: [...world.centre.view.keys, expired.key] });
     await world.untilRouted();
-    for (const token of [`${world.token.slice(0, -4)}AAAA`, expired.token]) {
+    for (const token of [spoilt(world.token), expired.token]) {
       const answer = await world.get('/v1/models', token);
       expect([answer.status, JSON.parse(answer.text)]).toEqual([401, REFUSED]);
     }

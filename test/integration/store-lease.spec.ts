@@ -102,8 +102,8 @@ describe('the leader lease', () => {
   });
 
   it('is kept by a holder that lives, longer than the silence that would end it', async () => {
-    const lease = await acquire('first', never, 500);
-    const second = acquire('second', AbortSignal.timeout(1_500));
+    const lease = await acquire('first', never, 2_000);
+    const second = acquire('second', AbortSignal.timeout(4_500));
     await expect(second).rejects.toMatchObject({ name: 'TimeoutError' });
     expect(lease.lost.aborted).toBe(false);
   });

@@ -31,7 +31,7 @@ let admin: Client;
 
 beforeAll(async () => {
   database = await createTestDatabase({ migrate });
-  store = await openStore({ url: database.url, poolSize: 5, bounds: { lockTimeoutMs: 2_000, connectTimeoutMs: 500 } });
+  store = await openStore({ url: database.url, poolSize: 5 });
   admin = new Client({ connectionString: database.url });
   await admin.connect();
 });
@@ -40,6 +40,17 @@ afterAll(async () => {
   await store.close();
   await database.drop();
 });
+
+/** Runs the work on a store that bears little waiting; all others have the usual bounds. */
+async function impatiently(work: (impatient: PostgresStore) => Promise<void>): Promise<void> {
+  const bounds = { lockTimeoutMs: 500, connectTimeoutMs: 500 };
+  const impatient = await openStore({ url: database.url, poolSize: 2, bounds });
+  try {
+    await work(impatient);
+  } finally {
+    await impatient.close();
+  }
+}
 
 /** A promise and what settles it, to order two transactions without a clock. */
 function gate() {
@@ -135,27 +146,31 @@ describe('a transaction', () => {
 
   it('waits for a lock no longer than its bound', async () => {
     const { id } = await insertCluster(store);
-    await admin.query('BEGIN');
-    await admin.query('SELECT FROM clusters WHERE id = $1 FOR UPDATE', [id]);
-    const waiting = store.transaction((rows) => rows.clusters.find({ id }, true));
-    await expect(waiting).rejects.toThrow(StoreTimeoutError);
-    await admin.query('ROLLBACK');
+    await impatiently(async (impatient) => {
+      await admin.query('BEGIN');
+      await admin.query('SELECT FROM clusters WHERE id = $1 FOR UPDATE', [id]);
+      const waiting = impatient.transaction((rows) => rows.clusters.find({ id }, true));
+      await expect(waiting).rejects.toThrow(StoreTimeoutError);
+      await admin.query('ROLLBACK');
+    });
   });
 
   it('waits for a free connection no longer than its bound', async () => {
-    const leave = gate();
-    const entered = Array.from({ length: 5 }, gate);
-    const held = entered.map(({ resolve }) =>
-      store.transaction(() => {
-        resolve();
-        return leave.promise;
-      }),
-    );
-    await Promise.all(entered.map(({ promise }) => promise));
-    await expect(store.ping()).rejects.toThrow(StoreUnreachableError);
-    leave.resolve();
-    await Promise.all(held);
-    await store.ping();
+    await impatiently(async (impatient) => {
+      const leave = gate();
+      const entered = Array.from({ length: 2 }, gate);
+      const held = entered.map(({ resolve }) =>
+        impatient.transaction(() => {
+          resolve();
+          return leave.promise;
+        }),
+      );
+      await Promise.all(entered.map(({ promise }) => promise));
+      await expect(impatient.ping()).rejects.toThrow(StoreUnreachableError);
+      leave.resolve();
+      await Promise.all(held);
+      await impatient.ping();
+    });
   });
 });
 

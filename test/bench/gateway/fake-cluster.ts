@@ -83,8 +83,10 @@ export class FakeCluster {
     return this.sockets.size;
   }
 
-  pauseHeartbeats(): void {
+  /** Resolves when the last one has left: what is told of the cluster afterwards comes behind it. */
+  async pauseHeartbeats(): Promise<void> {
     clearInterval(this.heartbeat);
+    await this.session?.connection.flush();
   }
 
   resumeHeartbeats(): void {
@@ -102,7 +104,7 @@ export class FakeCluster {
   /** Every socket is reset and nothing is heard of it any more, as when its power goes. */
   async die(): Promise<void> {
     this.isDead = true;
-    this.pauseHeartbeats();
+    clearInterval(this.heartbeat);
     for (const timer of this.timers) clearTimeout(timer);
     this.listener?.close();
     for (const socket of this.sockets) socket.resetAndDestroy();

@@ -37,7 +37,7 @@ describe('atoll chat', () => {
     const { exitCode, out, err } = await chat();
     expect({ exitCode, out }).toEqual({ exitCode: 0, out: 'It is a truth\n' });
     expect(err).toMatch(
-      /^cluster edge-shanghai · path dialled · version aaaaaaaaaaaa · first token \d+ ms · all \d+ ms · 2 attempts\n$/,
+      /^cluster edge-shanghai · path dialled · version aaaaaaaaaaaa · first token [\d.]+ m?s · all [\d.]+ m?s · 2 attempts\n$/,
     );
     expect(server.seen[0]?.headers.authorization).toBe(`Bearer ${TOKEN}`);
   });
