@@ -9,6 +9,9 @@ import { v7 } from 'uuid';
 import { type DesiredFetchReply, desiredFetchReplySchema, type ReportMessage, SUBJECTS } from '#contracts';
 import {
   type Cluster,
+  DEFAULT_MODEL_POLICY,
+  DEFAULT_ROLLOUT_POLICY,
+  DEFAULT_SYNC_POLICIES,
   DEFAULT_TENANT_ID,
   type Deployment,
   LeaderLease,
@@ -170,6 +173,7 @@ export async function makeCluster(store: Store, change: Partial<Cluster> = {}): 
     region: 'cn',
     zone: '',
     labels: {},
+    sync: DEFAULT_SYNC_POLICIES.edge,
     publicKey: createIdentity().publicKey,
     phase: 'Ready',
     cordoned: false,
@@ -195,6 +199,7 @@ export async function makeVersion(store: Store, modelId?: string): Promise<Model
         id: owner,
         tenantId: DEFAULT_TENANT_ID,
         name: `model-${made}`,
+        policy: DEFAULT_MODEL_POLICY,
         createdAt,
         revision: 1,
       });
@@ -208,10 +213,13 @@ export async function makeVersion(store: Store, modelId?: string): Promise<Model
       sizeBytes: 10,
       files,
       notes: '',
+      parentId: null,
+      metadata: {},
+      signature: null,
       createdAt,
       publishedAt: null,
     });
-    await rows.versions.publish(version.id, digest, files);
+    await rows.versions.publish(version.id, digest, files, null);
     return { ...version, digest };
   });
 }
@@ -228,6 +236,8 @@ export async function makeDeployment(
     name: `chat-${made}`,
     modelId: version.modelId,
     versionId: version.id,
+    alias: null,
+    rollout: DEFAULT_ROLLOUT_POLICY,
     servedModel: 'chat',
     replicas: 1,
     claim: CPU,

@@ -152,7 +152,7 @@ describe('models, versions, deployments', () => {
       sizeBytes: 12,
       number: 1,
     });
-    await expect(store.transaction((rows) => rows.versions.publish(versionId, DIGEST, []))).rejects.toThrow(
+    await expect(store.transaction((rows) => rows.versions.publish(versionId, DIGEST, [], null))).rejects.toThrow(
       RefusedError,
     );
   });

@@ -3,6 +3,9 @@ import { v7 } from 'uuid';
 import {
   type Cluster,
   type ClusterReport,
+  DEFAULT_MODEL_POLICY,
+  DEFAULT_ROLLOUT_POLICY,
+  DEFAULT_SYNC_POLICIES,
   DEFAULT_TENANT_ID,
   type Deployment,
   type Placement,
@@ -29,6 +32,7 @@ export function aCluster(change: Partial<Cluster> = {}): Cluster {
     region: 'eu',
     zone: '',
     labels: { site: 'a' },
+    sync: DEFAULT_SYNC_POLICIES.edge,
     publicKey: aName('U'),
     phase: 'Ready',
     cordoned: false,
@@ -54,6 +58,8 @@ export async function insertDeployment(store: Store, change: Partial<Deployment>
     name: aName('deployment'),
     modelId,
     versionId: v7(),
+    alias: null,
+    rollout: DEFAULT_ROLLOUT_POLICY,
     servedModel: 'tiny',
     replicas: 1,
     claim: CLAIM,
@@ -66,9 +72,11 @@ export async function insertDeployment(store: Store, change: Partial<Deployment>
   };
   await store.transaction(async (rows) => {
     const owner = { id: modelId, tenantId: DEFAULT_TENANT_ID };
-    await rows.models.insert({ ...owner, name: aName('model'), createdAt: NOW, revision: 1 });
+    const policy = DEFAULT_MODEL_POLICY;
+    await rows.models.insert({ ...owner, name: aName('model'), policy, createdAt: NOW, revision: 1 });
     await rows.versions.insert(aVersion(modelId, deployment.versionId));
-    await rows.versions.publish(deployment.versionId, DIGEST, [{ path: 'model.gguf', digest: DIGEST, sizeBytes: 12 }]);
+    const files = [{ path: 'model.gguf', digest: DIGEST, sizeBytes: 12 }];
+    await rows.versions.publish(deployment.versionId, DIGEST, files, null);
     await rows.deployments.insert(deployment);
   });
   return deployment;
@@ -84,6 +92,9 @@ export function aVersion(modelId: string, id: string = v7()) {
     sizeBytes: 0,
     files: [],
     notes: '',
+    parentId: null,
+    metadata: {},
+    signature: null,
     createdAt: NOW,
     publishedAt: null,
   } as const;

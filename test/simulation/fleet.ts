@@ -4,7 +4,14 @@
  */
 import { createHash } from 'node:crypto';
 import { Logger } from '@nestjs/common';
-import { type Cluster, type ModelVersion, manifestText, type Node } from '#domain';
+import {
+  type Cluster,
+  DEFAULT_MODEL_POLICY,
+  DEFAULT_SYNC_POLICIES,
+  type ModelVersion,
+  manifestText,
+  type Node,
+} from '#domain';
 import { Agent, type AgentRules, Machine, PRODUCTION_AGENT } from './agent.ts';
 import { ControlPlane } from './control-plane.ts';
 import { unsettled } from './convergence.ts';
@@ -140,7 +147,14 @@ export class Fleet {
   private seedRows(): void {
     const { clusters, models, versions } = this.database.committed;
     const createdAt = new Date(START_MS);
-    models.set(id(1), { id: id(1), tenantId: TENANT, name: 'chat', createdAt, revision: 1 });
+    models.set(id(1), {
+      id: id(1),
+      tenantId: TENANT,
+      name: 'chat',
+      policy: DEFAULT_MODEL_POLICY,
+      createdAt,
+      revision: 1,
+    });
     for (const number of [1, 2, 3]) versions.set(id(10 + number), makeVersion(number, createdAt));
     const count = this.world.between(3, 6);
     for (let index = 1; index <= count; index += 1) {
@@ -209,6 +223,9 @@ function makeVersion(number: number, createdAt: Date): ModelVersion {
     sizeBytes: 100,
     files,
     notes: '',
+    parentId: null,
+    metadata: {},
+    signature: null,
     createdAt,
     publishedAt: createdAt,
   };
@@ -223,6 +240,7 @@ function makeCluster(index: number, createdAt: Date): Cluster {
     region: 'cn',
     zone: '',
     labels: {},
+    sync: DEFAULT_SYNC_POLICIES.edge,
     publicKey: `U${index}`,
     phase: 'Ready',
     cordoned: false,

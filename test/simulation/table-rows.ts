@@ -5,10 +5,12 @@ import {
   DEFAULT_TENANT_ID,
   type Deployment,
   type DesiredState,
+  isRolloutActive,
   type Observation,
   type PageRequest,
   type Placement,
   RefusedError,
+  type Rollout,
   type Rows,
   refuse,
   StaleEpochError,
@@ -32,6 +34,7 @@ export function rowsOn(context: RowsContext): Rows {
     models: modelRows(context) as unknown as Rows['models'],
     versions: versionRows(context) as unknown as Rows['versions'],
     deployments: deploymentRows(context) as Rows['deployments'],
+    rollouts: rolloutRows(context) as Rows['rollouts'],
     placements: placementRows(context) as Rows['placements'],
     observations: observationRows(context) as Rows['observations'],
     desired: desiredRows(context) as Rows['desired'],
@@ -91,6 +94,7 @@ function modelRows({ tables: { models } }: RowsContext): Partial<Async<Rows['mod
     find: async (by) =>
       'id' in by ? (models.get(by.id) ?? null) : ([...models.values()].find(({ name }) => name === by.name) ?? null),
     findAll: async (ids) => ids.flatMap((id) => models.get(id) ?? []),
+    all: async () => byId(models.values()),
   };
 }
 
@@ -138,8 +142,45 @@ function deploymentRows({ tables, touched }: RowsContext): Async<Rows['deploymen
       const live = own.filter(({ phase }) => phase !== 'Removed').length;
       if (live > 0) throw new RefusedError(refuse.conflict(`${live} replica(s) of the deployment are not removed yet`));
       for (const placement of own) placements.delete(placement.id);
+      for (const rollout of [...tables.rollouts.values()]) {
+        if (rollout.deploymentId === id) tables.rollouts.delete(rollout.id);
+      }
       deployments.delete(id);
       touched.add('intent');
+    },
+  };
+}
+
+function rolloutRows({ tables, now, touched }: RowsContext): Async<Rows['rollouts']> {
+  const { rollouts } = tables;
+  const active = (of?: string) =>
+    byId(rollouts.values()).filter(
+      (rollout) => isRolloutActive(rollout) && (of === undefined || rollout.deploymentId === of),
+    );
+  return {
+    insert: async (rollout) => {
+      if (isRolloutActive(rollout) && active(rollout.deploymentId).length > 0) {
+        throw new RefusedError(refuse.conflict('a rollout of this deployment is active'));
+      }
+      // In the order of their making, as UUIDv7 are; a random one would make seeds unrepeatable.
+      const id = `00000000-0000-7000-b000-${nextId(tables)}`;
+      rollouts.set(id, { ...rollout, id });
+      touched.add('intent');
+    },
+    active: async (of) => active(of),
+    ofDeployment: async (of, limit) =>
+      byId(rollouts.values())
+        .filter(({ deploymentId }) => deploymentId === of)
+        .reverse()
+        .slice(0, limit),
+    update: async (id, change) => {
+      const before = rollouts.get(id);
+      if (before === undefined || !isRolloutActive(before)) return false;
+      const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
+      const after = { ...before, ...given } as Rollout;
+      rollouts.set(id, { ...after, endedAt: isRolloutActive(after) ? null : now() });
+      touched.add('intent');
+      return true;
     },
   };
 }

@@ -10,6 +10,7 @@ import type {
   Observation,
   OutboxMessage,
   Placement,
+  Rollout,
 } from '#domain';
 
 export interface StoredAnswer {
@@ -26,6 +27,7 @@ export interface Tables {
   readonly models: Map<string, Model>;
   readonly versions: Map<string, ModelVersion>;
   readonly deployments: Map<string, Deployment>;
+  readonly rollouts: Map<string, Rollout>;
   readonly placements: Map<string, Placement>;
   readonly observations: Map<string, Observation>;
   readonly desired: Map<string, DesiredState>;
@@ -44,6 +46,7 @@ export function emptyTables(): Tables {
     models: new Map(),
     versions: new Map(),
     deployments: new Map(),
+    rollouts: new Map(),
     placements: new Map(),
     observations: new Map(),
     desired: new Map(),
@@ -63,6 +66,7 @@ export function copyTables(tables: Tables): Tables {
     models: new Map(tables.models),
     versions: new Map(tables.versions),
     deployments: new Map(tables.deployments),
+    rollouts: new Map(tables.rollouts),
     placements: new Map(tables.placements),
     observations: new Map(tables.observations),
     desired: new Map(tables.desired),

@@ -1,5 +1,5 @@
 import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
-import type { Cluster, ClusterKind, ClusterPhase, Labels } from '#domain';
+import type { Cluster, ClusterKind, ClusterPhase, Labels, SyncPolicy } from '#domain';
 import { TenantRow } from './tenants.ts';
 
 @Entity({ name: 'clusters' })
@@ -17,6 +17,7 @@ export class ClusterRow implements Cluster {
   @Column('text') region!: string;
   @Column('text') zone!: string;
   @Column('jsonb') labels!: Labels;
+  @Column('jsonb') sync!: SyncPolicy;
   @Column('text') publicKey!: string;
   @Column('text') phase!: ClusterPhase;
   @Column('boolean') cordoned!: boolean;

@@ -1,5 +1,13 @@
 import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn, Unique } from 'typeorm';
-import type { ClusterSelector, Deployment, DisconnectPolicy, Placement, PlacementPhase, ResourceClaim } from '#domain';
+import type {
+  ClusterSelector,
+  Deployment,
+  DisconnectPolicy,
+  Placement,
+  PlacementPhase,
+  ResourceClaim,
+  RolloutPolicy,
+} from '#domain';
 import { ClusterRow } from './clusters.ts';
 import { ModelRow, ModelVersionRow } from './models.ts';
 import { SAFE_INTEGER } from './naming.ts';
@@ -19,6 +27,8 @@ export class DeploymentRow implements Deployment {
   @Column('text') name!: string;
   @Column('uuid') modelId!: string;
   @Column('uuid') versionId!: string;
+  @Column('text', { nullable: true }) alias!: string | null;
+  @Column('jsonb') rollout!: RolloutPolicy;
   @Column('text') servedModel!: string;
   @Column('integer') replicas!: number;
   @Column('jsonb') claim!: ResourceClaim;

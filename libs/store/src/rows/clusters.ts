@@ -31,7 +31,7 @@ export class PostgresClusterRows extends ClusterRows {
   async update(
     id: string,
     revision: number,
-    change: Partial<Pick<Cluster, 'phase' | 'cordoned' | 'labels' | 'region' | 'zone'>>,
+    change: Partial<Pick<Cluster, 'phase' | 'cordoned' | 'labels' | 'region' | 'zone' | 'sync'>>,
   ): Promise<boolean> {
     const { affected } = await this.session.write(UPDATE_IF_REVISION, [
       id,
@@ -41,6 +41,7 @@ export class PostgresClusterRows extends ClusterRows {
       change.labels === undefined ? null : JSON.stringify(change.labels),
       change.region ?? null,
       change.zone ?? null,
+      change.sync === undefined ? null : JSON.stringify(change.sync),
     ]);
     return affected === 1;
   }
@@ -63,6 +64,7 @@ const UPDATE_IF_REVISION = `
     labels = coalesce($5::jsonb, labels),
     region = coalesce($6, region),
     zone = coalesce($7, zone),
+    sync = coalesce($8::jsonb, sync),
     revision = revision + 1
   WHERE id = $1 AND revision = $2`;
 

@@ -3,7 +3,7 @@ import { DeploymentRow } from '../entities/deployments.ts';
 import { isId, pageWhere } from '../paging.ts';
 import type { Session } from '../session.ts';
 
-type Change = Partial<Pick<Deployment, 'replicas' | 'versionId' | 'selector' | 'disconnect' | 'deletedAt'>>;
+type Change = Parameters<DeploymentRows['update']>[2];
 
 export class PostgresDeploymentRows extends DeploymentRows {
   constructor(private readonly session: Session) {
@@ -42,6 +42,9 @@ export class PostgresDeploymentRows extends DeploymentRows {
       change.disconnect === undefined ? null : JSON.stringify(change.disconnect),
       change.deletedAt !== undefined,
       change.deletedAt ?? null,
+      change.alias !== undefined,
+      change.alias ?? null,
+      change.rollout === undefined ? null : JSON.stringify(change.rollout),
     ]);
     return affected === 1;
   }
@@ -57,7 +60,7 @@ export class PostgresDeploymentRows extends DeploymentRows {
   }
 }
 
-// $7 tells "set to null" from "leave alone", which only this column needs.
+// $7 and $9 tell "set to null" from "leave alone", which only these columns need.
 const UPDATE_IF_REVISION = `
   UPDATE deployments SET
     replicas = coalesce($3, replicas),
@@ -65,6 +68,8 @@ const UPDATE_IF_REVISION = `
     selector = coalesce($5::jsonb, selector),
     disconnect = coalesce($6::jsonb, disconnect),
     deleted_at = CASE WHEN $7 THEN $8::timestamptz ELSE deleted_at END,
+    alias = CASE WHEN $9 THEN $10 ELSE alias END,
+    rollout = coalesce($11::jsonb, rollout),
     revision = revision + 1
   WHERE id = $1 AND revision = $2`;
 

@@ -32,8 +32,20 @@ export class PostgresModelRows extends ModelRows {
     return (await this.session.find(ModelRow, { id: In([...ids]) })).map((row) => ({ ...row }));
   }
 
+  async all(): Promise<Model[]> {
+    return (await this.session.find(ModelRow, {}, { order: { id: 'ASC' } })).map((row) => ({ ...row }));
+  }
+
+  async update(id: string, revision: number, change: Pick<Model, 'policy'>): Promise<boolean> {
+    const { affected } = await this.session.write(UPDATE_IF_REVISION, [id, revision, JSON.stringify(change.policy)]);
+    return affected === 1;
+  }
+
   async remove(id: string): Promise<boolean> {
     if (!isId(id)) return false;
     return (await this.session.write('DELETE FROM models WHERE id = $1', [id])).affected === 1;
   }
 }
+
+const UPDATE_IF_REVISION = `
+  UPDATE models SET policy = $3::jsonb, revision = revision + 1 WHERE id = $1 AND revision = $2`;

@@ -1,5 +1,5 @@
 import { In } from 'typeorm';
-import { type ModelVersion, RefusedError, refuse, type VersionFile, VersionRows } from '#domain';
+import { type ModelVersion, RefusedError, refuse, type VersionFile, VersionRows, type VersionSignature } from '#domain';
 import { ModelVersionRow } from '../entities/models.ts';
 import { isId } from '../paging.ts';
 import type { Session } from '../session.ts';
@@ -16,7 +16,11 @@ export class PostgresVersionRows extends VersionRows {
     mustHaveWritten(locked, 'model', version.modelId);
     const [next] = await this.session.rows<{ number: number }>(NEXT_NUMBER, [version.modelId]);
     const numbered = { ...version, number: next!.number };
-    await this.session.insert(ModelVersionRow, { ...numbered, files: [...version.files] });
+    await this.session.insert(ModelVersionRow, {
+      ...numbered,
+      files: [...version.files],
+      metadata: { ...version.metadata },
+    });
     return numbered;
   }
 
@@ -40,9 +44,20 @@ export class PostgresVersionRows extends VersionRows {
     return rows.map((row) => ({ ...row }));
   }
 
-  async publish(id: string, digest: string, files: readonly VersionFile[]): Promise<void> {
+  async publish(
+    id: string,
+    digest: string,
+    files: readonly VersionFile[],
+    signature: VersionSignature | null,
+  ): Promise<void> {
     const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
-    const { affected } = await this.session.write(PUBLISH, [id, digest, sizeBytes, JSON.stringify(files)]);
+    const { affected } = await this.session.write(PUBLISH, [
+      id,
+      digest,
+      sizeBytes,
+      JSON.stringify(files),
+      signature === null ? null : JSON.stringify(signature),
+    ]);
     if (affected === 0)
       throw new RefusedError(refuse.conflict('only a version that is being uploaded can be published'));
   }
@@ -63,6 +78,18 @@ export class PostgresVersionRows extends VersionRows {
     return affected === 1;
   }
 
+  async retireUnused(ids: readonly string[]): Promise<string[]> {
+    // Waits for a deployment of one of them that is being inserted, and so sees it below.
+    await this.session.write('SELECT FROM model_versions WHERE id = ANY($1) ORDER BY id FOR UPDATE', [[...ids]]);
+    const { rows } = await this.session.write<{ id: string }>(RETIRE_UNUSED, [[...ids]]);
+    return rows.map((row) => row.id);
+  }
+
+  async blobDigestsInUse(): Promise<Set<string>> {
+    const rows = await this.session.rows<{ digest: string }>(BLOB_DIGESTS_IN_USE);
+    return new Set(rows.map((row) => row.digest));
+  }
+
   async abandonUploads(before: Date): Promise<string[]> {
     const { rows } = await this.session.write<{ id: string }>(ABANDON_UPLOADS, [before]);
     return rows.map((row) => row.id);
@@ -73,7 +100,8 @@ const NEXT_NUMBER = 'SELECT coalesce(max(number), 0) + 1 AS number FROM model_ve
 
 const PUBLISH = `
   UPDATE model_versions
-  SET phase = 'Published', digest = $2, size_bytes = $3, files = $4::jsonb, published_at = now()
+  SET phase = 'Published', digest = $2, size_bytes = $3, files = $4::jsonb, signature = $5::jsonb,
+    published_at = now()
   WHERE id = $1 AND phase = 'Uploading'`;
 
 const USERS_OF_VERSION = `
@@ -84,3 +112,33 @@ const USERS_OF_VERSION = `
 
 const ABANDON_UPLOADS = `
   UPDATE model_versions SET phase = 'Abandoned' WHERE phase = 'Uploading' AND created_at < $1 RETURNING id`;
+
+const RETIRE_UNUSED = `
+  UPDATE model_versions version SET phase = 'Retired'
+  WHERE id = ANY($1) AND phase = 'Published'
+    AND NOT EXISTS (SELECT FROM deployments deployment WHERE deployment.version_id = version.id)
+    AND NOT EXISTS (
+      SELECT FROM placements placement WHERE placement.version_id = version.id AND placement.phase <> 'Removed')
+    AND NOT EXISTS (SELECT FROM model_aliases alias WHERE alias.version_id = version.id)
+    AND NOT EXISTS (
+      SELECT FROM rollouts rollout
+      WHERE version.id IN (rollout.from_version_id, rollout.to_version_id)
+        AND NOT EXISTS (
+          SELECT FROM rollouts newer WHERE newer.deployment_id = rollout.deployment_id AND newer.id > rollout.id))
+    AND NOT EXISTS (
+      SELECT FROM observations observation
+      JOIN clusters cluster ON cluster.id = observation.cluster_id AND cluster.phase <> 'Left',
+        jsonb_array_elements(observation.report -> 'versions') held
+      WHERE held ->> 'digest' = version.digest)
+    AND NOT EXISTS (
+      SELECT FROM desired_states desired
+      JOIN clusters cluster ON cluster.id = desired.cluster_id AND cluster.phase <> 'Left',
+        jsonb_array_elements(desired.versions) wanted
+      WHERE wanted ->> 'digest' = version.digest)
+  RETURNING id`;
+
+const BLOB_DIGESTS_IN_USE = `
+  SELECT file ->> 'digest' AS digest
+  FROM model_versions, jsonb_array_elements(files) file WHERE phase IN ('Uploading', 'Published')
+  UNION
+  SELECT file ->> 'blobDigest' FROM version_artifacts, jsonb_array_elements(files) file`;
