@@ -29,14 +29,27 @@ export class ControlPlaneProblemError extends Error {
   }
 }
 
-/** Why a version could not be fetched. `isUnauthorized` asks for a new blob token. */
+/**
+ * What a broken transfer is about; callers switch on this, never on message texts.
+ * unauthorized: the token was refused. wrong-bytes: the source has other bytes, or fewer or more, than it should; torn:
+ * so it seems, but an earlier try left the first of them. gone: the source has no such blob. unreachable: no answer, a
+ * broken one, or a status that may pass. disk-full: this side cannot take it.
+ */
+export type SyncFault = 'unauthorized' | 'wrong-bytes' | 'torn' | 'gone' | 'unreachable' | 'disk-full' | 'other';
+
+/** Why a version could not be fetched. */
 export class SyncError extends Error {
   override readonly name = 'SyncError';
-  readonly isUnauthorized: boolean;
+  readonly fault: SyncFault;
 
-  constructor(message: string, options: { isUnauthorized?: boolean; cause?: unknown } = {}) {
+  constructor(message: string, options: { fault?: SyncFault; cause?: unknown } = {}) {
     super(message, { cause: options.cause });
-    this.isUnauthorized = options.isUnauthorized ?? false;
+    this.fault = options.fault ?? 'other';
+  }
+
+  /** A new blob token may help. */
+  get isUnauthorized(): boolean {
+    return this.fault === 'unauthorized';
   }
 }
 
@@ -53,4 +66,12 @@ export function messageOf(cause: unknown): string {
 
 export function hasCode(cause: unknown, ...codes: string[]): boolean {
   return codes.includes((cause as NodeJS.ErrnoException | null | undefined)?.code ?? '');
+}
+
+/** Whether the disk, or what this user may have of it, is full. Looks at the causes too. */
+export function isDiskFull(cause: unknown): boolean {
+  for (let each = cause, depth = 0; each && depth < 5; each = (each as { cause?: unknown }).cause, depth += 1) {
+    if (hasCode(each, 'ENOSPC', 'EDQUOT')) return true;
+  }
+  return false;
 }

@@ -9,7 +9,7 @@ import { chmod, type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/p
 import { dirname, join } from 'node:path';
 import { type Dispatcher, request } from 'undici';
 import type { VersionFile } from '#domain';
-import { hasCode, messageOf, SyncError } from '../errors.ts';
+import { hasCode, isDiskFull, messageOf, SyncError, type SyncFault } from '../errors.ts';
 import { syncFolder } from '../state/durable-file.ts';
 
 const HASH_CHUNK_BYTES = 1_048_576;
@@ -27,6 +27,8 @@ export interface DownloadOptions {
   readonly signal: AbortSignal;
   /** Called with each number of bytes that was newly written; negative when what was there proved worthless. */
   readonly onBytes: (bytes: number) => void;
+  /** Awaited after each piece that was written: holds the transfer to its rate. */
+  readonly pace?: (bytes: number) => Promise<void>;
   readonly dispatcher?: Dispatcher;
 }
 
@@ -57,7 +59,9 @@ export async function downloadBlob(file: VersionFile, source: BlobSource, option
     const digest = hash.digest('hex');
     if (digest !== file.digest) {
       await discard(handle, file.sizeBytes, options);
-      throw new SyncError(`${file.path}: the bytes that came have digest ${digest}, wanted ${file.digest}.`);
+      throw new SyncError(`${file.path}: the bytes that came have digest ${digest}, wanted ${file.digest}.`, {
+        fault: have.bytes > 0 ? 'torn' : 'wrong-bytes',
+      });
     }
     await handle.sync();
   } finally {
@@ -75,7 +79,7 @@ async function prefixOf(handle: FileHandle, partial: string, file: VersionFile, 
     await discard(handle, size, options);
     return { bytes: 0, hash: createHash('sha256') };
   }
-  return { bytes: size, hash: await hashFile(partial, options.signal) };
+  return { bytes: size, hash: size === 0 ? createHash('sha256') : await hashFile(partial, options.signal) };
 }
 
 async function discard(handle: FileHandle, bytes: number, options: DownloadOptions): Promise<void> {
@@ -100,18 +104,22 @@ async function fill(
       bytes += chunk.length;
       if (bytes > file.sizeBytes) {
         await discard(handle, bytes - chunk.length, options);
-        throw new SyncError(`${file.path}: more than its ${file.sizeBytes} bytes came.`);
+        throw new SyncError(`${file.path}: more than its ${file.sizeBytes} bytes came.`, { fault: 'wrong-bytes' });
       }
       hash.update(chunk);
       await handle.appendFile(chunk);
       options.onBytes(chunk.length);
+      await options.pace?.(chunk.length);
     }
     if (bytes < file.sizeBytes)
-      throw new SyncError(`${file.path}: the answer ended after ${bytes} of ${file.sizeBytes} bytes.`);
+      throw new SyncError(`${file.path}: the answer ended after ${bytes} of ${file.sizeBytes} bytes.`, {
+        fault: 'wrong-bytes',
+      });
   } catch (cause) {
     if (cause instanceof SyncError) throw cause;
     options.signal.throwIfAborted();
-    throw new SyncError(`${file.path}: the transfer broke (${messageOf(cause)}).`, { cause });
+    if (isDiskFull(cause)) throw diskFull(file, cause);
+    throw new SyncError(`${file.path}: the transfer broke (${messageOf(cause)}).`, { fault: 'unreachable', cause });
   } finally {
     answer.body.on('error', () => undefined).destroy();
   }
@@ -128,7 +136,10 @@ async function ask(file: VersionFile, from: number, source: BlobSource, options:
     });
   } catch (cause) {
     options.signal.throwIfAborted();
-    throw new SyncError(`${file.path}: the blob server cannot be reached (${messageOf(cause)}).`, { cause });
+    throw new SyncError(`${file.path}: the blob server cannot be reached (${messageOf(cause)}).`, {
+      fault: 'unreachable',
+      cause,
+    });
   }
 }
 
@@ -142,7 +153,7 @@ async function checkStatus(
   if (statusCode === 206 && from > 0) {
     const start = /^bytes (\d+)-/.exec(String(headers['content-range'] ?? ''))?.[1];
     if (Number(start) === from) return;
-    throw new SyncError(`${file.path}: asked for bytes from ${from}, was given others.`);
+    throw new SyncError(`${file.path}: asked for bytes from ${from}, was given others.`, { fault: 'unreachable' });
   }
   if (statusCode === 200 && from === 0) return;
   // What is here is of no use to this server: the next try starts over.
@@ -150,13 +161,21 @@ async function checkStatus(
     await discard(handle, from, options);
     throw new SyncError(
       `${file.path}: the server does not continue at byte ${from} (status ${statusCode}); starting over.`,
+      { fault: 'torn' },
     );
   }
   if (statusCode === 401 || statusCode === 403) {
-    throw new SyncError(`${file.path}: the blob token was refused (status ${statusCode}).`, { isUnauthorized: true });
+    throw new SyncError(`${file.path}: the blob token was refused (status ${statusCode}).`, { fault: 'unauthorized' });
   }
-  const gone = statusCode === 404 ? ' The registry has no such blob.' : '';
-  throw new SyncError(`${file.path}: the blob server answered ${statusCode}.${gone}`);
+  const isGone = statusCode === 404 || statusCode === 410;
+  const fault: SyncFault = isGone ? 'gone' : 'unreachable';
+  const words = isGone ? ' The registry has no such blob.' : '';
+  throw new SyncError(`${file.path}: the blob server answered ${statusCode}.${words}`, { fault });
+}
+
+export function diskFull(file: Pick<VersionFile, 'path'>, cause: unknown): SyncError {
+  const message = `${file.path}: the disk is full (${messageOf(cause)}). Free some, or give the state folder a larger disk.`;
+  return new SyncError(message, { fault: 'disk-full', cause });
 }
 
 /** A hash that has taken in the whole file; it is not finished. */

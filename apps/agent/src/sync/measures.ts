@@ -1,0 +1,133 @@
+// What this agent measured of its own transfers, for the plans of the control plane. Kept over restarts.
+//
+// A sample is at least 1 MB or 1 s of work, small pieces added up until then, so that a short answer says nothing by
+// itself; samples are averaged with a weight of 0.3 for the newest.
+import { statfs } from 'node:fs/promises';
+import { z } from 'zod';
+import type { SyncMeasures } from '#domain';
+
+const SAMPLE_BYTES = 1_000_000;
+const SAMPLE_MS = 1_000;
+const NEWEST_WEIGHT = 0.3;
+const DISK_AGE_MS = 10_000;
+const PROFILES_MAX = 16;
+
+export const measuresSchema = z.object({
+  registryBytesPerSecond: z.number().positive().optional(),
+  neighbourBytesPerSecond: z.number().positive().optional(),
+  applyBytesPerSecond: z.record(z.string().max(32), z.number().positive()),
+});
+type Stored = z.output<typeof measuresSchema>;
+
+/** A speed from pieces of work. Pure. */
+export class SpeedMeasure {
+  #bytesPerSecond: number | undefined;
+  #bytes = 0;
+  #ms = 0;
+
+  constructor(bytesPerSecond?: number) {
+    this.#bytesPerSecond = bytesPerSecond;
+  }
+
+  /** Undefined: never measured. */
+  get bytesPerSecond(): number | undefined {
+    return this.#bytesPerSecond;
+  }
+
+  add(bytes: number, ms: number): void {
+    this.#bytes += bytes;
+    this.#ms += ms;
+    const isSample = this.#bytes >= SAMPLE_BYTES || this.#ms >= SAMPLE_MS;
+    if (!isSample || this.#bytes <= 0 || this.#ms <= 0) return;
+    const sample = this.#bytes / (this.#ms / 1000);
+    const before = this.#bytesPerSecond ?? sample;
+    this.#bytesPerSecond = before + NEWEST_WEIGHT * (sample - before);
+    [this.#bytes, this.#ms] = [0, 0];
+  }
+}
+
+export interface MeasuresOptions {
+  readonly document?: { read(): Promise<Stored | null>; write(value: Stored): Promise<void> };
+  /** Whose disk is told. */
+  readonly folder: string;
+  /** Free bytes of the disk that holds a path. Default: what the filesystem says. */
+  readonly freeBytes?: (path: string) => Promise<number>;
+}
+
+export class Measures {
+  readonly #options: MeasuresOptions;
+  #transfer = { registry: new SpeedMeasure(), neighbour: new SpeedMeasure() };
+  readonly #apply = new Map<string, SpeedMeasure>();
+  #diskFreeBytes = 0;
+  #diskAtMs = Number.NEGATIVE_INFINITY;
+  #stored = '';
+
+  constructor(options: MeasuresOptions) {
+    this.#options = options;
+  }
+
+  /** Takes up what an earlier start had measured. */
+  async open(): Promise<void> {
+    const stored = await this.#options.document?.read();
+    await this.refreshDisk().catch(() => undefined);
+    if (!stored) return;
+    this.#transfer = {
+      registry: new SpeedMeasure(stored.registryBytesPerSecond),
+      neighbour: new SpeedMeasure(stored.neighbourBytesPerSecond),
+    };
+    for (const [profile, speed] of Object.entries(stored.applyBytesPerSecond)) {
+      this.#apply.set(profile, new SpeedMeasure(speed));
+    }
+    this.#stored = JSON.stringify(this.#values());
+  }
+
+  transferred(from: 'registry' | 'neighbour', bytes: number, ms: number): void {
+    this.#transfer[from].add(bytes, ms);
+  }
+
+  /** `bytes` of result were made. */
+  applied(profile: string, bytes: number, ms: number): void {
+    const measure = this.#apply.get(profile) ?? new SpeedMeasure();
+    if (this.#apply.size < PROFILES_MAX) this.#apply.set(profile, measure);
+    measure.add(bytes, ms);
+  }
+
+  /** For reports and questions. The free disk in it may be some seconds old; asking makes it newer. */
+  current(): SyncMeasures {
+    if (performance.now() - this.#diskAtMs > DISK_AGE_MS) void this.refreshDisk().catch(() => undefined);
+    return { ...this.#values(), diskFreeBytes: this.#diskFreeBytes };
+  }
+
+  /** Free bytes of the disk, now. */
+  async refreshDisk(): Promise<number> {
+    const { folder, freeBytes = freeBytesOf } = this.#options;
+    this.#diskAtMs = performance.now();
+    const free = Math.max(0, Math.floor(await freeBytes(folder)));
+    this.#diskFreeBytes = Math.min(free, Number.MAX_SAFE_INTEGER);
+    return free;
+  }
+
+  /** Writes them down when they have changed. */
+  async store(): Promise<void> {
+    const values = this.#values();
+    const text = JSON.stringify(values);
+    if (text === this.#stored) return;
+    this.#stored = text;
+    await this.#options.document?.write(values);
+  }
+
+  #values(): Stored {
+    const { registry, neighbour } = this.#transfer;
+    const apply = [...this.#apply].filter(([, { bytesPerSecond }]) => bytesPerSecond !== undefined);
+    return {
+      ...(registry.bytesPerSecond === undefined ? {} : { registryBytesPerSecond: registry.bytesPerSecond }),
+      ...(neighbour.bytesPerSecond === undefined ? {} : { neighbourBytesPerSecond: neighbour.bytesPerSecond }),
+      applyBytesPerSecond: Object.fromEntries(apply.map(([profile, { bytesPerSecond }]) => [profile, bytesPerSecond!])),
+    };
+  }
+}
+
+async function freeBytesOf(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize;
+}
