@@ -24,6 +24,13 @@ const dataPlaneSchema = z.strictObject({
   idleTimeoutSeconds: z.int().min(1).max(86_400).default(300),
 });
 
+const neighboursSchema = z.strictObject({
+  /** Where clusters of the same site group may fetch files that are held here. Absent: this agent serves none. */
+  listen: z.strictObject({ host: z.string().min(1).default('0.0.0.0'), port: portSchema }).optional(),
+  /** What the report tells neighbours, `host:port`. Default: `listen`, when its host is one address and not all of them. */
+  advertise: endpointSchema.optional(),
+});
+
 const engineSchema = z.strictObject({
   /** The node_modules folder with the engine's packages, handed on as ATOLL_ENGINE_MODULES. Default: this installation's. */
   modulesDirectory: z.string().min(1).optional(),
@@ -52,6 +59,7 @@ export const agentConfiguration = defineConfiguration({
       /** Sockets at each gateway, busy ones included; beyond it no new ones are dialled. */
       perGatewayMax: z.int().min(1).max(1024).default(64),
     }),
+    neighbours: neighboursSchema,
     inventory: z.strictObject({
       /** Takes the place of what the machine says of itself: one node, a `cpu` device a core. */
       nodes: z.array(nodeSchema).min(1).max(4096).optional(),
@@ -62,6 +70,18 @@ export const agentConfiguration = defineConfiguration({
       headroomBytes: z.int().min(0).default(268_435_456),
       /** Longest wait without a byte. */
       stallTimeoutSeconds: z.int().min(1).max(3600).default(30),
+      /** Raw Ed25519 public keys in hex: only versions signed by one of them are fetched or run. Absent: signed or not. */
+      requireSignatureBy: z
+        .array(
+          z.string().regex(/^[0-9a-f]{64}$/, 'must be a raw Ed25519 public key in 64 lower-case hexadecimal digits'),
+        )
+        .min(1)
+        .max(64)
+        .optional(),
+      /** What is held is hashed again no faster than this. Default 50 MB/s. */
+      verifyBytesPerSecondMax: z.int().min(65_536).max(100_000_000_000).default(50_000_000),
+      /** A round of verification by sample ends once it has hashed so much. Default 1 GiB. */
+      verifySampleBytes: z.int().min(1).default(1_073_741_824),
     }),
     operational: listenOn(7410),
     metrics: z.strictObject({

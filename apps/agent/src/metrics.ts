@@ -6,6 +6,12 @@ export interface AgentMetrics {
   desiredRefused(reason: string): void;
   syncedBytes(bytes: number): void;
   syncFailed(): void;
+  /** Bytes of files sent to a neighbour. */
+  neighbourServed(bytes: number): void;
+  neighbourRefused(status: number): void;
+  /** Bytes of held versions that were hashed again. */
+  verifiedBytes(bytes: number): void;
+  versionDrifted(): void;
   engineStarted(): void;
   engineFailed(): void;
   engineAdopted(): void;
@@ -25,6 +31,10 @@ export const silentMetrics: AgentMetrics = {
   desiredRefused: nothing,
   syncedBytes: nothing,
   syncFailed: nothing,
+  neighbourServed: nothing,
+  neighbourRefused: nothing,
+  verifiedBytes: nothing,
+  versionDrifted: nothing,
   engineStarted: nothing,
   engineFailed: nothing,
   engineAdopted: nothing,
