@@ -1,6 +1,8 @@
 /** Builders of snapshots for this library's specs: names in, ids made from them, defaults everywhere, fixed time. */
 import {
   type Cluster,
+  DEFAULT_ROLLOUT_POLICY,
+  DEFAULT_SYNC_POLICIES,
   DEFAULT_TENANT_ID,
   type Deployment,
   type DeviceType,
@@ -9,6 +11,8 @@ import {
   type Placement,
   type ReplicaReport,
   type ResourceClaim,
+  type Rollout,
+  type RolloutPolicy,
   type TopologyScope,
 } from '#domain';
 import type { DeploymentPlan } from './plan.ts';
@@ -68,6 +72,7 @@ export function cluster(name: string, sketch: ClusterSketch = {}): ClusterSnapsh
       region: 'cn',
       zone: '',
       labels: {},
+      sync: DEFAULT_SYNC_POLICIES.edge,
       publicKey: `U${name}`,
       phase: 'Ready',
       cordoned: false,
@@ -98,6 +103,8 @@ export function deployment(name: string, rest: Partial<Deployment> = {}): Deploy
     name,
     modelId: 'model',
     versionId: 'v1',
+    alias: null,
+    rollout: DEFAULT_ROLLOUT_POLICY,
     servedModel: 'model',
     replicas: 1,
     claim: claim(),
@@ -152,6 +159,7 @@ export function fleet(parts: {
   clusters: ClusterSnapshot[];
   deployments?: Deployment[];
   placed?: PlacedReplica[];
+  rollouts?: Rollout[];
   failedIn?: Record<string, string[]>;
 }): FleetSnapshot {
   const replicas = parts.placed ?? [];
@@ -160,11 +168,38 @@ export function fleet(parts: {
     deployments: parts.deployments ?? [],
     clusters: parts.clusters.map((state) => withReplicas(state, replicas)),
     placements: replicas.map(({ placement }) => placement),
+    rollouts: new Map((parts.rollouts ?? []).map((each) => [each.deploymentId, each])),
     versionDigests: new Map([
       ['v1', 'v1'],
       ['v2', 'v2'],
     ]),
     failedIn: new Map(Object.entries(parts.failedIn ?? {}).map(([id, clusters]) => [id, new Set(clusters)])),
+  };
+}
+
+/** From v1 to v2, the canary wave open, unless `rest` says otherwise. */
+export function rollout(
+  deploymentId: string,
+  { policy, ...rest }: Partial<Omit<Rollout, 'policy'>> & { policy?: Partial<RolloutPolicy> } = {},
+): Rollout {
+  return {
+    id: `rollout of ${deploymentId}`,
+    tenantId: DEFAULT_TENANT_ID,
+    deploymentId,
+    fromVersionId: 'v1',
+    toVersionId: 'v2',
+    policy: { ...DEFAULT_ROLLOUT_POLICY, ...policy },
+    phase: 'Progressing',
+    wave: 0,
+    openClusterIds: [],
+    isOpenToAll: false,
+    isSwitched: false,
+    waveSince: at(100),
+    waveReadyAt: null,
+    reason: '',
+    startedAt: at(100),
+    endedAt: null,
+    ...rest,
   };
 }
 

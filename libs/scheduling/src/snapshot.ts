@@ -1,5 +1,5 @@
 /** What the scheduler decides from: the whole fleet at one moment. Everything is an argument, time included. */
-import type { Cluster, Deployment, HeldVersion, Node, Placement, ReplicaReport } from '#domain';
+import type { Cluster, Deployment, HeldVersion, Node, Placement, ReplicaReport, Rollout } from '#domain';
 
 /** The parts of a cluster's newest report that decisions rest on. */
 export interface ReportSnapshot {
@@ -25,8 +25,10 @@ export interface FleetSnapshot {
   readonly clusters: readonly ClusterSnapshot[];
   /** Every placement that is not Removed: assignments count before any status of them arrives (X03). */
   readonly placements: readonly Placement[];
-  /** Version id → digest, for the versions that deployments want. */
+  /** Deployment id → its active rollout; only those that have one. */
+  readonly rollouts: ReadonlyMap<string, Rollout>;
+  /** Version id → digest, for the versions that deployments want and rollouts come from. */
   readonly versionDigests: ReadonlyMap<string, string>;
-  /** Deployment id → clusters in which its present version lately failed too often; empty when nothing is known. */
+  /** Deployment id → clusters in which the version that they should run lately failed too often; empty when nothing is known. */
   readonly failedIn: ReadonlyMap<string, ReadonlySet<string>>;
 }

@@ -10,6 +10,7 @@
  */
 import type { Deployment, Placement, ReplicaReport } from '#domain';
 import { rejectWhere } from './filters.ts';
+import { isPlacementGivenUp } from './given-up.ts';
 import type { WorkingCluster, WorkingFleet } from './working-fleet.ts';
 
 /** A drain that its agent never reports as finished ends here; requests may run for ten minutes (R7). */
@@ -76,10 +77,8 @@ function judgeOne(
   return { state: 'kept', reason: '' };
 }
 
-/** Unknown for longer than the deployment bears. */
 function isGivenUp(fleet: WorkingFleet, deployment: Deployment, here: WorkingCluster | undefined): boolean {
-  if (here?.cluster.phase !== 'Unknown') return false;
-  return fleet.nowMs - here.cluster.phaseSince.getTime() > deployment.disconnect.lostAfterSeconds * 1_000;
+  return here !== undefined && isPlacementGivenUp(fleet.nowMs, deployment, here.cluster);
 }
 
 /** A cluster out of contact keeps what it has on the books: nothing ends before it was heard of again. */

@@ -2,7 +2,7 @@
  * Which replicas go. Invariant: replacement before removal – something that serves is drained only while as many as
  * wanted go on serving, except where intent asks for fewer, or where old and new do not fit side by side.
  */
-import type { Deployment } from '#domain';
+import type { Deployment, Placement } from '#domain';
 import { FILTERS } from './filters.ts';
 import type { PlannedChange } from './plan.ts';
 import { scoreCluster } from './scorers.ts';
@@ -76,6 +76,13 @@ export function drainReplaced(
   return drained;
 }
 
+/** How the reason of a replica begins that was drained for want of room beside it; its replacement comes where it was. */
+const IN_PLACE = 'no room to run old and new side by side: replaced in place';
+
+export function isReplacedInPlace({ phase, reason }: Pick<Placement, 'phase' | 'reason'>): boolean {
+  return phase === 'Draining' && reason.startsWith(IN_PLACE);
+}
+
 /** The old replica to stop first when no cluster can hold old and new side by side; null when that would not help. */
 export function drainInPlace(
   fleet: WorkingFleet,
@@ -88,7 +95,7 @@ export function drainInPlace(
     .sort((a, b) => Number(a.isServing) - Number(b.isServing))[0];
   if (replaceable === undefined) return null;
   const where = replaceable.here!.cluster.name;
-  return drain(fleet, replaceable, `no room to run old and new side by side: replaced in place in ${where}`);
+  return drain(fleet, replaceable, `${IN_PLACE} in ${where}`);
 }
 
 function wouldFit(fleet: WorkingFleet, deployment: Deployment, { placement, here }: Standing): boolean {

@@ -16,6 +16,7 @@ function snapshot(nowMs: number, restarts: number, versionId = 'v1'): FleetSnaps
     ],
     placements: [{ id: 'p', deploymentId: 'd', clusterId: 'c', versionId: 'v1' } as Placement],
     versionDigests: new Map(),
+    rollouts: new Map(),
     failedIn: new Map(),
   };
 }

@@ -12,13 +12,18 @@ export interface SnapshotOptions {
 }
 
 export async function readSchedulingSnapshot(rows: Rows, options: SnapshotOptions = {}): Promise<FleetSnapshot> {
-  const [deployments, clusters, placements, observations] = await Promise.all([
+  const [deployments, clusters, placements, observations, rollouts] = await Promise.all([
     rows.deployments.all(),
     rows.clusters.all(),
     rows.placements.live(),
     rows.observations.all(),
+    rows.rollouts.active(),
   ]);
-  const versionIds = new Set([...deployments.map(({ versionId }) => versionId), ...(options.versionIds ?? [])]);
+  const versionIds = new Set([
+    ...deployments.map(({ versionId }) => versionId),
+    ...rollouts.flatMap(({ fromVersionId, toVersionId }) => [fromVersionId, toVersionId]),
+    ...(options.versionIds ?? []),
+  ]);
   const versions = await rows.versions.findAll([...versionIds]);
   const settled = await readSettled(rows, placements);
   const reports = new Map(observations.map(({ clusterId, report }) => [clusterId, report]));
@@ -33,6 +38,7 @@ export async function readSchedulingSnapshot(rows: Rows, options: SnapshotOption
       return { cluster, report: { nodes, replicas, versions, isSettled } satisfies ReportSnapshot };
     }),
     placements,
+    rollouts: new Map(rollouts.map((rollout) => [rollout.deploymentId, rollout])),
     versionDigests: new Map(versions.flatMap(({ id, digest }) => (digest === null ? [] : [[id, digest]]))),
     failedIn: options.failedIn ?? new Map(),
   };
