@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import type { DesiredState } from '#domain';
 import { until } from '../../test/temporary-folder.ts';
 import { silentMetrics } from '../metrics.ts';
-import { DesiredKeeper } from './desired-keeper.ts';
+import { DesiredKeeper, type DesiredKeeperOptions } from './desired-keeper.ts';
 
 const clusterId = '01900000-0000-7000-8000-00000000c001';
 const other = '01900000-0000-7000-8000-00000000c002';
@@ -15,7 +15,7 @@ const stateOf = (epoch: number, revision: number, cluster = clusterId): DesiredS
   replicas: [],
 });
 
-function keeperWith(stored: DesiredState | null, answers: unknown[]) {
+function keeperWith(stored: DesiredState | null, answers: unknown[], change: Partial<DesiredKeeperOptions> = {}) {
   const seen = { written: [] as unknown[], applied: [] as number[], refused: [] as string[], asked: [] as unknown[] };
   const keeper = new DesiredKeeper({
     clusterId,
@@ -31,6 +31,7 @@ function keeperWith(stored: DesiredState | null, answers: unknown[]) {
     apply: ({ revision }) => void seen.applied.push(revision),
     log: pino({ level: 'silent' }),
     metrics: { ...silentMetrics, desiredRefused: (reason) => void seen.refused.push(reason) },
+    ...change,
   });
   return { keeper, seen };
 }
@@ -107,6 +108,52 @@ describe('the fence of the desired document (invariant 4)', () => {
     isFull = false;
     await keeper.fetch();
     expect(applied).toEqual([1]);
+  });
+
+  it('R4: keeps the key that proves neighbours: at once, on disk, and when an answer names none', async () => {
+    const stored: unknown[] = [];
+    const keyDocument = {
+      read: () => Promise.resolve({ verifyingKey: 'of the last start' }),
+      write: (key: object) => Promise.resolve(void stored.push(key)),
+    };
+    const withKey = { ...reply(null), blobs: { ...blobs, verifyingKey: 'rotated' } };
+    const { keeper, seen } = keeperWith(null, [reply(null), withKey, withKey, reply(null)], { keyDocument });
+    await keeper.open();
+    const keys = [keeper.verifyingKey];
+    for (let round = 0; round < 4; round += 1) {
+      await keeper.fetch();
+      keys.push(keeper.verifyingKey);
+    }
+    expect(keys).toEqual(['of the last start', 'of the last start', 'rotated', 'rotated', 'rotated']);
+    expect([stored, seen.applied]).toEqual([[{ verifyingKey: 'rotated' }], []]);
+  });
+
+  it('a key that cannot be stored counts all the same', async () => {
+    const keyDocument = { read: () => Promise.resolve(null), write: () => Promise.reject(new Error('ENOSPC')) };
+    const { keeper } = keeperWith(null, [{ ...reply(null), blobs: { ...blobs, verifyingKey: 'new' } }], {
+      keyDocument,
+    });
+    await keeper.open();
+    await keeper.fetch();
+    expect(keeper.verifyingKey).toBe('new');
+  });
+
+  it('asks for the key when it is doubted, however often that is only once in a while', async () => {
+    const { keeper, seen } = keeperWith(null, [reply(null), reply(null)]);
+    for (let round = 0; round < 5; round += 1) keeper.keyDoubted();
+    await until(() => seen.asked.length === 1, 'it asked');
+    await keeper.stop();
+    expect(seen.asked).toHaveLength(1);
+  });
+
+  it('hands on when to verify, with every answer that says it', async () => {
+    const told: unknown[] = [];
+    const verification = { mode: 'sample', dueInSeconds: 7 };
+    const onVerification = (asked: unknown) => void told.push(asked);
+    const { keeper } = keeperWith(null, [{ ...reply(null), verification }, reply(null)], { onVerification });
+    await keeper.fetch();
+    await keeper.fetch();
+    expect(told).toEqual([verification]);
   });
 
   it('asks for a new blob token only when the present one was refused', async () => {

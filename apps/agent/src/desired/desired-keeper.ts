@@ -4,7 +4,7 @@
 // Invariants: nothing of an older epoch, or of a lower revision of the same epoch, is applied (DESIGN §7.4); what is
 // applied is on disk first, so that a restart applies the same (R4); silence changes nothing.
 import type { Logger } from 'pino';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { type DesiredFetchReply, desiredFetchReplySchema, type desiredStateSchema } from '#contracts';
 import { type DesiredState, judgeDesired, retryDelayMs } from '#domain';
 import { messageOf } from '../errors.ts';
@@ -13,8 +13,13 @@ import type { StateDocument } from '../state/document.ts';
 import type { BlobSource } from '../sync/blob-download.ts';
 
 const REFETCH_MS = 30_000;
+/** A token that our key does not prove makes us fetch the key at most this often, whatever strangers send. */
+const DOUBT_MS = 10_000;
 /** A token is used for this share of its life, by the monotonic clock. */
 const TOKEN_USE = 0.8;
+
+/** The control plane's public key, kept so that neighbours are served while the centre is away. */
+export const verifyingKeySchema = z.object({ verifyingKey: z.string().max(1_000) });
 
 export interface DesiredKeeperOptions {
   readonly clusterId: string;
@@ -23,6 +28,10 @@ export interface DesiredKeeperOptions {
   readonly request: (have: { epoch: number; revision: number }) => Promise<unknown>;
   /** Called with the stored document at `open`, and with each newer one after it is durable. */
   readonly apply: (state: DesiredState, before: DesiredState | null) => void;
+  /** Default: the verifying key is remembered only until the next start. */
+  readonly keyDocument?: Pick<StateDocument<typeof verifyingKeySchema>, 'read' | 'write'>;
+  /** Called with every answer that says when what is held is to be hashed again. */
+  readonly onVerification?: (verification: NonNullable<DesiredFetchReply['verification']>) => void;
   readonly log: Logger;
   readonly metrics: AgentMetrics;
 }
@@ -31,6 +40,8 @@ export class DesiredKeeper {
   readonly #options: DesiredKeeperOptions;
   #state: DesiredState | null = null;
   #source: (BlobSource & { readonly untilMs: number }) | undefined;
+  #verifyingKey: string | undefined;
+  #doubtedAtMs = Number.NEGATIVE_INFINITY;
   #fetching: Promise<void> | undefined;
   #isAskedAgain = false;
   #timer: NodeJS.Timeout | undefined;
@@ -47,11 +58,24 @@ export class DesiredKeeper {
     return this.#state;
   }
 
+  /** Proves the tokens that neighbours show (SPKI, PEM); undefined until the control plane has told it once. */
+  get verifyingKey(): string | undefined {
+    return this.#verifyingKey;
+  }
+
+  /** Somebody showed a token of another key: ours may be out of date. */
+  keyDoubted(): void {
+    if (performance.now() - this.#doubtedAtMs < DOUBT_MS) return;
+    this.#doubtedAtMs = performance.now();
+    void this.fetch();
+  }
+
   get position(): { epoch: number; revision: number } {
     return { epoch: this.#state?.epoch ?? 0, revision: this.#state?.revision ?? 0 };
   }
 
   async open(): Promise<void> {
+    this.#verifyingKey = (await this.#options.keyDocument?.read())?.verifyingKey;
     const stored = await this.#options.document.read();
     if (stored === null || stored.clusterId !== this.#options.clusterId) return;
     this.#state = stored;
@@ -138,9 +162,21 @@ export class DesiredKeeper {
       this.#options.metrics.desiredRefused('malformed');
       throw new Error(`The answer to a fetch is not of the contract: ${answer.error.issues[0]?.path.join('.')}`);
     }
-    const { url, token, expiresInSeconds } = answer.data.blobs;
+    const { blobs, verification } = answer.data;
+    const { url, token, expiresInSeconds, verifyingKey } = blobs;
     this.#source = { url, token, untilMs: performance.now() + expiresInSeconds * 1000 * TOKEN_USE };
+    if (verifyingKey !== undefined) this.#keepKey(verifyingKey);
+    if (verification !== undefined) this.#options.onVerification?.(verification);
     return answer.data;
+  }
+
+  /** It counts at once; that it could not be stored costs only that a restart without the centre serves no neighbours. */
+  #keepKey(verifyingKey: string): void {
+    if (verifyingKey === this.#verifyingKey) return;
+    this.#verifyingKey = verifyingKey;
+    this.#options.keyDocument
+      ?.write({ verifyingKey })
+      .catch((cause: unknown) => this.#options.log.warn({ reason: messageOf(cause) }, 'verifying key not stored'));
   }
 
   async #consider(incoming: DesiredState): Promise<void> {
