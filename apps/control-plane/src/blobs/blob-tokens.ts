@@ -1,6 +1,10 @@
 // The right of one cluster to fetch the files of some versions, for a quarter of an hour. Compact JWS, EdDSA.
 // A token alone is not enough: the versions must still be in the cluster's desired document when it asks, so leaving the
-// fleet or a changed mind takes the right away at once.
+// fleet or a changed mind takes the right away at once. A token of a sync plan also names the artifacts that lead to its
+// version: diffs of older versions on the way, snapshots. Their right ends with that of the version.
+//
+// What neighbours show each other has another audience: it is no right here, nor at any other neighbour. They verify it
+// with `verifyingKey` of their desired-fetch reply and cannot ask Postgres, so that one lives on its short time alone.
 
 import { Injectable } from '@nestjs/common';
 import { jwtVerify, SignJWT } from 'jose';
@@ -17,14 +21,30 @@ const LISTED_VERSIONS_MAX = 64;
 const TOKEN_CHARACTERS_MAX = 12_288;
 
 const AUDIENCE = 'atoll-blobs';
+/** A plan has at most as many steps. */
+const LISTED_ARTIFACTS_MAX = 64;
 
-const claimsSchema = z.object({ sub: idSchema, ver: z.array(digestSchema).max(LISTED_VERSIONS_MAX).optional() });
+const claimsSchema = z.object({
+  sub: idSchema,
+  /** Digests of versions; absent: all of the desired document. */
+  ver: z.array(digestSchema).max(LISTED_VERSIONS_MAX).optional(),
+  /** Ids of artifacts that lead to a version of `ver`. */
+  art: z.array(idSchema).max(LISTED_ARTIFACTS_MAX).optional(),
+});
+type Claims = z.infer<typeof claimsSchema>;
 
 export interface BlobGrant {
   /** Blobs are at `<url>/<sha256 hex>`. */
   readonly url: string;
   readonly token: string;
   readonly expiresInSeconds: number;
+  /** SPKI, PEM. */
+  readonly verifyingKey: string;
+}
+
+/** Whom a token for a neighbour's blob server is for. */
+export function neighbourAudience(servingClusterId: string): string {
+  return `atoll-neighbour:${servingClusterId}`;
 }
 
 @Injectable()
@@ -35,16 +55,20 @@ export class BlobTokens {
     private readonly address: PublicAddress,
   ) {}
 
-  async issue(clusterId: string, versionDigests: readonly string[]): Promise<BlobGrant> {
+  /** For whole files of these versions, as long as the cluster's desired document names them. */
+  issue(clusterId: string, versionDigests: readonly string[]): Promise<BlobGrant> {
     const listed = versionDigests.length <= LISTED_VERSIONS_MAX ? { ver: [...versionDigests] } : {};
-    const token = await new SignJWT(listed)
-      .setProtectedHeader({ alg: 'EdDSA' })
-      .setSubject(clusterId)
-      .setAudience(AUDIENCE)
-      .setIssuedAt()
-      .setExpirationTime(`${BLOB_TOKEN_SECONDS}s`)
-      .sign(this.secrets.blobSigningKey);
-    return { url: `${this.address.url}/api/v1/blobs`, token, expiresInSeconds: BLOB_TOKEN_SECONDS };
+    return this.#grant(clusterId, listed);
+  }
+
+  /** For one planned fetch: the version's files, and the artifacts that make it. */
+  issueForPlan(clusterId: string, versionDigest: string, artifactIds: readonly string[]): Promise<BlobGrant> {
+    return this.#grant(clusterId, { ver: [versionDigest], art: [...artifactIds] });
+  }
+
+  /** For the blob server of one neighbour. @returns the token */
+  issueForNeighbour(clusterId: string, servingClusterId: string, versionDigests: readonly string[]): Promise<string> {
+    return this.#sign(clusterId, neighbourAudience(servingClusterId), { ver: [...versionDigests] });
   }
 
   /** Whether the Authorization header gives the right to this blob; `unknown` for everything that is no token of ours. */
@@ -56,13 +80,42 @@ export class BlobTokens {
     const cluster = await this.store.read.clusters.find({ id: claims.sub });
     if (cluster === null || !isMember(cluster.phase)) return 'unknown';
     const desired = await this.store.read.desired.find(claims.sub);
-    const isNamed = (desired?.versions ?? [])
-      .filter((version) => claims.ver === undefined || claims.ver.includes(version.digest))
-      .some((version) => version.files.some((file) => file.digest === digest));
-    return isNamed ? 'granted' : 'not-granted';
+    const versions = (desired?.versions ?? []).filter(
+      (version) => claims.ver === undefined || claims.ver.includes(version.digest),
+    );
+    if (versions.some((version) => version.files.some((file) => file.digest === digest))) return 'granted';
+    return versions.length > 0 && (await this.#isOfArtifact(claims, digest)) ? 'granted' : 'not-granted';
   }
 
-  async #verify(token: string): Promise<z.infer<typeof claimsSchema> | null> {
+  /** Which artifacts lead to the version was decided when the token was signed, and never changes. */
+  async #isOfArtifact({ art = [] }: Claims, digest: string): Promise<boolean> {
+    for (const id of art) {
+      const artifact = await this.store.read.artifacts.find(id);
+      if (artifact?.phase === 'Ready' && artifact.files.some(({ blobDigest }) => blobDigest === digest)) return true;
+    }
+    return false;
+  }
+
+  async #grant(clusterId: string, listed: Pick<Claims, 'ver' | 'art'>): Promise<BlobGrant> {
+    return {
+      url: `${this.address.url}/api/v1/blobs`,
+      token: await this.#sign(clusterId, AUDIENCE, listed),
+      expiresInSeconds: BLOB_TOKEN_SECONDS,
+      verifyingKey: this.secrets.blobVerifyingKey.export({ type: 'spki', format: 'pem' }).toString(),
+    };
+  }
+
+  #sign(clusterId: string, audience: string, listed: Pick<Claims, 'ver' | 'art'>): Promise<string> {
+    return new SignJWT(listed)
+      .setProtectedHeader({ alg: 'EdDSA' })
+      .setSubject(clusterId)
+      .setAudience(audience)
+      .setIssuedAt()
+      .setExpirationTime(`${BLOB_TOKEN_SECONDS}s`)
+      .sign(this.secrets.blobSigningKey);
+  }
+
+  async #verify(token: string): Promise<Claims | null> {
     try {
       const options = { algorithms: ['EdDSA'], audience: AUDIENCE, requiredClaims: ['exp', 'sub'] };
       const { payload } = await jwtVerify(token, this.secrets.blobVerifyingKey, options);

@@ -54,7 +54,7 @@ export class ClustersController {
   @Patch(':name')
   @RequirePermission('clusters:write')
   @IfMatchHeader()
-  @ApiOperation({ summary: 'Cordon, uncordon or label a cluster' })
+  @ApiOperation({ summary: 'Cordon, uncordon or label a cluster, or change how it syncs' })
   @ApiResponse({ status: 200, standardSchema: clusterSchema })
   async update(
     @Param('name', { schema: nameSchema }) name: string,

@@ -3,12 +3,13 @@
 import { Injectable } from '@nestjs/common';
 import type { z } from 'zod';
 import type { ClusterDto, updateClusterSchema } from '#contracts';
-import { type Cluster, mayMove, nextPhases, RefusedError, type Rows, refuse, Store } from '#domain';
+import { type Cluster, mayMove, nextPhases, RefusedError, type Rows, refuse, Store, type SyncPolicy } from '#domain';
 import type { Actor } from '../auth/actor.ts';
 import { AccountClaimsPusher } from '../federation/account-claims-pusher.ts';
 import { demandMatch } from '../mutations/headers.ts';
 import { type Deed, Mutations } from '../mutations/mutations.ts';
 import { type Page, readPage } from '../mutations/pages.ts';
+import { cronProblem } from '../sync/cron.ts';
 import { viewCluster } from './cluster-view.ts';
 
 export interface Target {
@@ -45,7 +46,10 @@ export class Clusters {
   }
 
   update(actor: Actor, target: Target, change: z.output<typeof updateClusterSchema>): Promise<ClusterDto> {
-    return this.#change(actor, 'clusters.update', target, () => change);
+    return this.#change(actor, 'clusters.update', target, ({ sync: before }) => {
+      const { sync, ...rest } = change;
+      return sync === undefined ? rest : { ...rest, sync: mergedPolicy(before, sync) };
+    });
   }
 
   /** Its key is revoked, its placements end, its name is free again. NATS is told as soon as it is committed. */
@@ -58,7 +62,7 @@ export class Clusters {
     actor: Actor,
     action: string,
     target: Target,
-    decide: (cluster: Cluster) => Partial<Pick<Cluster, 'phase' | 'cordoned' | 'labels'>>,
+    decide: (cluster: Cluster) => Partial<Pick<Cluster, 'phase' | 'cordoned' | 'labels' | 'sync'>>,
   ): Promise<ClusterDto> {
     return this.mutations.run(actor, action, async (rows) => {
       const cluster = await findCluster(rows, actor.tenantId, target.name, true);
@@ -74,6 +78,15 @@ export class Clusters {
       };
     });
   }
+}
+
+/** What is left out stays. @throws RefusedError invalid for a cron that can never fire */
+function mergedPolicy(before: SyncPolicy, change: Partial<SyncPolicy>): SyncPolicy {
+  const given = Object.entries(change).filter(([, value]) => value !== undefined);
+  const policy: SyncPolicy = { ...before, ...Object.fromEntries(given) };
+  const problem = cronProblem(policy, new Date());
+  if (problem !== null) throw new RefusedError(refuse.invalid('sync.cron', problem));
+  return policy;
 }
 
 async function removeOne(rows: Rows, tenantId: string, target: Target): Promise<Deed<void>> {

@@ -6,7 +6,17 @@
 import { Injectable } from '@nestjs/common';
 import { v7 as uuidv7 } from 'uuid';
 import { type CredentialsRequest, type JoinReply, type JoinRequest, USER_JWT_SECONDS } from '#contracts';
-import { type Cluster, isMember, type JoinToken, RefusedError, type Rows, refuse, Store, splitToken } from '#domain';
+import {
+  type Cluster,
+  DEFAULT_SYNC_POLICIES,
+  isMember,
+  type JoinToken,
+  RefusedError,
+  type Rows,
+  refuse,
+  Store,
+  splitToken,
+} from '#domain';
 import { issueUserJwt, permissionTables } from '#messaging';
 import { RequestError } from '../errors.ts';
 import { Mutations } from '../mutations/mutations.ts';
@@ -144,6 +154,7 @@ function newCluster(id: string, token: JoinToken, publicKey: string): Cluster {
     publicKey,
     phase,
     cordoned: false,
+    sync: DEFAULT_SYNC_POLICIES[kind],
     phaseSince: now,
     createdAt: now,
     revision: 1,

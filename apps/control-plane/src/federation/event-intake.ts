@@ -51,6 +51,13 @@ export class EventIntake {
   }
 }
 
+/** As the audit log names them. */
+const ACTIONS: Readonly<Record<AgentEvent['kind'], string>> = {
+  'replica-failed': 'replicas.failed',
+  'version-verified': 'versions.verified',
+  'version-drifted': 'versions.drifted',
+};
+
 async function writeEvent(
   rows: Rows,
   clusterId: string,
@@ -63,10 +70,10 @@ async function writeEvent(
   await rows.audit.add({
     tenantId: cluster.tenantId,
     actor: `cluster:${clusterId}`,
-    action: kind === 'replica-failed' ? 'replicas.failed' : 'versions.verified',
+    action: ACTIONS[kind],
     targetKind: kind === 'replica-failed' ? 'replica' : 'version',
     targetId: kind === 'replica-failed' ? event.replicaId : event.versionDigest,
-    detail,
+    detail: { cluster: cluster.name, ...detail },
   });
   return 'taken';
 }

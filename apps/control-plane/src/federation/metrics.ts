@@ -4,7 +4,7 @@
  */
 import type { Metrics } from '#telemetry';
 
-export type Conversation = 'heartbeat' | 'report' | 'fetch' | 'event' | 'gateways';
+export type Conversation = 'heartbeat' | 'report' | 'fetch' | 'sync' | 'event' | 'gateways';
 
 export abstract class FederationMetrics {
   /** A message that changed nothing; `reason` is one of a handful of fixed words. */

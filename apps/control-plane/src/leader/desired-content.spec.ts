@@ -7,7 +7,7 @@ const CLAIM = { deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 
 const FILES = [{ path: 'model.gguf', digest: 'f', sizeBytes: 1 }];
 
 const version = (id: string, digest: string | null = `digest-${id}`) =>
-  ({ id, modelId: 'm', number: Number(id.slice(1)), digest, files: FILES }) as unknown as ModelVersion;
+  ({ id, modelId: 'm', number: Number(id.slice(1)), digest, files: FILES, signature: null }) as unknown as ModelVersion;
 const versions = new Map(['v1', 'v2'].map((id) => [id, version(id)]));
 const models = new Map([['m', { id: 'm', name: 'tiny' } as Model]]);
 const deployments = new Map([['d', { id: 'd', name: 'chat', servedModel: 'tiny' } as Deployment]]);
@@ -46,6 +46,16 @@ describe('the content of a desired document', () => {
         draining: false,
       })),
     });
+  });
+
+  it('names what is mirrored besides, once, and shows the signature of a version that has one', () => {
+    const signature = { publicKey: 'key', signature: 'proof' };
+    const signed = new Map([...versions, ['v2', { ...version('v2'), signature }]]);
+    const { versions: wanted } = desiredContentOf([placement('p1')], signed, models, deployments, ['v2', 'v1']);
+    expect(wanted.map((each) => [each.versionId, each.signature])).toEqual([
+      ['v1', undefined],
+      ['v2', signature],
+    ]);
   });
 
   it('is empty for a cluster without placements', () => {

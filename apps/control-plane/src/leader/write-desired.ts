@@ -1,17 +1,30 @@
-/** Brings the desired documents of some clusters up to their placements, and leaves a hint in the outbox for each change. */
+/**
+ * Brings the desired documents of some clusters up to their placements and to what they mirror, and leaves a hint in the
+ * outbox for each change. Each cluster's row is locked first: of two that write its document, the later one reads what
+ * the earlier one did, so that none is undone.
+ */
 import { SUBJECTS } from '#contracts';
-import type { Deployment, Model, ModelVersion, Placement, Rows } from '#domain';
+import type { Cluster, Deployment, Model, ModelVersion, Placement, Rows } from '#domain';
 import { desiredContentOf } from './desired-content.ts';
+import { isMirroredTo, mirroredVersions } from './mirror.ts';
 
 /** @returns the clusters whose document changed */
-export async function writeDesired(rows: Rows, epoch: number, clusterIds: Iterable<string>): Promise<string[]> {
+export async function writeDesired(
+  rows: Rows,
+  epoch: number,
+  clusterIds: Iterable<string>,
+  now: Date = new Date(),
+): Promise<string[]> {
   const changed: string[] = [];
   for (const clusterId of [...new Set(clusterIds)].sort()) {
-    const cluster = await rows.clusters.find({ id: clusterId });
+    const cluster = await rows.clusters.find({ id: clusterId }, true);
     if (cluster === null || cluster.phase === 'Left') continue;
     const placements = await rows.placements.live({ clusterId });
+    const mirrored = await readMirrored(rows, cluster, placements, now);
     const { versions, models, deployments } = await readNamed(rows, placements);
-    const content = desiredContentOf(placements, versions, models, deployments);
+    for (const version of mirrored) versions.set(version.id, version);
+    const mirroredIds = mirrored.map(({ id }) => id);
+    const content = desiredContentOf(placements, versions, models, deployments, mirroredIds);
     const put = await rows.desired.put(clusterId, epoch, content);
     if (!put.changed) continue;
     const { epoch: writtenEpoch, revision } = put.state;
@@ -19,6 +32,30 @@ export async function writeDesired(rows: Rows, epoch: number, clusterIds: Iterab
     changed.push(clusterId);
   }
   return changed;
+}
+
+/** All versions of the models that Assigned ones of these placements are of. */
+export async function readVersionsServed(rows: Rows, placements: readonly Placement[]): Promise<ModelVersion[]> {
+  const assigned = placements.filter(({ phase }) => phase === 'Assigned').map(({ versionId }) => versionId);
+  const served = await rows.versions.findAll([...new Set(assigned)]);
+  const versions: ModelVersion[] = [];
+  for (const modelId of new Set(served.map((version) => version.modelId))) {
+    versions.push(...(await rows.versions.listOfModel(modelId)));
+  }
+  return versions;
+}
+
+/** Of the models that its placements name already, so nothing else is to be read of them. */
+async function readMirrored(
+  rows: Rows,
+  cluster: Cluster,
+  placements: readonly Placement[],
+  now: Date,
+): Promise<ModelVersion[]> {
+  if (!isMirroredTo(cluster)) return [];
+  const versions = await readVersionsServed(rows, placements);
+  const ids = mirroredVersions(cluster, placements, versions, now);
+  return versions.filter(({ id }) => ids.includes(id));
 }
 
 async function readNamed(rows: Rows, placements: readonly Placement[]) {
