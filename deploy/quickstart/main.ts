@@ -6,6 +6,7 @@ import type { AdminClient } from '#contracts';
 import { QuickstartFleet } from './fleet.ts';
 import { Instance, writeContext } from './instance.ts';
 import { colours, describeFailure, Narrator, StepError } from './narrator.ts';
+import { publishNext, rollBack, rollOut } from './rollout-story.ts';
 import { chat, deployModel, inferenceKey, joinClusters, MODEL, ownerClient, proveChat, publishModel } from './story.ts';
 
 const USAGE = `Usage: ./atoll quickstart [--once] [--fresh]
@@ -13,7 +14,7 @@ const USAGE = `Usage: ./atoll quickstart [--once] [--fresh]
   --once    do the main job once, stop everything, exit 0 only if all of it worked
   --fresh   forget what an earlier quickstart left in its folder
 `;
-const STEPS = 9;
+const STEPS = 12;
 
 async function tellStory(
   fleet: QuickstartFleet,
@@ -46,10 +47,10 @@ async function tellStory(
       `${MODEL} version ${published.number}, ${published.sizeBytes} bytes, digest ${short(published.digest)}`,
     ];
   });
-  await narrator.tell('deploy', async (report) => {
+  const deployed = await narrator.tell('deploy', async (report) => {
     const deployment = await deployModel(admin, fleet, version, report);
     const where = deployment.placements.filter((one) => one.phase === 'Ready').map((one) => one.cluster);
-    return [undefined, `${deployment.readyReplicas} replicas serve on ${where.sort().join(' and ')}`];
+    return [deployment, `${deployment.readyReplicas} replicas serve on ${where.sort().join(' and ')}`];
   });
   const key = await narrator.tell('API key', async () => [
     await inferenceKey(admin, instance.path('secrets', 'inference-key')),
@@ -58,14 +59,48 @@ async function tellStory(
   await narrator.tell('chat', async () => {
     narrator.line();
     const proof = await chat(fleet.gatewayUrl, key, narrator);
-    proveChat(proof, version);
+    proveChat(proof, deployed);
     const latency = `first token ${proof.firstTokenMs.toFixed(0)} ms, ${proof.tokens} tokens in ${proof.totalMs.toFixed(0)} ms`;
     return [
       undefined,
       `cluster ${proof.cluster}, path ${proof.path}, version ${short(proof.versionDigest)}, ${latency}`,
     ];
   });
+  await tellRollout(fleet, admin, key, narrator);
   return { admin, key };
+}
+
+/** A second version: how it travels, how it takes over under load, and how it goes back. */
+async function tellRollout(fleet: QuickstartFleet, admin: AdminClient, key: string, narrator: Narrator): Promise<void> {
+  const { version } = await narrator.tell('publish a second version', async (report) => {
+    const next = await publishNext(admin, narrator, report);
+    const { number, sizeBytes, digest } = next.version;
+    const travelled =
+      next.diffBytes === null
+        ? 'whole'
+        : `as a diff of ${next.diffBytes} bytes (${percent(next.diffBytes, sizeBytes)})`;
+    return [next, `version ${number}, ${sizeBytes} bytes, digest ${short(digest)}, travels ${travelled}`];
+  });
+  await narrator.tell('roll out', async (report) => {
+    const gateway = { url: fleet.gatewayUrl, key };
+    const proof = await rollOut(admin, gateway, version, 'edge-shanghai', report);
+    if (proof.failures.length > 0) {
+      const advice = 'Look at the gateway’s log.';
+      throw new StepError(`${proof.failures.length} of ${proof.chats} chats failed: ${proof.failures[0]}`, advice);
+    }
+    narrator.line();
+    proveChat(await chat(fleet.gatewayUrl, key, narrator), { versionDigest: version.digest ?? '' });
+    const order = proof.order.join(', then ');
+    return [undefined, `${order}, in ${proof.seconds.toFixed(1)} s under ${proof.chats} chats, none failed`];
+  });
+  await narrator.tell('roll back', async (report) => {
+    const { version: number, seconds } = await rollBack(admin, report);
+    return [undefined, `version ${number} serves everywhere again after ${seconds.toFixed(1)} s`];
+  });
+}
+
+function percent(part: number, whole: number): string {
+  return `${((100 * part) / whole).toFixed(0)} %`;
 }
 
 function short(digest: string | null): string {

@@ -62,7 +62,7 @@ export async function joinClusters(admin: AdminClient, fleet: QuickstartFleet, r
 export async function publishModel(admin: AdminClient, report: Report): Promise<VersionDto> {
   const models = await admin.models();
   if (!models.some((model) => model.name === MODEL)) await admin.createModel(MODEL);
-  const published = (await admin.versions(MODEL)).find((version) => version.phase === 'Published');
+  const published = (await admin.versions(MODEL)).find(({ number, phase }) => number === 1 && phase === 'Published');
   return published ?? publishFolder(admin, VERSION_FOLDER, 'six Jane Austen novels', report);
 }
 
@@ -194,15 +194,15 @@ export async function chat(gatewayUrl: string, key: string, narrator: Narrator):
 }
 
 /** What must be true of the answer for the quickstart to have worked. */
-export function proveChat(proof: ChatProof, version: VersionDto): void {
+export function proveChat(proof: ChatProof, version: Pick<DeploymentDto, 'versionDigest'>): void {
   const edges = CLUSTERS.filter((cluster) => cluster.kind === 'edge').map((cluster) => cluster.name);
   const faults = [
     ...(proof.text.trim().length > 0 && proof.tokens > 0 ? [] : ['the answer is empty']),
     ...(edges.includes(proof.cluster) ? [] : [`it came from "${proof.cluster}", not from ${edges.join(' or ')}`]),
     ...(proof.path === 'dialled' ? [] : [`it came over path "${proof.path}", not over a socket that the edge dialled`]),
-    ...(proof.versionDigest === version.digest
+    ...(proof.versionDigest === version.versionDigest
       ? []
-      : [`it names version ${proof.versionDigest}, not ${version.digest}`]),
+      : [`it names version ${proof.versionDigest}, not ${version.versionDigest}`]),
   ];
   if (faults.length > 0)
     throw new StepError(`the chat's answer is not right: ${faults.join('; ')}`, 'Look at the gateway’s log.');
@@ -219,7 +219,8 @@ export async function ownerClient(url: string, keyFile: string): Promise<AdminCl
   return new AdminClient(url, key);
 }
 
-async function until(timeoutMs: number, condition: () => Promise<boolean>): Promise<void> {
+/** Asks ten times a second; what `condition` throws ends it. @throws Error when it is not so in time */
+export async function until(timeoutMs: number, condition: () => Promise<boolean>): Promise<void> {
   const deadlineMs = performance.now() + timeoutMs;
   while (!(await condition())) {
     if (performance.now() > deadlineMs) throw new Error(`not so within ${timeoutMs / 1_000} s`);
