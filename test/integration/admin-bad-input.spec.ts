@@ -318,7 +318,7 @@ it('challenges and joins are bounded by address', async () => {
     await answer.arrayBuffer();
   }
   expect(statuses).toEqual([200, 200, 200, 429]);
-}, 30_000);
+}, 60_000);
 
 it('a refused credential costs its address more and more', async () => {
   const other = await installation.startAnother({ ATOLL_LIMITS_FAILED_ATTEMPTS_PER_MINUTE: '5' });
@@ -330,7 +330,7 @@ it('a refused credential costs its address more and more', async () => {
     await answer.arrayBuffer();
   }
   expect(statuses).toEqual([401, 401, 401, 401, 401, 429, 429]);
-}, 30_000);
+}, 60_000);
 
 function rawRequest(text: string): Promise<string> {
   const { hostname, port } = new URL(installation.controlPlane.url);

@@ -89,7 +89,7 @@ describe('an upload in parts', () => {
       headers: { 'content-type': 'application/octet-stream' },
     }); // prettier-ignore
     expect(last).toMatchObject({ status: 200, body: { digest: sha256(content) } });
-  }, 30_000);
+  }, 60_000);
 
   it('keeps what came before a cut, publishes nothing, and resumes', async () => {
     const content = gguf(2_000_000);

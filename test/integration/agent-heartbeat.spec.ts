@@ -87,4 +87,4 @@ it('R9: heartbeats go on, and tell of the stall, while the main thread does not 
   for (const untilMs = performance.now() + 3_500; performance.now() < untilMs; );
   await until(() => (beats.at(-1)?.sequence ?? 0) >= before + 3, 'those sent meanwhile are read');
   expect(Math.max(...beats.map(({ stallMs }) => stallMs))).toBeGreaterThan(2_000);
-}, 30_000);
+}, 60_000);

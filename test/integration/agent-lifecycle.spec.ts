@@ -31,7 +31,7 @@ async function isAlive(pid: number): Promise<boolean> {
 describe('an agent', () => {
   let world: AgentWorld;
   beforeAll(() => buildAgent(), 60_000);
-  afterEach(() => world.stop(), 30_000);
+  afterEach(() => world.stop(), 60_000);
 
   async function serving(change: Record<string, unknown> = {}): Promise<number> {
     world = new AgentWorld();
@@ -56,7 +56,7 @@ describe('an agent', () => {
     expect(world.lastReport).toMatchObject({ clusterId: CLUSTER_ID, epoch: 1, revision: world.desired!.revision });
     await until(() => world.events.some(({ kind }) => kind === 'version-verified'), 'the event came');
     await until(async () => (await readdir(join(world.stateFolder, 'outbox'))).length === 0, 'the outbox is empty');
-  }, 30_000);
+  }, 60_000);
 
   it('answers gateways that dial it, and 401 to everybody else, whatever they ask for', async () => {
     await serving({ dataPlane: { listen: { host: '127.0.0.1', port: 0 }, advertise: 'edge.example.com:7443' } });
@@ -67,7 +67,7 @@ describe('an agent', () => {
     }
     await world.dialDirect(port);
     expect((await world.ask(REPLICA_ID, {})).status).toBe(200);
-  }, 30_000);
+  }, 60_000);
 
   it('tells its health to everybody and its metrics only to who has the token', async () => {
     await serving();
@@ -76,13 +76,13 @@ describe('an agent', () => {
       async (path) => (await fetch(`http://127.0.0.1:${port}${path}`)).status,
     );
     expect(await Promise.all(statuses)).toEqual([200, 200, 401, 401]);
-  }, 30_000);
+  }, 60_000);
 
   it('refuses with the retryable mark what it does not run', async () => {
     await serving();
     const answer = await world.ask('01900000-0000-7000-8000-00000000b999', {});
     expect([answer.status, answer.headers['x-atoll-retryable']]).toEqual([503, 'true']);
-  }, 30_000);
+  }, 60_000);
 
   it('R9: heartbeats of at most 200 bytes come each second from a thread of their own', async () => {
     await serving();
@@ -92,7 +92,7 @@ describe('an agent', () => {
       boot: world.lastReport!.bootId.slice(0, 8),
       revision: world.desired!.revision,
     });
-  }, 30_000);
+  }, 60_000);
 
   it('R5, R10: killed and started again, it adopts its engine; the process id and the restarts stay', async () => {
     const pid = await serving();
@@ -107,7 +107,7 @@ describe('an agent', () => {
     expect((await world.ask(REPLICA_ID, {})).status).toBe(200);
     await world.killAgent('SIGTERM');
     expect(await isAlive(pid)).toBe(false);
-  }, 30_000);
+  }, 60_000);
 
   it('R10: killed again and again in the middle of launches, no engine is left but the wanted one', async () => {
     const pid = await serving();
@@ -171,7 +171,7 @@ describe('an agent', () => {
     world.want({ epoch: 5, revision: revision + 12, replicas: [replicaOf(world.desired!.versions[0]!.digest)] });
     await until(() => world.lastReport?.revision === revision + 12, 'the newer document is applied');
     expect(world.reports.filter(({ epoch, revision: reported }) => epoch === 4 && reported > revision)).toEqual([]);
-  }, 30_000);
+  }, 60_000);
 
   it('an engine that crashes is started again, counted and told of by an event', async () => {
     const pid = await serving();
@@ -183,7 +183,7 @@ describe('an agent', () => {
       'it serves again',
     );
     expect(world.lastReport!.replicas[0]!.processId).not.toBe(pid);
-  }, 30_000);
+  }, 60_000);
 
   it('changes version by a new replica, keeps the previous version on disk, and drains an answer in hand', async () => {
     world = new AgentWorld();
@@ -207,7 +207,7 @@ describe('an agent', () => {
     await until(() => world.lastReport?.replicas.length === 1, 'the old replica is gone');
     expect((await world.ask(nextId, {})).headers['x-atoll-version']).toBe(second.digest);
     expect(await readdir(join(world.stateFolder, 'versions'))).toContain(first.digest);
-  }, 30_000);
+  }, 60_000);
 
   it('waits while it is not accepted, and ends with code 3 and no engine when it is removed', async () => {
     world = new AgentWorld();
@@ -230,5 +230,5 @@ describe('an agent', () => {
     expect(again.exitCode).toBe(3);
     await until(() => world.log.includes('was removed from the fleet'), 'its last words are read');
     expect(await isAlive(processId!)).toBe(false);
-  }, 40_000);
+  }, 60_000);
 });

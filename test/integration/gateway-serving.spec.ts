@@ -16,7 +16,7 @@ beforeAll(async () => {
   world = await GatewayWorld.start();
   const pair = await world.startPair(answering());
   [one, two] = [pair[0]!, pair[1]!];
-}, 30_000);
+}, 60_000);
 afterAll(() => world.stop());
 
 describe('what a client sees', () => {

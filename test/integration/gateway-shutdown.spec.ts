@@ -9,7 +9,7 @@ let world: GatewayWorld;
 
 beforeEach(async () => {
   world = await GatewayWorld.start();
-}, 30_000);
+}, 60_000);
 afterEach(() => world.stop());
 
 it('drains what is in flight, refuses what comes, and ends with nothing left open', async () => {
@@ -45,7 +45,7 @@ it('drains what is in flight, refuses what comes, and ends with nothing left ope
   ]);
   await Promise.all(world.clusters.map((cluster) => cluster.stop()));
   await eventually(() => expect(openHandles()).toBeLessThanOrEqual(before));
-}, 40_000);
+}, 60_000);
 
 it('a gateway that never found NATS ends at once', async () => {
   await world.nats.kill();

@@ -118,7 +118,7 @@ describe('a deployment', () => {
     );
     await until('the agent to be told', async () => agent.state?.replicas.length === 0);
     await stop();
-  }, 30_000);
+  }, 60_000);
 
   it('is spread, and is re-placed at once when a cluster leaves', async () => {
     const where = newRegion();
@@ -138,7 +138,7 @@ describe('a deployment', () => {
     const rest = clusters.map((each) => each.cluster.id).filter((id) => id !== gone.clusterId);
     expect(after.map(({ clusterId }) => clusterId).sort()).toEqual(rest.sort());
     expect(after.map(({ id }) => id)).toContain(before[1]!.id);
-  }, 30_000);
+  }, 60_000);
 
   it('that fits nowhere says why, once', async () => {
     const version = await makeVersion(servers.store);
@@ -262,7 +262,7 @@ describe('NATS away', () => {
     await until('the agent', async () => agent.session.status().state === 'connected');
     agent.report();
     await serving(deployment, version.digest!);
-  }, 40_000);
+  }, 60_000);
 });
 
 describe('another control plane', () => {
@@ -284,5 +284,5 @@ describe('another control plane', () => {
     await until('the second replica', async () => agent.state?.replicas.length === 2);
     expect((await live(deployment.id)).map(({ id }) => id)).toContain(before[0]!.id);
     expect(agent.epoch).toBe(newEpoch);
-  }, 30_000);
+  }, 60_000);
 });

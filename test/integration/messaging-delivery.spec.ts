@@ -68,12 +68,12 @@ async function until(isSo: () => boolean | Promise<boolean>, what: string, timeo
 
 beforeAll(async () => {
   server = await startNatsServer();
-}, 30_000);
+}, 60_000);
 
 afterAll(async () => {
   await Promise.all(sessions.map((session) => session.close(500)));
   await server.stop();
-}, 30_000);
+}, 60_000);
 
 const heard: { cluster: string | undefined; value: unknown }[] = [];
 let release: (() => void) | undefined;
@@ -124,7 +124,7 @@ describe('transport strategy', () => {
     const app = await NestFactory.createMicroservice(FleetModule, { strategy, logger: false });
     await app.listen();
     stop = () => app.close();
-  }, 30_000);
+  }, 60_000);
   afterAll(() => stop());
 
   const fetch = (value: unknown) => requestJson(agent.connection, 'atoll.v1.c1.fetch', value, { timeoutMs: 3000 });

@@ -59,12 +59,12 @@ async function open(role: NatsRole, token: string, change: Partial<ConnectNatsOp
 beforeAll(async () => {
   server = await startNatsServer();
   center = (await open('control-plane', 'control-plane')).session;
-}, 30_000);
+}, 60_000);
 
 afterAll(async () => {
   await Promise.all(sessions.map((session) => session.close(500)));
   await server.stop();
-}, 30_000);
+}, 60_000);
 
 describe("S2: an agent's credentials", () => {
   it.each([
@@ -227,7 +227,7 @@ describe('S2: revocation', () => {
     await expect(open('agent', 'c1', { credentials })).rejects.toMatchObject({ failure: 'unauthorized' });
     const rejoined = await open('agent', 'c3');
     await expect(publishEvent(rejoined.connection, 'c3', 'm1', {})).rejects.toMatchObject({ failure: 'no-responder' });
-  }, 20_000);
+  }, 60_000);
 
   it('refuses claims that the operator did not sign', async () => {
     const system = (await open('system', 'system')).session;
