@@ -31,6 +31,7 @@ export interface ClusterPlan {
   readonly name: string;
   readonly kind: 'central' | 'edge';
   readonly region: string;
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
 export const CLUSTERS: readonly ClusterPlan[] = [
@@ -50,6 +51,8 @@ interface Kept {
 }
 
 export interface FleetOptions {
+  /** Default: CLUSTERS. */
+  readonly clusters?: readonly ClusterPlan[];
   /** Changes the configuration of one of Atoll's processes before it is written, by the process' name. */
   readonly adjust?: (name: string, configuration: Record<string, unknown>) => Record<string, unknown>;
 }
@@ -69,6 +72,10 @@ export class QuickstartFleet {
     private readonly instance: Instance,
     private readonly options: FleetOptions = {},
   ) {}
+
+  get clusters(): readonly ClusterPlan[] {
+    return this.options.clusters ?? CLUSTERS;
+  }
 
   get ownerKeyFile(): string {
     return this.instance.path('secrets', 'owner-key');
@@ -245,7 +252,7 @@ export class QuickstartFleet {
   /** Ends everything: agents with their engines together, then the rest from the outside in. */
   async stop(): Promise<void> {
     this.stopping = true;
-    const agents = this.running.filter((one) => CLUSTERS.some((cluster) => cluster.name === one.name));
+    const agents = this.running.filter((one) => this.clusters.some((cluster) => cluster.name === one.name));
     await Promise.all(agents.map((one) => one.stop()));
     for (const one of this.running.reverse()) if (!agents.includes(one)) await one.stop();
     this.running.length = 0;

@@ -24,14 +24,16 @@ type Report = (progress: string) => void;
 
 /** Makes join tokens, starts the agents with them, and waits until every cluster is Ready. */
 export async function joinClusters(admin: AdminClient, fleet: QuickstartFleet, report: Report): Promise<void> {
+  const { clusters: plans } = fleet;
   report('making join tokens');
   await Promise.all(
-    CLUSTERS.map(async (cluster) => {
+    plans.map(async (cluster) => {
       if (fleet.hasJoined(cluster)) return fleet.startAgent(cluster, null);
       const token = await admin.createJoinToken({
         clusterName: cluster.name,
         kind: cluster.kind,
         region: cluster.region,
+        labels: { ...cluster.labels },
         preApproved: true,
       });
       await fleet.startAgent(cluster, token.token);
@@ -39,7 +41,7 @@ export async function joinClusters(admin: AdminClient, fleet: QuickstartFleet, r
   );
   await until(JOIN_TIMEOUT_MS, async () => {
     const clusters = await admin.clusters();
-    const waiting = CLUSTERS.filter((plan) => {
+    const waiting = plans.filter((plan) => {
       const cluster = clusters.find((one) => one.name === plan.name);
       return cluster?.phase !== 'Ready' || cluster.observed === null;
     });
@@ -50,12 +52,12 @@ export async function joinClusters(admin: AdminClient, fleet: QuickstartFleet, r
       throw new StepError(`${dead.name} ended while it joined`, `Look at ${dead.logFile}.`, dead.logTail());
     return false;
   }).catch((error: unknown) => {
-    const slow = CLUSTERS.map((one) => fleet.processOf(one.name)).find((running) => running !== undefined);
+    const slow = plans.map((one) => fleet.processOf(one.name)).find((running) => running !== undefined);
     throw error instanceof StepError
       ? error
       : new StepError('not every cluster became Ready', 'Look at the agents’ logs.', slow?.logTail() ?? '');
   });
-  await Promise.all(CLUSTERS.map((cluster) => fleet.rememberJoined(cluster)));
+  await Promise.all(plans.map((cluster) => fleet.rememberJoined(cluster)));
 }
 
 /** Publishes version 1 from the fixtures, unless an earlier run of this folder has. */
