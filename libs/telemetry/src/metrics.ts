@@ -48,12 +48,22 @@ export const METRICS = {
     schedulerDecisionsTotal: counter('atoll_scheduler_decisions_total', 'Placements decided', 'outcome'),
     schedulerSeconds: histogram('atoll_scheduler_duration_seconds', 'Time of one scheduling pass'),
     blobBytesServedTotal: counter('atoll_blob_bytes_served_total', 'Bytes of model files sent to clusters'),
-    blobBytesCollectedTotal: counter('atoll_blob_bytes_collected_total', 'Bytes of blobs removed because nothing used them'),
+    blobBytesCollectedTotal: counter(
+      'atoll_blob_bytes_collected_total',
+      'Bytes of blobs removed because nothing used them',
+    ),
     uploadBytesTotal: counter('atoll_upload_bytes_total', 'Bytes of model files received'),
     artifactBytesTotal: counter('atoll_artifact_bytes_total', 'Bytes of the encodings made', 'profile'),
     artifactSeconds: histogram('atoll_artifact_duration_seconds', 'Time to make and verify one artifact', 'profile'),
     artifactFailuresTotal: counter('atoll_artifact_failures_total', 'Artifacts that could not be made', 'profile'),
     routesSequence: gauge('atoll_routes_sequence', 'Sequence of the routing view'),
+    rollouts: gauge('atoll_rollouts', 'Rollouts that are not over, seen by the leader', 'phase'),
+    rolloutWave: gauge(
+      'atoll_rollout_wave',
+      'Newest open wave of an active rollout, from 1; 0 before the first',
+      'model',
+    ),
+    rolloutAbortsTotal: counter('atoll_rollout_aborts_total', 'Rollouts taken back before their end', 'reason'),
     durabilityAtRisk: gauge('atoll_durability_at_risk', '1 when NATS could lose writes that it acknowledged'),
   },
   gateway: {
@@ -91,8 +101,22 @@ export const METRICS = {
       'State files found damaged, and an older generation used',
       'document',
     ),
-    syncBytesTotal: counter('atoll_sync_bytes_total', 'Bytes of model files received'),
+    syncBytesTotal: counter('atoll_sync_bytes_total', 'Bytes received for model versions', 'source'),
+    syncMadeBytesTotal: counter(
+      'atoll_sync_made_bytes_total',
+      'Bytes of model files made from diffs and snapshots',
+      'profile',
+    ),
     syncFailuresTotal: counter('atoll_sync_failures_total', 'Fetches of a version that failed and will be tried again'),
+    syncDiversionsTotal: counter(
+      'atoll_sync_diversions_total',
+      'Times that a fetch had to go another way than planned',
+      'cause',
+    ),
+    versionsDriftedTotal: counter(
+      'atoll_versions_drifted_total',
+      'Held versions found to have other content than published',
+    ),
     neighbourBytesServedTotal: counter(
       'atoll_neighbour_bytes_served_total',
       'Bytes of model files sent to clusters of the same site group',

@@ -1,4 +1,6 @@
 import { Module } from '@nestjs/common';
+import { SyncPlans } from '../sync/sync-plans.ts';
+import { SystemClock, WallClock } from '../sync/wall-clock.ts';
 import { AccountClaimsPusher } from './account-claims-pusher.ts';
 import { DesiredFetch } from './desired-fetch.ts';
 import { DisconnectAdvisories } from './disconnect-advisories.ts';
@@ -9,9 +11,12 @@ import { GatewayRegistry } from './gateway-registry.ts';
 import { GatewaysController } from './gateways.controller.ts';
 import { HeartbeatController } from './heartbeat.controller.ts';
 import { ControlPlaneMetrics, CountedFederation, FederationMetrics, PrometheusFederation } from './metrics.ts';
+import { OutcomesController } from './outcomes.controller.ts';
+import { OutcomesMemory } from './outcomes-memory.ts';
 import { ReportController } from './report.controller.ts';
 import { ReportIntake } from './report-intake.ts';
 import { RoutesPublisher } from './routes-publisher.ts';
+import { SyncPlanController } from './sync-plan.controller.ts';
 
 /**
  * What comes in from the fleet. Needs `Store`, `ControlPlaneNats` and `BlobTokens` from global modules, and a microservice
@@ -19,7 +24,7 @@ import { RoutesPublisher } from './routes-publisher.ts';
  * when a global module provides it.
  */
 @Module({
-  controllers: [HeartbeatController, ReportController, FetchController, GatewaysController],
+  controllers: [HeartbeatController, ReportController, FetchController, GatewaysController, OutcomesController],
   providers: [
     { provide: MonotonicClock, useClass: ProcessClock },
     {
@@ -30,13 +35,16 @@ import { RoutesPublisher } from './routes-publisher.ts';
     },
     FleetLiveness,
     ReportIntake,
+    { provide: WallClock, useClass: SystemClock },
     DesiredFetch,
+    SyncPlans,
     GatewayRegistry,
+    OutcomesMemory,
     RoutesPublisher,
     EventIntake,
     DisconnectAdvisories,
     AccountClaimsPusher,
   ],
-  exports: [FleetLiveness, RoutesPublisher, AccountClaimsPusher, GatewayRegistry, FederationMetrics],
+  exports: [FleetLiveness, RoutesPublisher, AccountClaimsPusher, GatewayRegistry, OutcomesMemory, FederationMetrics],
 })
 export class FederationModule {}

@@ -4,7 +4,17 @@
  */
 import type { Metrics } from '#telemetry';
 
-export type Conversation = 'heartbeat' | 'report' | 'fetch' | 'sync' | 'event' | 'gateways';
+export type Conversation = 'heartbeat' | 'report' | 'fetch' | 'sync' | 'event' | 'gateways' | 'outcomes';
+
+/** Why a rollout was aborted; an operator's word needs no other reason. */
+export type AbortKind = 'failed-starts' | 'error-rate' | 'latency' | 'operator';
+
+export interface ActiveRollout {
+  readonly servedModel: string;
+  readonly phase: 'Progressing' | 'Paused';
+  /** Counted from 1; 0 before the first is open. */
+  readonly wave: number;
+}
 
 export abstract class FederationMetrics {
   /** A message that changed nothing; `reason` is one of a handful of fixed words. */
@@ -22,6 +32,9 @@ export abstract class FederationMetrics {
   /** How many clusters are in each phase; phases without any may be left out. */
   abstract clusterPhases(counts: ReadonlyMap<string, number>): void;
   abstract routesSequence(sequence: number): void;
+  /** All that are active; the leader's view. */
+  abstract rollouts(active: readonly ActiveRollout[]): void;
+  abstract rolloutAborted(kind: AbortKind): void;
 }
 
 /** Injection token for the process' metrics; without a provider of it, counts stay in memory. */
@@ -72,6 +85,18 @@ export class PrometheusFederation extends FederationMetrics {
   override routesSequence(sequence: number): void {
     this.metrics.routesSequence.set(sequence);
   }
+
+  override rollouts(active: readonly ActiveRollout[]): void {
+    for (const phase of ['Progressing', 'Paused'] as const) {
+      this.metrics.rollouts.set({ phase }, active.filter((rollout) => rollout.phase === phase).length);
+    }
+    this.metrics.rolloutWave.reset();
+    for (const { servedModel: model, wave } of active) this.metrics.rolloutWave.set({ model }, wave);
+  }
+
+  override rolloutAborted(reason: AbortKind): void {
+    this.metrics.rolloutAbortsTotal.inc({ reason });
+  }
 }
 
 /** Keeps the counts of messages in memory: what specs read. */
@@ -93,10 +118,19 @@ export class CountedFederation extends FederationMetrics {
   override outboxPending(): void {}
   override clusterPhases(): void {}
   override routesSequence(): void {}
+  override rollouts(): void {}
+
+  override rolloutAborted(kind: AbortKind): void {
+    this.add(`rollout aborted: ${kind}`);
+  }
 
   /** `droppedBecause` null: how many were taken. */
   countOf(conversation: Conversation, droppedBecause: string | null): number {
     return this.counts.get(`${conversation} ${droppedBecause === null ? 'taken' : `dropped: ${droppedBecause}`}`) ?? 0;
+  }
+
+  abortsBecause(kind: AbortKind): number {
+    return this.counts.get(`rollout aborted: ${kind}`) ?? 0;
   }
 
   private add(key: string): void {
