@@ -33,6 +33,8 @@ import { DialledLinks } from './links/dialled-links.ts';
 import { LinkIntake } from './links/link-intake.ts';
 import { createListener } from './listener.ts';
 import { OpenAiErrorFilter } from './models/openai-error.filter.ts';
+import { OutcomeFeed } from './outcomes/outcome-feed.ts';
+import { OutcomeLedger } from './outcomes/outcome-ledger.ts';
 import { RoutesFeed } from './routes/routes-feed.ts';
 import { RoutesFile } from './routes/routes-file.ts';
 
@@ -71,7 +73,8 @@ export async function startGateway(settings: GatewaySettings, logger: Logger): P
     idleMs: settings.limits.idleSecondsMax * 1_000,
     inflightMax: settings.limits.inflightMax,
   };
-  const observer = new DataPlaneObserver(metrics, logger);
+  const outcomes = new OutcomeLedger();
+  const observer = new DataPlaneObserver(metrics, outcomes, logger);
   dataPlane = new DataPlane(feed, fleet, transport, keys, limits, settings.routing.pick, observer);
   observeOnScrape(registry, metrics, feed, links);
 
@@ -100,6 +103,7 @@ export async function startGateway(settings: GatewaySettings, logger: Logger): P
     publicKey: self.publicKey,
   };
   const announcer = new Announcer(announcement, logger);
+  const outcomeFeed = new OutcomeFeed(announcement.gatewayId, outcomes, logger);
   const connecting = new AbortController();
   let session: NatsSession | null = null;
   const connected = connectNats({
@@ -125,6 +129,7 @@ export async function startGateway(settings: GatewaySettings, logger: Logger): P
       feed.follow(opened);
       fleet.follow(opened);
       announcer.follow(opened);
+      outcomeFeed.follow(opened);
     },
     (error: unknown) => {
       if (!connecting.signal.aborted) logger.error({ err: error }, 'NATS is out of reach');
@@ -150,6 +155,7 @@ export async function startGateway(settings: GatewaySettings, logger: Logger): P
     .add('close NATS', 6_000, async () => {
       connecting.abort();
       await connected;
+      outcomeFeed.stop();
       await Promise.all([feed.stop(), fleet.stop()]);
       await session?.close();
     });

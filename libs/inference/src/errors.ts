@@ -89,6 +89,13 @@ export const openAiErrorTable = {
     message: 'No replica of the model is ready.',
     retryAfterSeconds: 2,
   },
+  version_not_available: {
+    status: 503,
+    type: 'server_error',
+    code: 'version_not_available',
+    message: 'No replica serves the wanted version yet.',
+    retryAfterSeconds: 2,
+  },
   engine_overloaded: {
     status: 503,
     type: 'server_error',

@@ -3,6 +3,7 @@ export * from './errors.ts';
 export * from './forward.ts';
 export * from './forward-outcome.ts';
 export * from './headers.ts';
+export * from './min-version.ts';
 export * from './routing-fields.ts';
 export * from './schemas.ts';
 export * from './sse.ts';

@@ -26,6 +26,8 @@ export interface CandidateFilters {
   readonly openPaths: (cluster: RouteCluster) => readonly Path[];
   /** Replicas that this request already tried. */
   readonly tried: ReadonlySet<string>;
+  /** Replicas of versions with a lower number are left out; 0: any version will do. */
+  readonly versionNumberMin: number;
 }
 
 export interface CandidateSet {
@@ -68,12 +70,18 @@ function judge(
   if (cluster === undefined) return 'its cluster is not in the routes';
   if (!replica.ready) return 'not ready';
   if (filters.tried.has(replica.replicaId)) return 'already tried';
+  if (replica.versionNumber < filters.versionNumberMin) return belowWanted(replica, filters.versionNumberMin);
   const clusterProblem = filters.clusterProblem(cluster);
   if (clusterProblem !== null) return clusterProblem;
   const replicaProblem = filters.replicaProblem(replica.replicaId);
   if (replicaProblem !== null) return replicaProblem;
   const path = filters.openPaths(cluster)[0];
   return path === undefined ? 'no open path to its cluster' : { cluster, path };
+}
+
+function belowWanted({ versionNumber }: RouteReplica, wanted: number): string {
+  if (versionNumber === 0) return `of a version whose number is not known, ${wanted} is wanted`;
+  return `version ${versionNumber} is below the wanted ${wanted}`;
 }
 
 /** "2 not ready, 1 silent for more than 3 s", most frequent first; empty when nothing was ruled out. */

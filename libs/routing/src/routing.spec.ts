@@ -22,17 +22,20 @@ const cluster = (id: string, change: Partial<RouteCluster> = {}): RouteCluster =
   ...change,
 });
 
-const deployment = (...replicas: [replicaId: string, clusterId: string, ready?: boolean][]): RouteDeployment => ({
+type ReplicaRow = [replicaId: string, clusterId: string, ready?: boolean, versionNumber?: number];
+
+const deployment = (...replicas: ReplicaRow[]): RouteDeployment => ({
   id: 'd',
   tenantId: 't',
   name: 'tiny',
   servedModel: 'tiny',
   versionDigest: 'v',
   createdAtSeconds: 0,
-  replicas: replicas.map(([replicaId, clusterId, ready = true]) => ({
+  replicas: replicas.map(([replicaId, clusterId, ready = true, versionNumber = 1]) => ({
     replicaId,
     clusterId,
-    versionDigest: 'v',
+    versionDigest: `v${versionNumber}`,
+    versionNumber,
     ready,
   })),
 });
@@ -42,6 +45,7 @@ const open = {
   replicaProblem: () => null,
   openPaths: () => ['dialled'] as const,
   tried: new Set<string>(),
+  versionNumberMin: 0,
 };
 const clusters = new Map([cluster('a'), cluster('b')].map((one) => [one.id, one]));
 
@@ -117,6 +121,45 @@ describe('candidates', () => {
       filters: { tried: new Set(['1']) },
       wantReplicas: ['2'],
       wantReason: '1 already tried',
+    },
+    {
+      name: 'old and new versions side by side are all candidates',
+      replicas: [
+        ['1', 'a', true, 1],
+        ['2', 'a', true, 2],
+        ['3', 'b', true, 2],
+      ],
+      wantReplicas: ['1', '2', '3'],
+      wantReason: '',
+    },
+    {
+      name: 'a wanted version leaves older ones out, and takes newer ones',
+      replicas: [
+        ['1', 'a', true, 1],
+        ['2', 'a', true, 3],
+        ['3', 'b', true, 4],
+        ['4', 'b', true, 0],
+      ],
+      filters: { versionNumberMin: 3 },
+      wantReplicas: ['2', '3'],
+      wantReason: '1 of a version whose number is not known, 3 is wanted, 1 version 1 is below the wanted 3',
+    },
+    {
+      name: 'a wanted version still holds when the only one that has it was tried',
+      replicas: [
+        ['1', 'a', true, 1],
+        ['2', 'b', true, 3],
+      ],
+      filters: { versionNumberMin: 3, tried: new Set(['2']) },
+      wantReplicas: [],
+      wantReason: '1 already tried, 1 version 1 is below the wanted 3',
+    },
+    {
+      name: 'a new version that is not ready yet says so, not that it is too old',
+      replicas: [['1', 'a', false, 3]],
+      filters: { versionNumberMin: 3 },
+      wantReplicas: [],
+      wantReason: '1 not ready',
     },
   ];
   it.each(cases)('$name', ({ replicas, filters, wantReplicas, wantReason }) => {
@@ -214,6 +257,50 @@ describe('breaker', () => {
     breaker.failed('1', 3_000);
     breaker.succeeded('1');
     expect(breaker.isDown('1', 3_000)).toBe(false);
+  });
+});
+
+describe('two versions side by side', () => {
+  const rows: ReplicaRow[] = [
+    ['old', 'a', true, 1],
+    ['new', 'a', true, 2],
+  ];
+  const inputs = (ledger: DispatchLedger) => ({
+    outstanding: (id: string) => ledger.outstanding(id),
+    serviceMs: (id: string) => ledger.serviceMs(id, 0),
+    roundTripMs: () => null,
+    random: () => 0,
+  });
+
+  it('a new replica beside a busy old one is used at once, and judged by its own speed', () => {
+    const { candidates } = findCandidates([deployment(...rows)], clusters, open);
+    const ledger = new DispatchLedger();
+    ledger.dispatched('old');
+    ledger.finished('old', 10, 0);
+    ledger.dispatched('old');
+    const pick = () => PICK_POLICIES['expected-finish'].pick(candidates, inputs(ledger)).replica.replicaId;
+    expect(pick()).toBe('new');
+    ledger.dispatched('new');
+    ledger.finished('new', 100, 0);
+    expect(pick()).toBe('old');
+  });
+
+  it('the new one failing takes nothing away from the old one', () => {
+    const breaker = new Breaker();
+    breaker.failed('new', 0);
+    const replicaProblem = (id: string) => (breaker.isDown(id, 1) ? 'failing a moment ago' : null);
+    const found = findCandidates([deployment(...rows)], clusters, { ...open, replicaProblem });
+    expect(found.candidates.map((one) => one.replica.replicaId)).toEqual(['old']);
+  });
+
+  it('what is in flight at the old one is settled after it left the routes, and then forgotten', () => {
+    const ledger = new DispatchLedger();
+    ledger.dispatched('old');
+    ledger.retain(new Set(['new']));
+    expect(ledger.outstanding('old')).toBe(1);
+    ledger.finished('old', 10, 0);
+    ledger.retain(new Set(['new']));
+    expect([ledger.outstanding('old'), ledger.serviceMs('old', 0)]).toEqual([0, null]);
   });
 });
 

@@ -2,12 +2,13 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { v7 } from 'uuid';
 import { SUBJECTS } from '#contracts';
-import { EMPTY_ROUTES, type RouteKey, type RoutesView } from '#domain';
+import { EMPTY_ROUTES, type RouteDeployment, type RouteKey, type RoutesView } from '#domain';
 import {
   connectNats,
   createIdentity,
   inboxPrefixOf,
   issueUserJwt,
+  type MessagingError,
   type NatsIdentity,
   type NatsOperator,
   type NatsRole,
@@ -45,7 +46,11 @@ export async function identityFor(
   return { jwt, seed, publicKey, name: token };
 }
 
-export function openSession(natsUrl: string, identity: KnownIdentity): Promise<NatsSession> {
+export function openSession(
+  natsUrl: string,
+  identity: KnownIdentity,
+  onError?: (error: MessagingError) => void,
+): Promise<NatsSession> {
   return connectNats({
     servers: natsUrl,
     credentials: () => identity,
@@ -54,6 +59,7 @@ export function openSession(natsUrl: string, identity: KnownIdentity): Promise<N
     reconnectWaitMs: 50,
     reconnectJitterMs: 50,
     connectTimeoutMs: 1_000,
+    ...(onError === undefined ? {} : { onError }),
   });
 }
 
@@ -124,10 +130,15 @@ export class FakeCentre {
 
 let digests = 0;
 
-/** A deployment of one model with one ready replica in each of the clusters. */
-export function deploymentOf(servedModel: string, tenantId: string, clusterIds: readonly string[]) {
+/** A deployment of one model with one ready replica in each of the clusters; `versionNumbers` of each, default 1. */
+export function deploymentOf(
+  servedModel: string,
+  tenantId: string,
+  clusterIds: readonly string[],
+  versionNumbers: readonly number[] = [],
+): RouteDeployment {
   digests += 1;
-  const versionDigest = digests.toString(16).padStart(64, '0');
+  const versionDigest = digestOf(digests, 1);
   return {
     id: v7(),
     tenantId,
@@ -135,6 +146,19 @@ export function deploymentOf(servedModel: string, tenantId: string, clusterIds: 
     servedModel,
     versionDigest,
     createdAtSeconds: 1_700_000_000,
-    replicas: clusterIds.map((clusterId) => ({ replicaId: v7(), clusterId, versionDigest, ready: true })),
+    replicas: clusterIds.map((clusterId, index) => {
+      const versionNumber = versionNumbers[index] ?? 1;
+      return {
+        replicaId: v7(),
+        clusterId,
+        versionDigest: digestOf(digests, versionNumber),
+        versionNumber,
+        ready: true,
+      };
+    }),
   };
+}
+
+function digestOf(deployment: number, versionNumber: number): string {
+  return (deployment * 1_000 + versionNumber).toString(16).padStart(64, '0');
 }

@@ -14,10 +14,13 @@ import {
   forwardableRequestHeaders,
   forwardRequest,
   type InferenceSurface,
+  MIN_VERSION_HEADER,
   modelNotFound,
   type OpenAiError,
   openAiError,
+  readMinVersion,
   readRoutingFields,
+  versionNotAvailable,
   writeOpenAiError,
   writeRefusal,
 } from '#inference';
@@ -56,8 +59,10 @@ const DROPPED_HEADERS: ReadonlySet<string> = new Set([
   'x-atoll-cluster',
   'x-atoll-path',
   'x-atoll-version',
+  'x-atoll-version-number',
   'x-atoll-attempts',
   'x-atoll-retryable',
+  MIN_VERSION_HEADER,
 ]);
 
 export interface DataPlaneLimits {
@@ -76,6 +81,8 @@ interface InferenceCall {
   readonly body: Buffer;
   readonly headers: readonly string[];
   readonly startedAtMs: number;
+  /** 0: any version will do. */
+  readonly versionNumberMin: number;
 }
 
 interface Refusal {
@@ -156,6 +163,8 @@ export class DataPlane {
     const key = found instanceof Promise ? await found : found;
     const problem = isOpenAiError(key) ? key : this.obstacle(request, key);
     if (problem !== null || isOpenAiError(key)) return this.refuse(response, requestId, problem!);
+    const versionNumberMin = readMinVersion(request.headers[MIN_VERSION_HEADER]);
+    if (typeof versionNumberMin !== 'number') return this.refuse(response, requestId, versionNumberMin);
     this.inflight += 1;
     try {
       const startedAtMs = performance.now();
@@ -171,7 +180,8 @@ export class DataPlane {
         return this.refuse(response, requestId, modelNotFound(model, available));
       }
       const headers = forwardableRequestHeaders(request.rawHeaders, DROPPED_HEADERS);
-      await this.serve({ request, response, requestId, path, model, body, headers, startedAtMs }, deployments);
+      const call = { request, response, requestId, path, model, body, headers, startedAtMs, versionNumberMin };
+      await this.serve(call, deployments);
     } finally {
       this.inflight -= 1;
       if (this.inflight === 0) for (const listener of this.idleListeners.splice(0)) listener();
@@ -201,10 +211,10 @@ export class DataPlane {
     const tried = new Set<string>();
     let refused: Refusal | null = null;
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
-      const found = this.candidates(deployments, tried);
+      const found = this.candidates(deployments, tried, call.versionNumberMin);
       if (found.candidates.length === 0) {
         if (refused === null || refused.outcome.cause === 'aborted') {
-          return this.refuse(call.response, call.requestId, noReplica(call.model, found));
+          return this.refuse(call.response, call.requestId, this.noReplica(call, deployments, tried, found));
         }
         break;
       }
@@ -221,7 +231,11 @@ export class DataPlane {
     if (refused !== null) relayRefusal(call, refused);
   }
 
-  private candidates(deployments: readonly RouteDeployment[], tried: ReadonlySet<string>): CandidateSet {
+  private candidates(
+    deployments: readonly RouteDeployment[],
+    tried: ReadonlySet<string>,
+    versionNumberMin: number,
+  ): CandidateSet {
     const nowMs = performance.now();
     const { clusters } = this.feed.table;
     const filters = {
@@ -229,11 +243,29 @@ export class DataPlane {
       replicaProblem: (replicaId: string) => (this.breaker.isDown(replicaId, nowMs) ? 'failing a moment ago' : null),
       openPaths: this.openPaths,
       tried,
+      versionNumberMin,
     };
     const found = findCandidates(deployments, clusters, filters);
     if (found.candidates.length > 0) return found;
     // Better a replica that failed a moment ago than none: the breaker sheds load, it does not decide alone.
     return findCandidates(deployments, clusters, { ...filters, replicaProblem: () => null });
+  }
+
+  /** Why nobody can answer; with a wanted version, which one could. */
+  private noReplica(
+    { model, versionNumberMin }: InferenceCall,
+    deployments: readonly RouteDeployment[],
+    tried: ReadonlySet<string>,
+    found: CandidateSet,
+  ): OpenAiError {
+    const why = describeRejections(found.rejected);
+    if (versionNumberMin > 0) {
+      const { candidates } = this.candidates(deployments, tried, 0);
+      const newest = candidates.reduce((most, { replica }) => Math.max(most, replica.versionNumber), 0);
+      return versionNotAvailable(model, versionNumberMin, newest, why);
+    }
+    const message = `No replica of '${model}' can answer now${why === '' ? '' : ` (replicas: ${why})`}.`;
+    return openAiError('no_ready_replica', { message });
   }
 
   private async attempt(call: InferenceCall, candidate: Candidate, attempt: number): Promise<ForwardOutcome> {
@@ -253,19 +285,11 @@ export class DataPlane {
         res: call.response,
         timeouts: { headersMs: this.limits.firstByteMs, bodyIdleMs: this.limits.idleMs },
         signal: abort.signal,
-        extraResponseHeaders: [
-          'x-request-id',
-          call.requestId,
-          'x-atoll-cluster',
-          cluster.name,
-          'x-atoll-path',
-          path,
-          'x-atoll-attempts',
-          String(attempt),
-        ],
-        onFirstByte: () => {
+        extraResponseHeaders: answerHeaders(call.requestId, candidate, attempt, true),
+        onFirstByte: (status) => {
           waiting.delete(abort);
-          this.observer.firstByte(candidate, performance.now() - call.startedAtMs);
+          const nowMs = performance.now();
+          this.observer.firstByte(candidate, status, nowMs - call.startedAtMs, nowMs - startedAtMs);
         },
       });
       this.settle(call, candidate, outcome, attempt, performance.now() - startedAtMs);
@@ -315,28 +339,35 @@ function verdictOf(candidate: Candidate, outcome: ForwardOutcome): 'good' | 'rep
   return candidate.path === 'direct' && outcome.cause === 'connect' ? 'path-failed' : 'replica-failed';
 }
 
-function noReplica(model: string, found: CandidateSet): OpenAiError {
-  const why = describeRejections(found.rejected);
-  const message = `No replica of '${model}' can answer now${why === '' ? '' : ` (replicas: ${why})`}.`;
-  return openAiError('no_ready_replica', { message });
-}
-
 /** The last attempt's refusal, as the answer. */
 function relayRefusal(call: InferenceCall, { outcome, candidate, attempt }: Refusal): void {
   const { response } = call;
   if (response.headersSent || response.destroyed) return;
-  const extra = [
-    'x-request-id',
-    call.requestId,
-    'x-atoll-cluster',
-    candidate.cluster.name,
-    'x-atoll-path',
-    candidate.path,
-    'x-atoll-attempts',
-    String(attempt),
-  ];
+  // Only what a replica said itself has a version that it came from.
+  const extra = answerHeaders(call.requestId, candidate, attempt, outcome.upstream !== undefined);
   if (outcome.cause === 'aborted') {
     const message = 'The clusters that were asked stopped answering.';
     writeOpenAiError(response, openAiError('no_ready_replica', { message }), extra);
   } else writeRefusal(response, outcome, extra);
+}
+
+/** The digest comes from the cluster that serves it; its number is what the routes say of that replica. */
+function answerHeaders(
+  requestId: string,
+  { replica, cluster, path }: Candidate,
+  attempt: number,
+  hasVersion: boolean,
+): string[] {
+  const headers = [
+    'x-request-id',
+    requestId,
+    'x-atoll-cluster',
+    cluster.name,
+    'x-atoll-path',
+    path,
+    'x-atoll-attempts',
+    String(attempt),
+  ];
+  if (hasVersion && replica.versionNumber > 0) headers.push('x-atoll-version-number', String(replica.versionNumber));
+  return headers;
 }

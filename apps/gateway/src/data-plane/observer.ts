@@ -1,7 +1,8 @@
-/** What the data plane tells of itself: metrics and the log lines worth writing. Never prompts, never keys (S8). */
+/** What the data plane tells of itself: metrics, outcomes, and the log lines worth writing. Never prompts, never keys (S8). */
 import type { ForwardOutcome, OpenAiError } from '#inference';
 import type { Candidate } from '#routing';
 import type { Logger, Metrics } from '#telemetry';
+import { attemptVerdict, type OutcomeLedger } from '../outcomes/outcome-ledger.ts';
 
 export interface AttemptRecord {
   readonly requestId: string;
@@ -17,15 +18,20 @@ export type GatewayMetrics = Metrics<'gateway'>;
 export class DataPlaneObserver {
   constructor(
     private readonly metrics: GatewayMetrics,
+    private readonly outcomes: OutcomeLedger,
     private readonly logger: Logger,
   ) {}
 
-  firstByte(candidate: Candidate, elapsedMs: number): void {
-    this.metrics.firstByteSeconds.observe({ path: candidate.path }, elapsedMs / 1_000);
+  /** `requestMs` since the client's request, `attemptMs` since it was sent to this replica. */
+  firstByte({ path, deployment, replica }: Candidate, status: number, requestMs: number, attemptMs: number): void {
+    this.metrics.firstByteSeconds.observe({ path }, requestMs / 1_000);
+    this.outcomes.firstByte(deployment.id, replica.versionDigest, status, attemptMs);
   }
 
   attempted(record: AttemptRecord): void {
     const { candidate, outcome, model } = record;
+    const { deployment, replica } = candidate;
+    this.outcomes.finished(deployment.id, replica.versionDigest, attemptVerdict(candidate, outcome));
     this.metrics.inferenceAttemptsTotal.inc({ outcome: outcome.kind });
     if (outcome.kind === 'broken') this.metrics.streamBrokenTotal.inc({ cause: outcome.cause });
     if (outcome.kind !== 'refused') {

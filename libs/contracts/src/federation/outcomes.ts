@@ -9,6 +9,7 @@ import { digestSchema, idSchema } from '../primitives.ts';
 
 export const OUTCOMES_INTERVAL_MS = 2_000;
 export const OUTCOMES_ENTRIES_MAX = 1_000;
+export const OUTCOMES_BYTES_MAX = 262_144;
 
 export const outcomesSchema = z.object({
   gatewayId: idSchema,
