@@ -1,5 +1,6 @@
 // Stands in for the engine in specs: the same contract (folder, files, routes, signals), no model.
-// The served model's name says how it behaves: `dies`, `never-ready`, `ignores-sigterm`, `slow` (a token each 100 ms).
+// The served model's name says how it behaves: `dies`, `never-ready`, `ignores-sigterm`, `slow` (a token each 100 ms),
+// `cannot-generate` (500 to every completion).
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
@@ -31,6 +32,15 @@ const server = createServer(async (request, response) => {
   const body = JSON.parse((await request.toArray()).join(''));
   if (body.user === 'crash') process.exit(9);
   const content = readFileSync(spec.modelPath, 'utf8').slice(0, 40);
+  if (request.url === '/v1/completions' && body.stream !== true) {
+    const isAble = servedModel !== 'cannot-generate' && body.model === servedModel && body.prompt?.length > 0;
+    const message = 'the device ran out of memory';
+    const choices = [{ index: 0, text: content.slice(0, 4), logprobs: null, finish_reason: 'length' }];
+    response.writeHead(isAble ? 200 : 500, { 'content-type': 'application/json' });
+    return response.end(
+      JSON.stringify(isAble ? { object: 'text_completion', model: body.model, choices } : { error: { message } }),
+    );
+  }
   if (body.stream !== true) {
     response.setHeader('content-type', 'application/json');
     return response.end(JSON.stringify({ model: body.model, content, headers: request.headers }));

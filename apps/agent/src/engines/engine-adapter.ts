@@ -22,7 +22,10 @@ export interface EngineInstance {
   /** 1 at a replica's first start, then one more each. */
   readonly generation: number;
   readonly specHash: string;
+  readonly servedModel: string;
   readonly processId: number;
+  /** It has generated a token before, so an agent that adopts it asks for no other (R5). */
+  readonly isProven: boolean;
 }
 
 export type EngineState =
@@ -36,6 +39,8 @@ export abstract class EngineAdapter {
   /** Resolves once the process exists; readiness is for `probe` to tell. Throws EngineError. */
   abstract start(spec: EngineSpec, generation: number): Promise<EngineInstance>;
   abstract probe(instance: EngineInstance): Promise<EngineState>;
+  /** It has generated: `list` of a later agent says so. Never throws; what is not noted is only proven once more. */
+  abstract noteProven(instance: EngineInstance): Promise<void>;
   /** Ends it, gently first, and removes what it left. Resolves when no process is left. */
   abstract stop(instance: EngineInstance): Promise<void>;
   /** Living instances of an earlier agent. Everything that is not whole enough to be adopted is ended and removed. */

@@ -1,7 +1,7 @@
 // The folder that an engine child is given: who it is (`spec.json`), its secret (`token`), and what it says of itself
 // (`pid.json`, `ready.json`). A child whose spec.json is gone ends by itself: that is how a late one is stopped.
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { EngineSpec } from './engine-adapter.ts';
@@ -51,6 +51,18 @@ export async function readProcessId(folder: string): Promise<number | null> {
 
 export async function noteProcessId(folder: string, pid: number): Promise<void> {
   await writeFile(join(folder, 'process.json'), JSON.stringify({ pid }), { mode: 0o600 });
+}
+
+/** Noted once it has generated a token. */
+export async function noteProven(folder: string): Promise<void> {
+  await writeFile(join(folder, 'proven'), '', { mode: 0o600 });
+}
+
+export async function isProven(folder: string): Promise<boolean> {
+  return access(join(folder, 'proven')).then(
+    () => true,
+    () => false,
+  );
 }
 
 export async function readToken(folder: string): Promise<string | null> {

@@ -96,6 +96,16 @@ describe('R10: engines as child processes', () => {
     expect(orphansEnded).toBe(0);
   });
 
+  it('R5: are known as proven by the next agent once they have generated', async () => {
+    const engine = open();
+    const instance = await startReady(engine);
+    expect(instance.isProven).toBe(false);
+    await engine.noteProven(instance);
+    expect(await open().list()).toEqual([{ ...instance, isProven: true }]);
+    await engine.stop(instance);
+    await expect(engine.noteProven(instance)).resolves.toBeUndefined();
+  });
+
   it('that still load are adopted too', async () => {
     const instance = await open().start(specOf({ servedModel: 'never-ready' }), 1);
     expect(await open().list()).toEqual([instance]);

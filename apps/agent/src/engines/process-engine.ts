@@ -79,7 +79,7 @@ export class ProcessEngine extends EngineAdapter {
     );
     lowerPriority(processId);
     await this.#sweepLogs();
-    return instanceOf({ ...spec, instanceId, generation }, deploymentId, processId);
+    return instanceOf({ ...spec, instanceId, generation }, deploymentId, processId, false);
   }
 
   override async probe(instance: EngineInstance): Promise<EngineState> {
@@ -91,6 +91,13 @@ export class ProcessEngine extends EngineAdapter {
     if (token === null || !(await answersAs(instance.instanceId, ready.port, token))) return { state: 'silent' };
     await boundLog(logPath(this.#logsFolder, instance.replicaId));
     return { state: 'ready', port: ready.port, token };
+  }
+
+  override async noteProven({ instanceId }: EngineInstance): Promise<void> {
+    const folder = this.#folderOf(instanceId);
+    await folders
+      .noteProven(folder)
+      .catch((cause: unknown) => this.#warnOf(folder, cause, 'proof of an engine not noted'));
   }
 
   override async stop(instance: EngineInstance): Promise<void> {
@@ -126,13 +133,14 @@ export class ProcessEngine extends EngineAdapter {
   }
 
   async #readInstance(folder: string): Promise<EngineInstance | null> {
-    const [spec, owner, processId] = await Promise.all([
+    const [spec, owner, processId, isProven] = await Promise.all([
       folders.readSpec(folder),
       folders.readOwner(folder),
       folders.readProcessId(folder),
+      folders.isProven(folder),
     ]);
     if (spec === null || owner === null || processId === null || spec.instanceId !== basename(folder)) return null;
-    return instanceOf(spec, owner.deploymentId, processId);
+    return instanceOf(spec, owner.deploymentId, processId, isProven);
   }
 
   async #spawn(folder: string, replicaId: string): Promise<ChildProcess> {
@@ -206,8 +214,8 @@ export class ProcessEngine extends EngineAdapter {
     );
   }
 
-  #warnOf(folder: string, cause: unknown): void {
-    this.#options.log.warn({ folder: basename(folder), reason: messageOf(cause) }, 'instance folder not removed');
+  #warnOf(folder: string, cause: unknown, what = 'instance folder not removed'): void {
+    this.#options.log.warn({ folder: basename(folder), reason: messageOf(cause) }, what);
   }
 
   #folderOf(instanceId: string): string {
@@ -216,8 +224,13 @@ export class ProcessEngine extends EngineAdapter {
 }
 
 /** What an instance folder's spec and its process say of the instance. */
-function instanceOf(spec: folders.InstanceSpec, deploymentId: string, processId: number): EngineInstance {
-  const { instanceId, replicaId, versionDigest, generation } = spec;
+function instanceOf(
+  spec: folders.InstanceSpec,
+  deploymentId: string,
+  processId: number,
+  isProven: boolean,
+): EngineInstance {
+  const { instanceId, replicaId, versionDigest, generation, servedModel } = spec;
   return {
     instanceId,
     replicaId,
@@ -225,7 +238,9 @@ function instanceOf(spec: folders.InstanceSpec, deploymentId: string, processId:
     versionDigest,
     generation,
     specHash: folders.specHashOf(spec),
+    servedModel,
     processId,
+    isProven,
   };
 }
 

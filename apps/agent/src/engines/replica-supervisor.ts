@@ -84,12 +84,13 @@ export class ReplicaSupervisor {
     replica.start(this.#specOf(desired, files));
   }
 
-  /** Idempotent: a replica that is stopping goes on stopping. */
-  stop(replicaId: string, reason: string): void {
+  /** Idempotent: a replica that is stopping goes on stopping. `isAtOnce` lets no answer finish, also of one that drains. */
+  stop(replicaId: string, reason: string, isAtOnce = false): void {
     const replica = this.#replicas.get(replicaId);
+    if (isAtOnce) replica?.cutDrain();
     if (replica === undefined || this.#stops.has(replicaId)) return;
     this.#options.log.info({ replica: replicaId, reason }, 'engine stops');
-    const done = replica.stop(reason, this.#options.drainMs).then(
+    const done = replica.stop(reason, isAtOnce ? 0 : this.#options.drainMs).then(
       () => this.#forget(replicaId),
       (cause: unknown) => {
         this.#options.log.error({ replica: replicaId, cause }, 'engine could not be stopped');
@@ -97,6 +98,13 @@ export class ReplicaSupervisor {
       },
     );
     this.#stops.set(replicaId, done);
+  }
+
+  /** Every replica of a version, at once: not one more byte may come from it. */
+  stopVersion(versionDigest: string, reason: string): void {
+    for (const replica of this.#replicas.values()) {
+      if (replica.versionDigest === versionDigest) this.stop(replica.replicaId, reason, true);
+    }
   }
 
   async stopAll(reason: string): Promise<void> {

@@ -2,6 +2,7 @@
 //
 //   Starting → Ready → (Failed → Starting)* → Stopping → gone
 //
+// Ready means that it has generated a token (`generation-probe.ts`); one that an earlier agent saw do so is believed.
 // A start that does not become ready in time, an engine that ends or stays silent too long: Failed, with the reason, and
 // tried again after `retryDelayMs` of the failures since it last served for a while. Draining lets answers finish.
 import { setTimeout as delay } from 'node:timers/promises';
@@ -10,9 +11,12 @@ import { retryDelayMs } from '#domain';
 import { createUpstreamPool } from '#inference';
 import { EngineError, messageOf } from '../errors.ts';
 import type { EngineAdapter, EngineInstance, EngineSpec } from './engine-adapter.ts';
+import { probeGeneration } from './generation-probe.ts';
 
 const STARTING_PROBE_MS = 100;
 const READY_PROBE_MS = 1_000;
+/** So that a probe that is cut off is cut off after its time, whatever timers round. */
+const PROBE_GRACE_MS = 10;
 /** An engine that is alive and has not answered for so long is stuck, not busy. */
 const SILENT_MS_MAX = 60_000;
 /** Served so long without failing: earlier failures are forgiven. */
@@ -44,6 +48,7 @@ export class Replica {
   endpoint: EngineEndpoint | undefined;
   instance: EngineInstance | undefined;
   readonly #options: ReplicaOptions;
+  #isAdopted = false;
   #failures = 0;
   #generation = 0;
   #ending = new AbortController();
@@ -61,10 +66,12 @@ export class Replica {
   start(spec: EngineSpec): void {
     if (this.phase === 'Failed') this.restarts += 1;
     this.#become('Starting', '');
+    this.#isAdopted = false;
     this.#live(() => this.#options.engine.start(spec, this.#generation + 1));
   }
 
   adopt(instance: EngineInstance): void {
+    this.#isAdopted = true;
     this.#live(() => Promise.resolve(instance));
   }
 
@@ -79,14 +86,23 @@ export class Replica {
       await Promise.race([idle, delay(drainMs, undefined, { signal: bound.signal }).catch(() => undefined)]);
       bound.abort();
     }
-    await this.#endLife();
+    this.#ending.abort();
+    // What is not finished ends here, and not when a slow engine has ended.
+    await this.#closePool();
+    await this.#life;
     await this.#dropEngine();
+  }
+
+  /** Ends the waiting for answers in flight: what they are made from is not to be trusted any more. */
+  cutDrain(): void {
+    this.#idle?.();
   }
 
   /** Leaves the engine to the next agent. */
   async leave(): Promise<void> {
     this.#become('Stopping', 'the agent stops and leaves the engine');
-    await this.#endLife();
+    this.#ending.abort();
+    await this.#life;
     await this.#closePool();
   }
 
@@ -134,23 +150,64 @@ export class Replica {
   }
 
   async #untilReady(instance: EngineInstance, signal: AbortSignal): Promise<void> {
-    const { engine, startTimeoutMs, onReady } = this.#options;
-    for (const untilMs = performance.now() + startTimeoutMs; ; ) {
+    const { engine, startTimeoutMs } = this.#options;
+    const untilMs = performance.now() + startTimeoutMs;
+    for (let why = ''; ; ) {
       const state = await engine.probe(instance);
       if (signal.aborted) return;
       if (state.state === 'gone') throw new EngineError(state.reason);
       if (state.state === 'ready') {
-        const pool = createUpstreamPool(`http://127.0.0.1:${state.port}`);
-        this.endpoint = { pool, token: state.token };
-        this.#become('Ready', '');
-        onReady(this);
-        return;
+        const waits = await this.#open(instance, state, untilMs, signal);
+        if (waits === null || signal.aborted) return;
+        // What an answer said tells more than that the time was up.
+        if (why === '' || performance.now() <= untilMs) why = `did not pass its probe (${waits})`;
       }
       if (performance.now() > untilMs)
-        throw new EngineError(`The engine was not ready within ${startTimeoutMs / 1000} s.`);
+        throw new EngineError(`The engine ${why || 'was not ready'} within ${startTimeoutMs / 1000} s.`);
       await delay(STARTING_PROBE_MS, undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return;
     }
+  }
+
+  /** Ready once it has generated. Null when it is, else what it waits for; throws EngineError when it cannot. */
+  async #open(
+    instance: EngineInstance,
+    { port, token }: { readonly port: number; readonly token: string },
+    untilMs: number,
+    signal: AbortSignal,
+  ): Promise<string | null> {
+    const pool = createUpstreamPool(`http://127.0.0.1:${port}`);
+    const waits = await this.#prove(instance, pool, token, untilMs, signal).catch(async (cause: unknown) => {
+      await pool.destroy();
+      throw cause;
+    });
+    if (waits !== null || signal.aborted) {
+      await pool.destroy();
+      return waits;
+    }
+    this.endpoint = { pool, token };
+    this.#become('Ready', '');
+    this.#options.onReady(this);
+    return null;
+  }
+
+  async #prove(
+    instance: EngineInstance,
+    pool: Pool,
+    token: string,
+    untilMs: number,
+    signal: AbortSignal,
+  ): Promise<string | null> {
+    if (instance.isProven) return null;
+    const bound = AbortSignal.timeout(Math.max(0, Math.ceil(untilMs - performance.now())) + PROBE_GRACE_MS);
+    const probe = await probeGeneration(pool, token, instance.servedModel, AbortSignal.any([signal, bound]));
+    if (signal.aborted) return null;
+    if (probe.answer === 'failed') throw new EngineError(probe.reason);
+    // One that an earlier agent left full of work is at work: it is not ended for having no room for a probe.
+    if (probe.answer === 'busy' && this.#isAdopted) return null;
+    if (probe.answer !== 'generated') return probe.reason;
+    await this.#options.engine.noteProven(instance);
+    return null;
   }
 
   #fail(reason: string): void {
@@ -164,11 +221,6 @@ export class Replica {
     this.phase = phase;
     this.reason = reason;
     this.#options.onChange();
-  }
-
-  async #endLife(): Promise<void> {
-    this.#ending.abort();
-    await this.#life;
   }
 
   async #dropEngine(): Promise<void> {
