@@ -24,7 +24,14 @@ import { SyncPlanController } from './sync-plan.controller.ts';
  * when a global module provides it.
  */
 @Module({
-  controllers: [HeartbeatController, ReportController, FetchController, GatewaysController, OutcomesController],
+  controllers: [
+    HeartbeatController,
+    ReportController,
+    FetchController,
+    SyncPlanController,
+    GatewaysController,
+    OutcomesController,
+  ],
   providers: [
     { provide: MonotonicClock, useClass: ProcessClock },
     {

@@ -13,6 +13,7 @@ import { keepHouse } from './housekeeping.ts';
 import { hintLagging } from './lagging-hints.ts';
 import { LivenessLoop } from './liveness-loop.ts';
 import { type LoopOptions, runLoop } from './loop.ts';
+import { MirrorLoop } from './mirror-loop.ts';
 import { relayOutbox } from './outbox-relay.ts';
 import { SchedulerLoop } from './scheduler-loop.ts';
 
@@ -23,6 +24,9 @@ const OUTBOX_INTERVAL_MS = 1_000;
 const ROUTES_INTERVAL_MS = 5_000;
 const ROUTES_REST_MS = 20;
 const HINTS_INTERVAL_MS = 10_000;
+/** Crons fire on minutes. */
+const MIRROR_INTERVAL_MS = 20_000;
+const MIRROR_REST_MS = 250;
 const HOUSEKEEPING_INTERVAL_MS = 600_000;
 
 @Injectable()
@@ -96,6 +100,7 @@ export class LeaderService {
     const { store, nats, onError } = { store: this.store, nats: this.nats, onError: this.report };
     const scheduler = new SchedulerLoop(store, epoch, this.metrics);
     const liveness = new LivenessLoop(store, this.liveness, () => nats.isConnected(), epoch, this.metrics);
+    const mirror = new MirrorLoop(store, epoch);
     const onIntent = (wake: () => void) => store.onChange('intent', wake);
     const onObservation = (wake: () => void) => store.onChange('observation', wake);
     const onOutbox = (wake: () => void) => store.onChange('outbox', wake);
@@ -137,6 +142,14 @@ export class LeaderService {
         restMs: ROUTES_REST_MS,
         wakes: [onIntent, onObservation, onReconnect],
         run: publishRoutes,
+        onError,
+      },
+      {
+        name: 'mirror',
+        intervalMs: MIRROR_INTERVAL_MS,
+        restMs: MIRROR_REST_MS,
+        wakes: [onIntent],
+        run: () => mirror.run(signal),
         onError,
       },
       {
