@@ -1,6 +1,7 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { HealthRegistry, Registry } from '#telemetry';
 import { ApiKeysModule } from './api-keys/api-keys.module.ts';
+import { ArtifactsModule } from './artifacts/artifacts.module.ts';
 import { AuditModule } from './audit/audit.module.ts';
 import { AuthModule } from './auth/auth.module.ts';
 import { BlobsModule } from './blobs/blobs.module.ts';
@@ -25,6 +26,7 @@ export function applicationModule(parts: InstallationParts, health: HealthRegist
     LeaderModule,
     ClustersModule,
     ModelsModule,
+    ArtifactsModule,
     BlobsModule,
     DeploymentsModule,
     ApiKeysModule,

@@ -3,8 +3,9 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
 import { createIdentity, proveIdentity } from '#messaging';
+import { memorySource } from '#modelsync';
 import { AttemptBound } from './auth/attempts.ts';
-import { headProblem, nameProblem } from './blobs/content-rules.ts';
+import { contentProblem, nameProblem } from './blobs/content-rules.ts';
 import { judgeRange } from './blobs/ranges.ts';
 import { Challenge } from './clusters/challenge.ts';
 import { describeStatus } from './deployments/deployment-view.ts';
@@ -43,33 +44,62 @@ describe('judgeRange', () => {
 
 describe('content rules', () => {
   const strict = { pickleAllowed: false };
-  const header = (bytes: bigint, next = '{') => {
-    const head = Buffer.alloc(16);
-    head.writeBigUInt64LE(bytes);
-    head.write(next, 8);
-    return head;
+  const header = (bytes: bigint, text = '{}') => {
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(bytes);
+    return Buffer.concat([length, Buffer.from(text)]);
   };
+  const safetensors = (tensors: object, dataBytes: number) => {
+    const text = JSON.stringify(tensors);
+    return Buffer.concat([header(BigInt(text.length), text), Buffer.alloc(dataBytes)]);
+  };
+  const tensor = (shape: readonly unknown[], from: number, to: number) => ({
+    dtype: 'F32',
+    shape,
+    data_offsets: [from, to],
+  });
+  const gguf = (counts: readonly bigint[], rest = Buffer.alloc(0)) =>
+    Buffer.concat([Buffer.from('GGUF\u0003\0\0\0'), Buffer.from(BigUint64Array.from(counts).buffer), rest]);
+
   it.each([
-    ['m.gguf', Buffer.from('GGUF....'), 100, null],
-    ['M.GGUF', Buffer.from('gguf....'), 100, /does not begin with "GGUF"/],
-    ['m.safetensors', header(20n), 100, null],
-    ['m.safetensors', header(93n), 100, /larger than the file/],
-    ['m.safetensors', header(2n ** 63n), 100, /larger than the file/],
-    ['m.safetensors', header(20n, 'x'), 100, /not JSON/],
-    ['m.safetensors', Buffer.alloc(3), 3, /too short/],
-    ['any', Buffer.from([0x80, 2, 1]), 100, /pickle/],
-    ['any', Buffer.from('{"a": 1}'), 100, null],
-    ['empty', Buffer.alloc(0), 0, null],
-  ])('%s %#', (path, head, sizeBytes, want) => {
-    const problem = headProblem(path, head, sizeBytes, strict);
+    ['m.gguf', gguf([0n, 0n]), null],
+    ['M.GGUF', Buffer.from('gguf....'), /does not begin with "GGUF"/],
+    ['m.gguf', Buffer.from('GGUF'), /not a valid gguf file/],
+    ['m.gguf', gguf([2n ** 63n, 0n]), /not a valid gguf file: 9223372036854775808 is no possible size/],
+    ['m.gguf', gguf([1n, 0n], Buffer.alloc(8)), /1 items where they cannot fit/],
+    ['named-otherwise', gguf([1n, 0n], Buffer.alloc(8)), /not a valid gguf file/],
+    ['m.safetensors', safetensors({ a: tensor([2], 0, 8) }, 8), null],
+    ['m.safetensors', safetensors({ a: tensor([2], 0, 8), b: tensor([2], 4, 12) }, 12), /"b" overlaps/],
+    ['m.safetensors', safetensors({ a: tensor([2], 0, 8) }, 7), /outside the 7 bytes/],
+    ['m.safetensors', safetensors({ a: tensor([3], 0, 8) }, 8), /has 8 bytes where F32 \[3\] needs 12/],
+    ['m.safetensors', safetensors({ a: tensor([-2], 0, 8) }, 8), /dimension that is negative/],
+    [
+      'm.safetensors',
+      safetensors({ a: tensor([2 ** 63], 0, 8) }, 8),
+      /dimension that is negative, broken or too large/,
+    ],
+    ['m.safetensors', header(93n), /ends beyond the file/],
+    ['m.safetensors', header(100_000_000n), /header would have 100000000 bytes/],
+    ['m.safetensors', header(2n ** 63n), /does not begin with the length of a JSON header/],
+    ['m.safetensors', header(3n, 'x{}'), /does not begin with the length of a JSON header/],
+    ['m.safetensors', header(2n, '{x'), /its header is not JSON/],
+    ['m.safetensors', Buffer.alloc(3), /does not begin with/],
+    ['any', Buffer.from([0x80, 2, 1]), /pickle/],
+    ['any.zip', Buffer.from('PK\u0003\u0004'), /archive/],
+    ['any', Buffer.from('{"a": 1}'), null],
+    ['empty', Buffer.alloc(0), null],
+  ])('%s %#', async (path, content, want) => {
+    const problem = await contentProblem(path, memorySource(content), strict);
     if (want === null) expect(problem).toBeNull();
     else expect(problem).toMatch(want);
   });
 
-  it('lets pickles pass where the installation allows them', () => {
+  it('lets pickles pass where the installation allows them', async () => {
     expect(nameProblem('a.bin', strict)).toMatch(/\.bin/);
     expect(nameProblem('a.bin', { pickleAllowed: true })).toBeNull();
-    expect(headProblem('a.bin', Buffer.from([0x80, 4]), 9, { pickleAllowed: true })).toBeNull();
+    for (const content of [Buffer.from([0x80, 4, 1]), Buffer.from('PK\u0003\u0004')]) {
+      expect(await contentProblem('a.bin', memorySource(content), { pickleAllowed: true })).toBeNull();
+    }
   });
 
   it('refuses files that are too large together', () => {

@@ -1,12 +1,14 @@
-// What may be a file of a model version (S7): GGUF and safetensors are checked by their first bytes; pickles, which run
-// code when they are loaded, are refused unless the installation allows them. Pure.
+// What may be a file of a model version (S7). What a file is, its first bytes say, never its name: GGUF and safetensors
+// must be well-formed, and pickles, which run code when they are loaded, are refused unless the installation allows
+// them. A name only adds to that: it refuses early, or claims a format that the content must then have.
 
-export const HEAD_BYTES = 16;
+import { type ByteSource, ModelSyncError, memorySource, readExactly, readLayout, recognise } from '#modelsync';
 
-/** Header of a safetensors file beyond which it is taken for malformed; the format's own bound. */
-const SAFETENSORS_HEADER_BYTES_MAX = 100_000_000;
+/** Enough of a file to tell its format. */
+export const HEAD_BYTES = 512;
 
 const PICKLE_ENDINGS = ['.bin', '.pt', '.pth', '.pkl', '.pickle', '.ckpt'];
+const ZIP = Buffer.from([0x50, 0x4b, 0x03, 0x04]);
 
 export interface ContentRules {
   readonly pickleAllowed: boolean;
@@ -24,29 +26,30 @@ export function nameProblem(path: string, rules: ContentRules): string | null {
  *
  * @param head the first bytes: HEAD_BYTES of them, or all when the file is shorter
  */
-export function headProblem(path: string, head: Buffer, sizeBytes: number, rules: ContentRules): string | null {
+export async function headProblem(path: string, head: Uint8Array, rules: ContentRules): Promise<string | null> {
+  const format = await recognise(memorySource(head));
   const name = path.toLowerCase();
-  if (name.endsWith('.gguf')) {
-    return head.subarray(0, 4).toString('latin1') === 'GGUF' ? null : 'is named .gguf but does not begin with "GGUF"';
+  if (name.endsWith('.gguf') && format !== 'gguf') return 'is named .gguf but does not begin with "GGUF"';
+  if (name.endsWith('.safetensors') && format !== 'safetensors') {
+    return 'is named .safetensors but does not begin with the length of a JSON header and that header';
   }
-  if (name.endsWith('.safetensors')) return safetensorsProblem(head, sizeBytes);
-  if (!rules.pickleAllowed && isPickle(head)) {
-    return 'begins like a pickle or a PyTorch archive, which runs code when loaded; convert it to safetensors or GGUF';
-  }
-  return null;
+  // Any archive may hold a pickle behind what comes first in it.
+  const isPickle = format === 'pickle' || ZIP.equals(head.subarray(0, ZIP.length));
+  if (!isPickle || rules.pickleAllowed) return null;
+  return 'begins like a pickle or an archive that can hold one, which runs code when loaded; convert it to safetensors or GGUF';
 }
 
-function safetensorsProblem(head: Buffer, sizeBytes: number): string | null {
-  if (head.length < 9) return 'is named .safetensors but is too short to be one';
-  const headerBytes = head.readBigUInt64LE(0);
-  if (headerBytes > BigInt(SAFETENSORS_HEADER_BYTES_MAX) || headerBytes > BigInt(sizeBytes - 8)) {
-    return 'is named .safetensors but declares a header larger than the file or the format allows';
+/** Why this whole file is refused under this name, or null. Reads its header only. */
+export async function contentProblem(path: string, source: ByteSource, rules: ContentRules): Promise<string | null> {
+  const head = await readExactly(source, 0, Math.min(HEAD_BYTES, source.size));
+  const problem = await headProblem(path, head, rules);
+  if (problem !== null) return problem;
+  if ((await recognise(memorySource(head))) === 'pickle') return null;
+  try {
+    await readLayout(source);
+    return null;
+  } catch (error) {
+    if (error instanceof ModelSyncError) return `is ${error.message}`;
+    throw error;
   }
-  return head[8] === 0x7b ? null : 'is named .safetensors but its header is not JSON';
-}
-
-/** Pickle protocols 2 to 5, or a zip archive, which is what PyTorch writes. */
-function isPickle(head: Buffer): boolean {
-  const isProtocol = head[0] === 0x80 && (head[1] ?? 0) >= 2 && (head[1] ?? 0) <= 5;
-  return isProtocol || head.subarray(0, 4).equals(Buffer.from([0x50, 0x4b, 0x03, 0x04]));
 }

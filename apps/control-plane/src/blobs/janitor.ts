@@ -1,9 +1,13 @@
-// Ends uploads that nobody finished and removes staging folders that belong to no upload. Safe beside other control
-// planes: a folder is an orphan only when its version's row, written before the folder, is no longer Uploading.
+// Ends uploads that nobody finished, removes staging folders that belong to no upload, and blobs that nothing refers to.
+// Safe beside other control planes: a folder is an orphan only when its version's row, written before the folder, is no
+// longer Uploading; for blobs see collection.ts.
 
 import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { DEFAULT_TENANT_ID, Store, UUID } from '#domain';
+import { ControlPlaneMetrics } from '../federation/metrics.ts';
 import { Settings } from '../installation/settings.ts';
+import { BlobStore } from './blob-store.ts';
+import { collectBlobs } from './collection.ts';
 import { Staging } from './staging.ts';
 
 const INTERVAL_MS = 3_600_000;
@@ -18,6 +22,8 @@ export class BlobsJanitor implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly store: Store,
     private readonly staging: Staging,
     private readonly settings: Settings,
+    private readonly blobs: BlobStore,
+    private readonly counted: ControlPlaneMetrics,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -51,6 +57,7 @@ export class BlobsJanitor implements OnApplicationBootstrap, OnModuleDestroy {
     });
     if (abandoned.length > 0) this.logger.log(`gave up ${abandoned.length} unfinished upload(s)`);
     await this.#removeOrphans();
+    await this.#collect(now);
   }
 
   async #removeOrphans(): Promise<void> {
@@ -60,9 +67,16 @@ export class BlobsJanitor implements OnApplicationBootstrap, OnModuleDestroy {
     for (const folder of folders) if (!uploading.has(folder)) await this.staging.discard(folder);
   }
 
+  async #collect(now: Date): Promise<void> {
+    const { count, bytes } = await collectBlobs(this.blobs, () => this.store.read.versions.blobDigestsInUse(), now);
+    if (count === 0) return;
+    this.counted.metrics.blobBytesCollectedTotal.inc(bytes);
+    this.logger.log(`removed ${count} blob(s) of ${bytes} bytes that nothing refers to`);
+  }
+
   #start(): void {
     this.running = this.running
       .then(() => this.clean(new Date()))
-      .catch((error: unknown) => this.logger.warn(`cleaning uploads failed: ${String(error)}`));
+      .catch((error: unknown) => this.logger.warn(`cleaning the blob storage failed: ${String(error)}`));
   }
 }

@@ -11,7 +11,8 @@ import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promis
 import { join } from 'node:path';
 import { SHA256_HEX } from '#domain';
 import { RequestError } from '../errors.ts';
-import { type ContentRules, HEAD_BYTES, headProblem } from './content-rules.ts';
+import { type ContentRules, contentProblem, HEAD_BYTES, headProblem } from './content-rules.ts';
+import { openFileSource } from './file-bytes.ts';
 
 export interface StagedFile {
   readonly receivedBytes: number;
@@ -146,7 +147,7 @@ export class Staging {
 
   async #complete(path: string, part: Append, digest: string): Promise<StagedFile> {
     this.#hashes.delete(path);
-    await this.#judgeHead(path, part, await readHead(path));
+    await this.#judgeContent(path, part);
     if (part.declaredDigest !== '' && part.declaredDigest !== digest) {
       await rm(path, { force: true });
       throw unfit(part, `its SHA-256 is ${digest}, not the declared ${part.declaredDigest}; upload it again`);
@@ -162,21 +163,24 @@ export class Staging {
     return { receivedBytes: part.sizeBytes, digest };
   }
 
+  /** So that nobody uploads gigabytes of what will be refused at the end. */
   async #judgeHead(path: string, part: Append, head: Buffer): Promise<void> {
-    const problem = headProblem(part.path, head, part.sizeBytes, this.rules);
+    await this.#refuse(path, part, await headProblem(part.path, head, this.rules));
+  }
+
+  async #judgeContent(path: string, part: Append): Promise<void> {
+    const source = await openFileSource(path);
+    try {
+      await this.#refuse(path, part, await contentProblem(part.path, source, this.rules));
+    } finally {
+      await source.close();
+    }
+  }
+
+  async #refuse(path: string, part: Append, problem: string | null): Promise<void> {
     if (problem === null) return;
     await rm(path, { force: true });
     throw unfit(part, problem);
-  }
-}
-
-async function readHead(path: string): Promise<Buffer> {
-  const file = await open(path, 'r');
-  try {
-    const { bytesRead, buffer } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
-    return buffer.subarray(0, bytesRead);
-  } finally {
-    await file.close();
   }
 }
 

@@ -1,8 +1,16 @@
-import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Patch, Post, Query, Res } from '@nestjs/common';
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
-import { createModelSchema, type ModelDto, modelSchema, nameSchema, pageOf, pageQuerySchema } from '#contracts';
+import {
+  createModelSchema,
+  type ModelDto,
+  modelSchema,
+  nameSchema,
+  pageOf,
+  pageQuerySchema,
+  updateModelSchema,
+} from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
 import { etagOf } from '../mutations/headers.ts';
@@ -27,7 +35,7 @@ export class ModelsController {
     @CurrentActor() actor: Actor,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    return tagged(reply, await this.models.create(actor, wanted.name, key));
+    return tagged(reply, await this.models.create(actor, wanted, key));
   }
 
   @Get()
@@ -48,6 +56,21 @@ export class ModelsController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
     return tagged(reply, await this.models.get(actor.tenantId, name));
+  }
+
+  @Patch(':model')
+  @RequirePermission('models:write')
+  @IfMatchHeader()
+  @ApiOperation({ summary: 'Change when snapshots are made and how long versions are kept' })
+  @ApiResponse({ status: 200, standardSchema: modelSchema })
+  async update(
+    @Param('model', { schema: nameSchema }) name: string,
+    @Body({ schema: updateModelSchema }) change: z.output<typeof updateModelSchema>,
+    @Headers('if-match') ifMatch: string | undefined,
+    @CurrentActor() actor: Actor,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    return tagged(reply, await this.models.update(actor, { name, ifMatch }, change));
   }
 
   @Delete(':model')

@@ -1,12 +1,19 @@
 import { Injectable } from '@nestjs/common';
 import { v7 as uuidv7 } from 'uuid';
-import type { ModelDto } from '#contracts';
-import { type Model, RefusedError, type Rows, refuse, Store } from '#domain';
+import type { z } from 'zod';
+import type { createModelSchema, ModelDto, updateModelSchema } from '#contracts';
+import { type Model, type ModelPolicy, RefusedError, type Rows, refuse, Store } from '#domain';
 import type { Actor } from '../auth/actor.ts';
 import { Staging } from '../blobs/staging.ts';
 import { demandMatch, repeatable } from '../mutations/headers.ts';
 import { Mutations } from '../mutations/mutations.ts';
 import { type Page, readPage } from '../mutations/pages.ts';
+import { cronProblem } from './cron.ts';
+
+interface ModelTarget {
+  readonly name: string;
+  readonly ifMatch: string | undefined;
+}
 
 @Injectable()
 export class Models {
@@ -16,11 +23,17 @@ export class Models {
     private readonly staging: Staging,
   ) {}
 
-  create(actor: Actor, name: string, idempotencyKey: string | undefined): Promise<ModelDto> {
-    return this.mutations.create(actor, 'models.create', repeatable(idempotencyKey, { name }), async (rows) => {
-      const model: Model = { id: uuidv7(), tenantId: actor.tenantId, name, createdAt: new Date(), revision: 1 };
+  create(
+    actor: Actor,
+    wanted: z.output<typeof createModelSchema>,
+    idempotencyKey: string | undefined,
+  ): Promise<ModelDto> {
+    demandFiring(wanted.policy);
+    return this.mutations.create(actor, 'models.create', repeatable(idempotencyKey, wanted), async (rows) => {
+      const ids = { id: uuidv7(), tenantId: actor.tenantId };
+      const model: Model = { ...ids, ...wanted, createdAt: new Date(), revision: 1 };
       await rows.models.insert(model);
-      return { result: viewModel(model), targetKind: 'model', targetId: model.id, detail: { name } };
+      return { result: viewModel(model), targetKind: 'model', targetId: model.id, detail: { ...wanted } };
     });
   }
 
@@ -33,8 +46,23 @@ export class Models {
     return viewModel(await findModel(this.store.read, tenantId, name));
   }
 
+  update(actor: Actor, target: ModelTarget, change: z.output<typeof updateModelSchema>): Promise<ModelDto> {
+    const given = Object.fromEntries(Object.entries(change.policy).filter(([, value]) => value !== undefined));
+    demandFiring(given);
+    return this.mutations.run(actor, 'models.update', async (rows) => {
+      const model = await findModel(rows, actor.tenantId, target.name);
+      demandMatch(target.ifMatch, model);
+      const policy: ModelPolicy = { ...model.policy, ...given };
+      if (!(await rows.models.update(model.id, model.revision, { policy }))) {
+        throw new RefusedError(refuse.precondition('The model was changed by somebody else just now; read it again.'));
+      }
+      const result = viewModel({ ...model, policy, revision: model.revision + 1 });
+      return { result, targetKind: 'model', targetId: model.id, detail: { name: model.name, policy } };
+    });
+  }
+
   /** With its versions; refused while a deployment uses one. */
-  async remove(actor: Actor, target: { name: string; ifMatch: string | undefined }): Promise<void> {
+  async remove(actor: Actor, target: ModelTarget): Promise<void> {
     const versionIds = await this.mutations.run(actor, 'models.delete', async (rows) => {
       const model = await findModel(rows, actor.tenantId, target.name);
       demandMatch(target.ifMatch, model);
@@ -47,6 +75,12 @@ export class Models {
   }
 }
 
+/** @throws RefusedError invalid */
+function demandFiring({ snapshotCron }: Partial<ModelPolicy>): void {
+  const problem = snapshotCron === undefined ? null : cronProblem(snapshotCron);
+  if (problem !== null) throw new RefusedError(refuse.invalid('policy.snapshotCron', problem));
+}
+
 /** @throws RefusedError not-found */
 export async function findModel(rows: Rows, tenantId: string, name: string): Promise<Model> {
   const model = await rows.models.find({ tenantId, name });
@@ -54,6 +88,6 @@ export async function findModel(rows: Rows, tenantId: string, name: string): Pro
   return model;
 }
 
-function viewModel({ id, name, createdAt, revision }: Model): ModelDto {
-  return { id, name, createdAt: createdAt.toISOString(), revision };
+function viewModel({ id, name, policy, createdAt, revision }: Model): ModelDto {
+  return { id, name, policy, createdAt: createdAt.toISOString(), revision };
 }

@@ -3,14 +3,14 @@ import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Post, Put, Que
 import { ApiBody, ApiConsumes, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { createVersionSchema, nameSchema, pageOf, versionSchema } from '#contracts';
+import { createVersionSchema, nameSchema, pageOf, publishVersionSchema, versionSchema } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
 import { RequestError } from '../errors.ts';
 import { IdempotencyKeyHeader } from '../openapi/headers.ts';
 import { Versions } from './versions.ts';
 
-const numberSchema = z.coerce.number().int().min(1).max(2_147_483_647);
+export const numberSchema = z.coerce.number().int().min(1).max(2_147_483_647);
 const contentQuerySchema = z.strictObject({
   path: z.string().min(1).max(255),
   offset: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
@@ -76,20 +76,21 @@ export class VersionsController {
   @Post(':number/publish')
   @HttpCode(200)
   @RequirePermission('models:write')
-  @ApiOperation({ summary: 'Publish a version whose files are all here; it never changes again' })
+  @ApiOperation({ summary: 'Publish a version whose files are all here, signed or not; it never changes again' })
   @ApiResponse({ status: 200, standardSchema: versionSchema })
   publish(
     @Param('model', { schema: nameSchema }) model: string,
     @Param('number', { schema: numberSchema }) number: number,
+    @Body({ schema: publishVersionSchema }) body: z.output<typeof publishVersionSchema>,
     @CurrentActor() actor: Actor,
   ) {
-    return this.versions.publish(actor, { tenantId: actor.tenantId, model, number });
+    return this.versions.publish(actor, { tenantId: actor.tenantId, model, number }, body);
   }
 
   @Delete(':number')
   @HttpCode(204)
   @RequirePermission('models:write')
-  @ApiOperation({ summary: 'Give up an upload, or take back a version that no deployment uses' })
+  @ApiOperation({ summary: 'Give up an upload, or take back a version that no deployment and no alias uses' })
   @ApiResponse({ status: 204, description: 'Abandoned' })
   async abandon(
     @Param('model', { schema: nameSchema }) model: string,

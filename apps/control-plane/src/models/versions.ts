@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { v7 as uuidv7 } from 'uuid';
 import type { z } from 'zod';
-import type { createVersionSchema, VersionDto } from '#contracts';
+import type { createVersionSchema, publishVersionSchema, VersionDto } from '#contracts';
 import {
   type Model,
   type ModelVersion,
@@ -16,6 +16,7 @@ import {
   Store,
   type VersionFile,
 } from '#domain';
+import { wantParentDiffs } from '../artifacts/want.ts';
 import type { Actor } from '../auth/actor.ts';
 import { BlobStore } from '../blobs/blob-store.ts';
 import { Staging } from '../blobs/staging.ts';
@@ -26,7 +27,8 @@ import { Mutations } from '../mutations/mutations.ts';
 import { invalidFields } from '../problems/validation.pipe.ts';
 import { fileProblems } from './file-list.ts';
 import { findModel } from './models.ts';
-import { viewFile, viewVersion } from './version-view.ts';
+import { isSigned } from './signature.ts';
+import { readRelations, viewFile, viewVersion } from './version-view.ts';
 
 export interface VersionTarget {
   readonly tenantId: string;
@@ -62,14 +64,17 @@ export class Versions {
     const request = repeatable(idempotencyKey, { modelName, ...wanted });
     return this.mutations.create(actor, 'versions.create', request, async (rows) => {
       const model = await findModel(rows, actor.tenantId, modelName);
-      const version = await rows.versions.insert(newVersion(model, wanted));
+      const version = await rows.versions.insert({
+        ...newVersion(model, wanted),
+        parentId: await parentOf(rows, model, wanted.parent),
+      });
       const detail = {
         model: model.name,
         number: version.number,
         files: version.files.length,
         sizeBytes: version.sizeBytes,
       };
-      const result = await viewVersion(this.staging, model.name, version);
+      const result = await this.#view(rows, model.name, version);
       return { result, targetKind: 'version', targetId: version.id, detail };
     });
   }
@@ -77,12 +82,13 @@ export class Versions {
   async list(tenantId: string, modelName: string): Promise<VersionDto[]> {
     const model = await findModel(this.store.read, tenantId, modelName);
     const versions = await this.store.read.versions.listOfModel(model.id);
-    return Promise.all(versions.map((version) => viewVersion(this.staging, model.name, version)));
+    const relations = await readRelations(this.store.read, versions);
+    return Promise.all(versions.map((version) => viewVersion(this.staging, model.name, version, relations)));
   }
 
   async get(target: VersionTarget): Promise<VersionDto> {
     const version = await findVersion(this.store.read, target);
-    return viewVersion(this.staging, target.model, version);
+    return this.#view(this.store.read, target.model, version);
   }
 
   /** Appends one part of one file; see Staging.append for what is refused. */
@@ -109,28 +115,47 @@ export class Versions {
     return viewFile(this.staging, version, index);
   }
 
-  async publish(actor: Actor, target: VersionTarget): Promise<VersionDto> {
+  /** @throws RequestError 422 when files are not whole or the signature does not hold */
+  async publish(actor: Actor, target: VersionTarget, body: z.output<typeof publishVersionSchema>): Promise<VersionDto> {
+    // 1. What it will be, judged before anything is moved.
     const version = await findVersion(this.store.read, target);
     demandUploading(version);
+    const signature = body.signature ?? null;
     const files = await this.#completeFiles(version);
-    for (const [index, file] of files.entries()) {
-      await this.blobs.adopt(this.staging.pathOf(version.id, index), file.digest);
-    }
     const digest = createHash('sha256').update(manifestText(files)).digest('hex');
+    if (signature !== null && !isSigned(digest, signature)) {
+      const message = `does not verify over the digest that these files have, ${digest}`;
+      throw invalidFields([{ field: 'signature', message }]);
+    }
+
+    // 2. Bytes first, then the row, with its diffs.
+    await this.#adopt(version.id, files);
     const published = await this.mutations.run(actor, 'versions.publish', async (rows) => {
-      await rows.versions.publish(version.id, digest, files);
-      const result = (await rows.versions.find({ id: version.id }))!;
-      const detail = { model: target.model, number: version.number, digest };
+      await rows.versions.publish(version.id, digest, files, signature);
+      const row = (await rows.versions.find({ id: version.id }))!;
+      await wantParentDiffs(rows, row);
+      const detail = { model: target.model, number: version.number, digest, signedBy: signature?.publicKey ?? null };
+      const result = await this.#view(rows, target.model, row);
       return { result, targetKind: 'version', targetId: version.id, detail };
     });
+
+    // 3. A collection that ran in between did not know yet that these blobs are in use.
+    await this.#adopt(version.id, files);
     await this.staging.discard(version.id);
-    return viewVersion(this.staging, target.model, published);
+    return published;
   }
 
   /** Gives up an upload, or takes back a published version that nothing uses. */
   async abandon(actor: Actor, target: VersionTarget): Promise<void> {
     const id = await this.mutations.run(actor, 'versions.delete', async (rows) => {
-      const version = await findVersion(rows, target);
+      const { id: versionId } = await findVersion(rows, target);
+      const version = (await rows.versions.find({ id: versionId }, true))!; // no alias moves here meanwhile
+      const { aliases } = await readRelations(rows, [version]);
+      const names = aliases.get(version.id) ?? [];
+      if (names.length > 0) {
+        const reason = `the version is what alias "${names.join('", "')}" points at; move or delete that first`;
+        throw new RefusedError(refuse.conflict(reason));
+      }
       if (!(await rows.versions.abandon(version.id))) {
         throw new RefusedError(refuse.conflict(`version ${version.number} is Abandoned already`));
       }
@@ -138,6 +163,16 @@ export class Versions {
       return { result: version.id, targetKind: 'version', targetId: version.id, detail };
     });
     await this.staging.discard(id);
+  }
+
+  async #view(rows: Rows, model: string, version: ModelVersion): Promise<VersionDto> {
+    return viewVersion(this.staging, model, version, await readRelations(rows, [version]));
+  }
+
+  async #adopt(versionId: string, files: readonly VersionFile[]): Promise<void> {
+    for (const [index, { digest }] of files.entries()) {
+      await this.blobs.adopt(this.staging.pathOf(versionId, index), digest);
+    }
   }
 
   /** @throws RequestError naming the files that are not whole */
@@ -160,7 +195,10 @@ async function* counting(source: AsyncIterable<Buffer>, count: (bytes: number) =
   }
 }
 
-function newVersion(model: Model, wanted: z.output<typeof createVersionSchema>): Omit<ModelVersion, 'number'> {
+function newVersion(
+  model: Model,
+  wanted: z.output<typeof createVersionSchema>,
+): Omit<ModelVersion, 'number' | 'parentId'> {
   return {
     id: uuidv7(),
     tenantId: model.tenantId,
@@ -171,9 +209,26 @@ function newVersion(model: Model, wanted: z.output<typeof createVersionSchema>):
     // An undeclared digest is empty until the file is whole.
     files: wanted.files.map(({ path, sizeBytes, digest = '' }) => ({ path, sizeBytes, digest })),
     notes: wanted.notes,
+    metadata: wanted.metadata,
+    signature: null,
     createdAt: new Date(),
     publishedAt: null,
   };
+}
+
+/**
+ * @param number default: the newest published one, null when there is none
+ * @throws RefusedError invalid `parent`
+ */
+async function parentOf(rows: Rows, model: Model, number: number | undefined): Promise<string | null> {
+  if (number === undefined) {
+    const versions = await rows.versions.listOfModel(model.id);
+    return versions.find(({ phase }) => phase === 'Published')?.id ?? null;
+  }
+  const parent = await rows.versions.find({ modelId: model.id, number });
+  if (parent?.phase === 'Published') return parent.id;
+  const reason = `version ${number} of model "${model.name}" is ${parent?.phase ?? 'not there'}; name a Published one`;
+  throw new RefusedError(refuse.invalid('parent', reason));
 }
 
 /** @throws RefusedError not-found for the model or the version */
