@@ -29,9 +29,16 @@ const MIRROR_INTERVAL_MS = 20_000;
 const MIRROR_REST_MS = 250;
 const HOUSEKEEPING_INTERVAL_MS = 600_000;
 
+/** One time of leading; `signal` aborts when it ends. */
+export interface Term {
+  readonly epoch: number;
+  readonly signal: AbortSignal;
+}
+
 @Injectable()
 export class LeaderService {
   private readonly logger = new Logger('leader');
+  private readonly added: ((term: Term) => LoopOptions[])[] = [];
   private readonly stopping = new AbortController();
   private running: Promise<void> | null = null;
   private heldEpoch: number | null = null;
@@ -48,6 +55,11 @@ export class LeaderService {
   /** The epoch held now; null while another process leads. */
   epoch(): number | null {
     return this.heldEpoch;
+  }
+
+  /** Runs these loops too in every term. For other folders, when their modules are made: before this begins to lead. */
+  addLoops(loopsOf: (term: Term) => LoopOptions[]): void {
+    this.added.push(loopsOf);
   }
 
   onApplicationBootstrap(): void {
@@ -164,6 +176,7 @@ export class LeaderService {
         run: () => keepHouse(store, epoch, Date.now()),
         onError,
       },
+      ...this.added.flatMap((loopsOf) => loopsOf({ epoch, signal })),
     ];
   }
 
