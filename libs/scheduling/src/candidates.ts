@@ -12,8 +12,12 @@ export interface Candidate {
 /** In the order of the snapshot's clusters. `avoid` adds clusters to those in which it lately failed. */
 export function judgeCandidates(fleet: WorkingFleet, deployment: Deployment, avoid: string[] = []): Candidate[] {
   const failedIn = new Set([...fleet.failedIn(deployment.id), ...avoid]);
-  const digest = fleet.digestOf(deployment);
-  return [...fleet.clusters.values()].map((here) => judge(here, deployment, digest, failedIn));
+  return [...fleet.clusters.values()].map((here) => judge(fleet, here, deployment, failedIn));
+}
+
+/** One cluster alone. */
+export function judgeOneCluster(fleet: WorkingFleet, deployment: Deployment, here: WorkingCluster): Candidate {
+  return judge(fleet, here, deployment, fleet.failedIn(deployment.id));
 }
 
 /** After an assignment: only the cluster that took it stands otherwise than before. */
@@ -24,14 +28,14 @@ export function judgeAgain(
   clusterId: string,
 ): Candidate[] {
   const here = fleet.clusters.get(clusterId)!;
-  const again = judge(here, deployment, fleet.digestOf(deployment), fleet.failedIn(deployment.id));
+  const again = judgeOneCluster(fleet, deployment, here);
   return candidates.map((candidate) => (candidate.verdict.clusterId === clusterId ? again : candidate));
 }
 
 function judge(
+  fleet: WorkingFleet,
   here: WorkingCluster,
   deployment: Deployment,
-  digest: string | undefined,
   failedIn: ReadonlySet<string>,
 ): Candidate {
   const { id: clusterId, name: clusterName } = here.cluster;
@@ -41,7 +45,7 @@ function judge(
     const refused = { score: null, scores: {}, rejectedBecause: rejection.because, rejectedBy: filter.name };
     return { verdict: { clusterId, clusterName, ...refused }, rejection };
   }
-  const { total, scores } = scoreCluster(here, deployment, digest);
+  const { total, scores } = scoreCluster(here, deployment, fleet.digestOf(deployment, clusterId));
   return {
     verdict: { clusterId, clusterName, score: total, scores, rejectedBecause: null, rejectedBy: null },
     rejection: null,

@@ -13,6 +13,8 @@ export interface OutcomeParts {
   readonly waiting: number;
   readonly candidates: readonly Candidate[];
   readonly standings: readonly Standing[];
+  /** A strict rollout before its switch. */
+  readonly beside: { readonly assign: readonly { readonly clusterName: string }[]; readonly words: string };
 }
 
 export function describeOutcome(fleet: WorkingFleet, deployment: Deployment, parts: OutcomeParts): string {
@@ -29,6 +31,9 @@ export function describeOutcome(fleet: WorkingFleet, deployment: Deployment, par
   const lost = parts.standings.filter(({ state }) => state === 'lost').length;
   if (lost > 0 && fleet.isMassUnknown) clauses.push(describeMassUnknown(fleet, lost));
   if (parts.waiting > 0) clauses.push(describeFit(parts.candidates));
+  const beside = parts.beside.assign.map(({ clusterName }) => clusterName);
+  if (beside.length > 0) clauses.push(`the new version makes ready in ${beside.join(', ')}`);
+  if (parts.beside.words !== '') clauses.push(parts.beside.words);
   return clauses.join('; ');
 }
 

@@ -1,17 +1,21 @@
 /**
  * What to do about a deployment: which replicas to assign where, which to drain, which are over.
  *
- * Invariants: what runs is never moved to make room or to look better (X02, X06); capacity is never exceeded, and what
+ * Invariants: what runs is never moved to make room, to look better, or to change its version (X02, X06); no cluster that a
+ * rollout has not reached gets its version; capacity is never exceeded, and what
  * was assigned counts before any status of it arrives (X03); with most clusters Unknown nothing is re-placed (X05); the
  * same snapshot gives the same plan. Ids, times of writing and the commit are the applier's.
  */
 import type { Deployment } from '#domain';
-import { type Candidate, judgeAgain, judgeCandidates, selectBest } from './candidates.ts';
+import { assignBest } from './assign.ts';
+import { judgeAgain, judgeCandidates, judgeOneCluster } from './candidates.ts';
 import { describeOutcome } from './outcome.ts';
 import type { DeploymentPlan, PlannedAssignment, PlannedChange } from './plan.ts';
+import { placeSideBySide } from './side-by-side.ts';
 import type { FleetSnapshot } from './snapshot.ts';
 import { FAILED_MOVES_MAX, isFailing, judgeStandings, type Standing } from './standing.ts';
-import { drain, drainInPlace, drainReplaced, drainSurplus } from './withdraw.ts';
+import { assignUpgrades, inReplacementOrder, replaceInPlace, upgradesOf } from './upgrade.ts';
+import { drain, drainReplaced, drainSurplus, isReplacedInPlace } from './withdraw.ts';
 import { WorkingFleet } from './working-fleet.ts';
 
 /** Plans every deployment in turn, oldest first, on one working copy: none takes what an earlier one took (F11). */
@@ -35,51 +39,70 @@ function planOn(fleet: WorkingFleet, deployment: Deployment, explains: boolean):
   const standings = judgeStandings(fleet, deployment);
   const of = (state: Standing['state']) => standings.filter((standing) => standing.state === state);
   const kept = of('kept');
-  const outgoing = of('outgoing');
+  const newIn = new Set(kept.map(({ placement }) => placement.clusterId));
+  const outgoing = inReplacementOrder(of('outgoing'), newIn);
 
   // 2 End what is over; its room is free from here on.
-  const remove = of('ended').map(({ placement, reason }) => {
-    fleet.remove(placement);
-    return { placementId: placement.id, clusterId: placement.clusterId, reason };
-  });
+  const ended = of('ended');
+  for (const { placement } of ended) fleet.remove(placement);
 
-  // 3 Assign what is missing: filter, score, select.
+  // 3 Assign what is missing: filter, score, select. What only changes its version stays in its cluster.
   const held = kept.length + (fleet.isMassUnknown ? of('lost').length : 0);
   const missing = Math.max(0, wanted - held);
   const needed = Math.min(missing, Math.max(0, wanted + surgeOf(wanted) - held - outgoing.length));
-  const { assign, candidates } = assignReplicas(fleet, deployment, needed, explains);
+  const upgrades = upgradesOf(fleet, deployment, outgoing);
+  const inPlace = of('leaving').filter(({ placement }) => isReplacedInPlace(placement)).length;
+  const unbound = Math.min(needed, Math.max(0, missing - upgrades.length - inPlace));
+  const fresh = assignUnbound(fleet, deployment, unbound, ended);
+  const left = upgrades.slice(Math.max(0, held + outgoing.length - wanted));
+  const upgraded = assignUpgrades(fleet, deployment, left, needed - fresh.assign.length, newIn);
+  const assign = [...fresh.assign, ...upgraded.assign];
 
   // 4 Try another cluster for one replica that keeps failing where it is.
   const moved = missing === 0 ? moveFailing(fleet, deployment, kept, wanted) : null;
 
-  // 5 Withdraw what is too much, or has been replaced.
+  // 5 Withdraw what is too much, or has been replaced; without room for old and new side by side, in place.
   const keptServing = kept.filter(({ isServing }) => isServing).length;
   const drained: PlannedChange[] = [
     ...(moved === null ? drainSurplus(fleet, deployment, kept, wanted) : [moved.drain]),
     ...drainReplaced(fleet, outgoing, held + assign.length, keptServing, wanted),
   ];
-  const isStuck = needed > 0 && assign.length === 0 && keptServing === kept.length && of('leaving').length === 0;
-  const inPlace = isStuck && drained.length === 0 ? drainInPlace(fleet, deployment, outgoing) : null;
-  if (inPlace !== null) drained.push(inPlace);
+  const isAtRest = keptServing === kept.length && of('leaving').length === 0 && drained.length === 0;
+  const stuck = needed > 0 && assign.length === 0 && isAtRest ? upgraded.left : [];
+  const isLastServing = keptServing + outgoing.filter(({ mayServe }) => mayServe).length <= 1;
+  const replaced = replaceInPlace(fleet, deployment, stuck, isLastServing);
+  drained.push(...replaced.drain);
+  assign.push(...replaced.assign, ...(moved === null ? [] : [moved.assign]));
 
-  // 6 Say why.
-  const assigned = moved === null ? assign : [...assign, moved.assign];
+  // 6 Strict: what is to take over makes ready beside what serves.
+  const beside = placeSideBySide(fleet, deployment, of('next'), countByCluster(kept, assign, drained));
+
+  // 7 Say why.
+  const unplaced = unbound - fresh.assign.length;
+  const waiting = Math.max(0, Math.min(needed - assign.length, unplaced + upgraded.left.length));
+  const judged = unplaced > 0 || upgraded.candidates.length === 0 ? fresh.candidates : upgraded.candidates;
+  const candidates = judged.length === 0 && explains ? judgeCandidates(fleet, deployment) : judged;
   const outcome = describeOutcome(fleet, deployment, {
     wanted,
     placed: Math.min(wanted, kept.length + assign.length),
-    assignedTo: assigned.map(({ clusterName }) => clusterName),
+    assignedTo: assign.map(({ clusterName }) => clusterName),
     drained: drained.length,
-    waiting: needed - assign.length,
+    waiting,
     candidates,
     standings,
+    beside,
   });
   return {
     deploymentId: deployment.id,
     deploymentRevision: deployment.revision,
-    assign: assigned,
-    drain: drained,
-    remove,
-    waiting: needed - assign.length,
+    assign: [...assign, ...beside.assign],
+    drain: [...drained, ...beside.drain],
+    remove: ended.map(({ placement, reason }) => ({
+      placementId: placement.id,
+      clusterId: placement.clusterId,
+      reason,
+    })),
+    waiting: waiting + beside.waiting,
     decision: { candidates: candidates.map(({ verdict }) => verdict), outcome },
   };
 }
@@ -89,10 +112,18 @@ function surgeOf(wanted: number): number {
   return Math.max(1, Math.ceil(wanted / 4));
 }
 
-/** The candidates are those of the attempt that failed, or else of the first. */
-function assignReplicas(fleet: WorkingFleet, deployment: Deployment, needed: number, explains: boolean) {
+/**
+ * Places for replicas that no cluster has a claim to. Where one was stopped to make room for its replacement, that comes
+ * first. The candidates are those of the attempt that failed, or else of the first.
+ */
+function assignUnbound(fleet: WorkingFleet, deployment: Deployment, needed: number, ended: readonly Standing[]) {
   const assign: PlannedAssignment[] = [];
-  if (needed === 0 && !explains) return { assign, candidates: [] };
+  if (needed === 0) return { assign, candidates: [] };
+  const cleared = ended.flatMap(({ placement, here }) => (isReplacedInPlace(placement) ? (here ?? []) : []));
+  for (const here of cleared.slice(0, needed)) {
+    const assignment = assignBest(fleet, deployment, [judgeOneCluster(fleet, deployment, here)]);
+    if (assignment !== null) assign.push(assignment);
+  }
   const first = judgeCandidates(fleet, deployment);
   for (let candidates = first; assign.length < needed; ) {
     const assignment = assignBest(fleet, deployment, candidates);
@@ -103,33 +134,33 @@ function assignReplicas(fleet: WorkingFleet, deployment: Deployment, needed: num
   return { assign, candidates: first };
 }
 
-function assignBest(
-  fleet: WorkingFleet,
-  deployment: Deployment,
-  candidates: readonly Candidate[],
-): PlannedAssignment | null {
-  const best = selectBest(candidates, deployment.id);
-  if (best === null) return null;
-  fleet.assign(best.clusterId, deployment);
-  const fitting = candidates.filter(({ rejection }) => rejection === null).length;
-  const scores = Object.entries(best.scores).map(([name, score]) => `${name} ${score}`);
-  return {
-    clusterId: best.clusterId,
-    clusterName: best.clusterName,
-    versionId: deployment.versionId,
-    claim: deployment.claim,
-    reason: `best of ${fitting} fitting clusters: ${scores.join(', ')}`,
-    scores: best.scores,
-  };
-}
-
-/** Bounded: one replica a cycle, and at most `FAILED_MOVES_MAX` clusters for a version; then it stays with its reason. */
+/**
+ * Bounded: one replica a cycle, and at most `FAILED_MOVES_MAX` clusters for a version; then it stays with its reason. One
+ * that a rollout tries out stays too: that it fails there is what the rollout is to find.
+ */
 function moveFailing(fleet: WorkingFleet, deployment: Deployment, kept: readonly Standing[], wanted: number) {
-  const failing = kept.length > wanted ? undefined : kept.find(isFailing);
+  const onTrial = fleet.rolloutOf(deployment)?.toVersionId;
+  const failing =
+    kept.length > wanted
+      ? undefined
+      : kept.find((standing) => isFailing(standing) && standing.placement.versionId !== onTrial);
   if (failing === undefined || fleet.failedIn(deployment.id).size > FAILED_MOVES_MAX) return null;
   const { cluster } = failing.here!;
   const assign = assignBest(fleet, deployment, judgeCandidates(fleet, deployment, [cluster.id]));
   if (assign === null) return null;
   const reason = `it failed ${failing.observed!.restarts} times in ${cluster.name}; ${assign.clusterName} is tried instead`;
   return { assign, drain: drain(fleet, failing, reason) };
+}
+
+/** How many replicas of what serves each cluster is to run once the plan is committed. */
+function countByCluster(
+  kept: readonly Standing[],
+  assign: readonly PlannedAssignment[],
+  drained: readonly PlannedChange[],
+): ReadonlyMap<string, number> {
+  const going = new Set(drained.map(({ placementId }) => placementId));
+  const staying = kept.map(({ placement }) => placement).filter(({ id }) => !going.has(id));
+  const counts = new Map<string, number>();
+  for (const { clusterId } of [...staying, ...assign]) counts.set(clusterId, (counts.get(clusterId) ?? 0) + 1);
+  return counts;
 }

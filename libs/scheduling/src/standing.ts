@@ -1,8 +1,10 @@
 /**
  * How each existing placement of a deployment stands, before anything new is decided: retain first.
  *
- * kept      counts towards the wanted replicas and is not touched (X02, X06)
+ * kept      counts towards the wanted replicas and is not touched (X02, X06): it runs what its cluster should run, which
+ *           during a rollout is the version before wherever no wave has come
  * outgoing  runs, but should be replaced: other version, other clusters wanted, cluster draining
+ * next      strict, before the switch: of the new version, makes ready beside the old one and takes no traffic
  * lost      its cluster has been Unknown for longer than the deployment bears; replaced elsewhere, but never removed for
  *           it: when the cluster returns it is kept again, and the surplus is then resolved (`withdraw.ts`)
  * ended     may be Removed now
@@ -28,7 +30,7 @@ export interface Standing {
   readonly isServing: boolean;
   /** Was Ready when its cluster was last heard, and its cluster is not given up: requests may still be answered there. */
   readonly mayServe: boolean;
-  readonly state: 'kept' | 'outgoing' | 'lost' | 'ended' | 'leaving';
+  readonly state: 'kept' | 'outgoing' | 'next' | 'lost' | 'ended' | 'leaving';
   /** Why it is not kept; empty when it is. */
   readonly reason: string;
 }
@@ -51,7 +53,7 @@ export function judgeStandings(fleet: WorkingFleet, deployment: Deployment): Sta
   });
 }
 
-function isInContact(here: WorkingCluster | undefined): boolean {
+export function isInContact(here: WorkingCluster | undefined): boolean {
   return here?.cluster.phase === 'Ready' || here?.cluster.phase === 'Draining';
 }
 
@@ -65,9 +67,11 @@ function judgeOne(
   if (here === undefined || here.cluster.phase === 'Left') return { state: 'ended', reason: 'its cluster left' };
   if (placement.phase === 'Draining') return judgeDraining(fleet, placement, here, observed);
   const { cluster } = here;
+  if (fleet.isSideBySide(deployment) && placement.versionId === deployment.versionId)
+    return { state: 'next', reason: '' };
   const where = rejectWhere(here, deployment);
   if (where !== null) return { state: 'outgoing', reason: `${cluster.name} is no longer wanted: ${where.because}` };
-  if (placement.versionId !== deployment.versionId)
+  if (isOutdated(fleet, deployment, placement))
     return { state: 'outgoing', reason: 'the deployment wants another version' };
   if (cluster.phase === 'Draining') return { state: 'outgoing', reason: `${cluster.name} is draining` };
   if (isGivenUp(fleet, deployment, here)) {
@@ -77,7 +81,11 @@ function judgeOne(
   return { state: 'kept', reason: '' };
 }
 
-function isGivenUp(fleet: WorkingFleet, deployment: Deployment, here: WorkingCluster | undefined): boolean {
+export function isOutdated(fleet: WorkingFleet, deployment: Deployment, placement: Placement): boolean {
+  return placement.versionId !== fleet.versionFor(deployment, placement.clusterId);
+}
+
+export function isGivenUp(fleet: WorkingFleet, deployment: Deployment, here: WorkingCluster | undefined): boolean {
   return here !== undefined && isPlacementGivenUp(fleet.nowMs, deployment, here.cluster);
 }
 

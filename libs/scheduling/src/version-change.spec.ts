@@ -63,7 +63,7 @@ describe('changing the version', () => {
       clusters: roomy('a', 'b'),
       deployment: { replicas: 2 },
       placed: [old('x', 'a', { says: 'Failed' }), old('y', 'b')],
-      want: ['+b v2', 'drain x'],
+      want: ['+a v2', 'drain x'],
     },
     {
       name: 'a new one that fails holds the rollout',

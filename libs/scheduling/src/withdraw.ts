@@ -3,7 +3,6 @@
  * wanted go on serving, except where intent asks for fewer, or where old and new do not fit side by side.
  */
 import type { Deployment, Placement } from '#domain';
-import { FILTERS } from './filters.ts';
 import type { PlannedChange } from './plan.ts';
 import { scoreCluster } from './scorers.ts';
 import type { Standing } from './standing.ts';
@@ -28,7 +27,7 @@ export function drainSurplus(
 }
 
 /** 2 serves, 1 may (its cluster was silent for a moment), 0 does not. */
-function serviceOf({ isServing, mayServe }: Standing): number {
+export function serviceOf({ isServing, mayServe }: Standing): number {
   return Number(mayServe) + Number(isServing);
 }
 
@@ -42,7 +41,7 @@ function rank(fleet: WorkingFleet, deployment: Deployment, standing: Standing): 
     serviceOf(standing),
     cluster.cordoned ? 0 : 1,
     isPreferred ? 1 : 0,
-    scoreCluster(here!, deployment, fleet.digestOf(deployment)).total,
+    scoreCluster(here!, deployment, fleet.digestOf(deployment, cluster.id)).total,
     -placement.createdAt.getTime(),
   ];
 }
@@ -53,8 +52,8 @@ function compareRanks(left: readonly number[], right: readonly number[]): number
 }
 
 /**
- * Drains what has been replaced. `counted` is how many replicas are kept or newly assigned. A moment of silence is no
- * end of service: what was last heard Ready goes only when as many as wanted serve without it.
+ * Drains what has been replaced, in the order given. `counted` is how many replicas are kept or newly assigned. A moment
+ * of silence is no end of service: what was last heard Ready goes only when as many as wanted serve without it.
  */
 export function drainReplaced(
   fleet: WorkingFleet,
@@ -66,7 +65,7 @@ export function drainReplaced(
   let total = counted + outgoing.length;
   let serving = keptServing + outgoing.filter(({ isServing }) => isServing).length;
   const drained: PlannedChange[] = [];
-  for (const standing of [...outgoing].sort((a, b) => serviceOf(a) - serviceOf(b))) {
+  for (const standing of outgoing) {
     if (total - 1 < wanted) break;
     if (standing.mayServe && serving - Number(standing.isServing) < wanted) break;
     total -= 1;
@@ -83,27 +82,9 @@ export function isReplacedInPlace({ phase, reason }: Pick<Placement, 'phase' | '
   return phase === 'Draining' && reason.startsWith(IN_PLACE);
 }
 
-/** The old replica to stop first when no cluster can hold old and new side by side; null when that would not help. */
-export function drainInPlace(
-  fleet: WorkingFleet,
-  deployment: Deployment,
-  outgoing: readonly Standing[],
-): PlannedChange | null {
-  const replaceable = outgoing
-    .filter(({ placement }) => placement.versionId !== deployment.versionId)
-    .filter((standing) => wouldFit(fleet, deployment, standing))
-    .sort((a, b) => Number(a.isServing) - Number(b.isServing))[0];
-  if (replaceable === undefined) return null;
-  const where = replaceable.here!.cluster.name;
-  return drain(fleet, replaceable, `${IN_PLACE} in ${where}`);
-}
-
-function wouldFit(fleet: WorkingFleet, deployment: Deployment, { placement, here }: Standing): boolean {
-  const failedIn = fleet.failedIn(deployment.id);
-  const passes = FILTERS.every(
-    ({ name, reject }) => name === 'devices' || reject(here!, deployment, failedIn) === null,
-  );
-  return passes && here!.ledger.fitsWithout(placement.id, deployment.claim);
+/** Stops an old replica first, because it and its replacement do not fit side by side where it is. */
+export function drainInPlace(fleet: WorkingFleet, standing: Standing): PlannedChange {
+  return drain(fleet, standing, `${IN_PLACE} in ${standing.here!.cluster.name}`);
 }
 
 export function drain(fleet: WorkingFleet, { placement }: Standing, reason: string): PlannedChange {

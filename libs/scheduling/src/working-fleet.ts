@@ -6,6 +6,8 @@ import {
   isMassUnknown,
   type Placement,
   type ReplicaReport,
+  type Rollout,
+  versionForCluster,
 } from '#domain';
 import { DeviceLedger } from './device-ledger.ts';
 import type { ClusterSnapshot, FleetSnapshot } from './snapshot.ts';
@@ -45,8 +47,27 @@ export class WorkingFleet {
     return this.placements.get(deploymentId) ?? [];
   }
 
-  digestOf(deployment: Deployment): string | undefined {
-    return this.snapshot.versionDigests.get(deployment.versionId);
+  /** The active rollout that brings the deployment to the version it wants. */
+  rolloutOf({ id, versionId }: Deployment): Rollout | undefined {
+    const rollout = this.snapshot.rollouts.get(id);
+    return rollout?.toVersionId === versionId ? rollout : undefined;
+  }
+
+  /** Strict, before the switch: what serves is the old version everywhere, and the new one only makes ready beside it. */
+  isSideBySide(deployment: Deployment): boolean {
+    const rollout = this.rolloutOf(deployment);
+    return rollout?.policy.consistency === 'strict' && !rollout.isSwitched && deployment.deletedAt === null;
+  }
+
+  /** What replicas that are to serve in this cluster run. */
+  versionFor(deployment: Deployment, clusterId: string): string {
+    const rollout = this.rolloutOf(deployment);
+    if (rollout !== undefined && this.isSideBySide(deployment)) return rollout.fromVersionId;
+    return versionForCluster(deployment.versionId, rollout, clusterId);
+  }
+
+  digestOf(deployment: Deployment, clusterId: string): string | undefined {
+    return this.snapshot.versionDigests.get(this.versionFor(deployment, clusterId));
   }
 
   failedIn(deploymentId: string): ReadonlySet<string> {

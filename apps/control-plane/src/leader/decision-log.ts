@@ -68,6 +68,7 @@ function hashInputs(snapshot: FleetSnapshot, deploymentId: string): string {
   const deployment: Deployment | undefined = snapshot.deployments.find(({ id }) => id === deploymentId);
   const inputs = {
     deployment,
+    rollout: snapshot.rollouts.get(deploymentId),
     placements: snapshot.placements,
     clusters: snapshot.clusters,
     failedIn: [...(snapshot.failedIn.get(deploymentId) ?? [])].sort(),

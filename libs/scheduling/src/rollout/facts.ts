@@ -3,16 +3,17 @@
  * its replicas stand by version, and how the answers of both versions compare.
  */
 import {
+  type Deployment,
   isMassUnknown,
   type Labels,
-  type Placement,
   type ReplicaPhase,
+  type ReplicaReport,
   type Rollout,
   type VersionOutcomes,
 } from '#domain';
 import { isPlacementGivenUp } from '../given-up.ts';
 import { planDeployment } from '../plan-deployment.ts';
-import type { ClusterSnapshot, FleetSnapshot } from '../snapshot.ts';
+import type { FleetSnapshot, ReportSnapshot } from '../snapshot.ts';
 import { isReplacedInPlace } from '../withdraw.ts';
 
 /** present: heard of; silent: not now, but not given up; gone: given up, the rollout goes on without it. */
@@ -57,48 +58,58 @@ export interface RolloutFacts {
   readonly waiting: string | null;
 }
 
-/** @returns null when the snapshot has no such deployment: there is nothing to roll out any more */
+/**
+ * Of a deployment's active rollout. `snapshot`: as the scheduler plans on it, ages of phases and waves corrected.
+ * @returns null when it has none: there is nothing to step
+ */
 export function rolloutFactsOf(
   snapshot: FleetSnapshot,
-  rollout: Rollout,
+  deploymentId: string,
   outcomes: ComparedOutcomes | null,
 ): RolloutFacts | null {
-  const deployment = snapshot.deployments.find(({ id }) => id === rollout.deploymentId);
-  if (deployment === undefined) return null;
+  const deployment = snapshot.deployments.find(({ id }) => id === deploymentId);
+  const rollout = snapshot.rollouts.get(deploymentId);
+  if (deployment === undefined || rollout === undefined) return null;
   const digest = snapshot.versionDigests.get(rollout.toVersionId);
-  const isMass = isMassUnknown(snapshot.clusters.map(({ cluster }) => cluster.phase));
-  const contactOf = ({ cluster }: ClusterSnapshot): Contact => {
-    if (cluster.phase !== 'Suspect' && cluster.phase !== 'Unknown') return 'present';
-    return !isMass && isPlacementGivenUp(snapshot.nowMs, deployment, cluster) ? 'gone' : 'silent';
-  };
-  const observed = new Map(
-    snapshot.clusters.flatMap(({ report }) => (report?.replicas ?? []).map((each) => [each.replicaId, each] as const)),
-  );
-  const toReplica = ({ id, clusterId, versionId }: Placement): RolloutReplica => {
-    const { phase = null, restarts = 0, reason = '' } = observed.get(id) ?? {};
-    return { clusterId, versionId, phase, restarts, reason };
-  };
   const plan = planDeployment(snapshot, deployment);
   return {
     rollout,
     nowMs: snapshot.nowMs,
-    clusters: snapshot.clusters.map((state) => ({
-      id: state.cluster.id,
-      name: state.cluster.name,
-      labels: state.cluster.labels,
-      contact: contactOf(state),
-      syncFailure: syncFailureOf(state, digest),
-    })),
-    replicas: snapshot.placements
-      .filter((placement) => placement.deploymentId === deployment.id)
-      .filter((placement) => placement.phase === 'Assigned' || isReplacedInPlace(placement))
-      .map(toReplica),
+    clusters: clustersOf(snapshot, deployment, digest),
+    replicas: replicasOf(snapshot, deployment),
     outcomes,
     waiting: plan.waiting > 0 ? plan.decision.outcome : null,
   };
 }
 
-function syncFailureOf({ report }: ClusterSnapshot, digest: string | undefined): string | null {
+function clustersOf(
+  { nowMs, clusters }: FleetSnapshot,
+  deployment: Deployment,
+  digest: string | undefined,
+): RolloutCluster[] {
+  const isMass = isMassUnknown(clusters.map(({ cluster }) => cluster.phase));
+  return clusters.map(({ cluster, report }) => {
+    const { id, name, labels, phase } = cluster;
+    const isSilent = phase === 'Suspect' || phase === 'Unknown';
+    const isGone = !isMass && isPlacementGivenUp(nowMs, deployment, cluster);
+    const contact = isGone ? 'gone' : isSilent ? 'silent' : 'present';
+    return { id, name, labels, contact, syncFailure: syncFailureOf(report, digest) };
+  });
+}
+
+function replicasOf({ clusters, placements }: FleetSnapshot, { id: deploymentId }: Deployment): RolloutReplica[] {
+  const observed = new Map<string, ReplicaReport>();
+  for (const { report } of clusters) for (const each of report?.replicas ?? []) observed.set(each.replicaId, each);
+  return placements
+    .filter((placement) => placement.deploymentId === deploymentId)
+    .filter((placement) => placement.phase === 'Assigned' || isReplacedInPlace(placement))
+    .map(({ id, clusterId, versionId }) => {
+      const { phase = null, restarts = 0, reason = '' } = observed.get(id) ?? {};
+      return { clusterId, versionId, phase, restarts, reason };
+    });
+}
+
+function syncFailureOf(report: ReportSnapshot | null, digest: string | undefined): string | null {
   const failed = report?.versions.find((version) => version.digest === digest && version.phase === 'Failed');
   return failed === undefined ? null : failed.reason || 'its agent gave no reason';
 }

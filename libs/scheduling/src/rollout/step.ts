@@ -65,8 +65,7 @@ function proceed(facts: RolloutFacts, isResumed: boolean): RolloutStep {
   // 3 It soaks.
   const { soakSeconds, pauseAfter } = policy.waves[wave]!;
   const soakedMs = waveReadyAt.getTime() + soakSeconds * 1_000;
-  if (nowMs < soakedMs)
-    return { step: 'wait', reason: `${nameOf(facts)} serves and soaks until ${new Date(soakedMs).toISOString()}` };
+  if (nowMs < soakedMs) return { step: 'wait', reason: `${nameOf(facts)} serves and soaks for ${soakSeconds} s` };
 
   // 4 The next, or the end.
   if (isOpenToAll) return { step: 'complete', reason: 'every replica runs the new version' };

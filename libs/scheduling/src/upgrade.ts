@@ -1,0 +1,154 @@
+/**
+ * Replaces replicas of an outdated version where they are. A change of version is no reason to move: the replacement is
+ * started in the same cluster beside the old replica, or, without room for both, in its place. Another cluster is taken
+ * only when this one cannot run the new version at all, or when stopping the old replica first would end the service.
+ */
+import type { Deployment } from '#domain';
+import { assignBest } from './assign.ts';
+import { type Candidate, judgeCandidates, judgeOneCluster } from './candidates.ts';
+import { FILTERS, type Rejection, rejectWhere } from './filters.ts';
+import type { PlannedAssignment, PlannedChange } from './plan.ts';
+import { isGivenUp, isOutdated, type Standing } from './standing.ts';
+import { drainInPlace, serviceOf } from './withdraw.ts';
+import type { WorkingFleet } from './working-fleet.ts';
+
+/**
+ * Where the replacement of an outgoing replica belongs.
+ * here: its own cluster; not-now: its own cluster, once that is heard of again; elsewhere: another cluster that should run
+ * the new version, because its own cannot take it; anywhere: it is not the version that ends it, or its cluster is given up.
+ */
+type ReplacementPlace = 'here' | 'not-now' | 'elsewhere' | 'anywhere';
+
+function replacementPlace(fleet: WorkingFleet, deployment: Deployment, standing: Standing): ReplacementPlace {
+  const { placement } = standing;
+  const here = standing.here!;
+  if (!isOutdated(fleet, deployment, placement) || rejectWhere(here, deployment) !== null) return 'anywhere';
+  const { phase } = here.cluster;
+  if (phase === 'Suspect' || phase === 'Unknown')
+    return isGivenUp(fleet, deployment, here) && !fleet.isMassUnknown ? 'anywhere' : 'not-now';
+  if (phase !== 'Ready') return 'anywhere';
+  return fitsInPlace(fleet, deployment, standing) ? 'here' : 'elsewhere';
+}
+
+/** Whether the new replica would fit here if the old one were gone. */
+function fitsInPlace(fleet: WorkingFleet, deployment: Deployment, { placement, here }: Standing): boolean {
+  const failedIn = fleet.failedIn(deployment.id);
+  const passes = FILTERS.every(
+    ({ name, reject }) => name === 'devices' || reject(here!, deployment, failedIn) === null,
+  );
+  return passes && here!.ledger.fitsWithout(placement.id, deployment.claim);
+}
+
+/**
+ * The order in which outgoing replicas are replaced and drained: first what does not serve, then where a replacement has
+ * been made already, so that one cluster is finished before the next begins and each old replica goes for its own.
+ */
+export function inReplacementOrder(outgoing: readonly Standing[], newIn: ReadonlySet<string>): Standing[] {
+  const rank = (standing: Standing) => [
+    Number(standing.mayServe),
+    newIn.has(standing.placement.clusterId) ? 0 : 1,
+    serviceOf(standing),
+  ];
+  return outgoing
+    .map((standing) => ({ standing, rank: rank(standing) }))
+    .sort((left, right) => {
+      const at = left.rank.findIndex((value, index) => value !== right.rank[index]);
+      return at === -1 ? 0 : left.rank[at]! - right.rank[at]!;
+    })
+    .map(({ standing }) => standing);
+}
+
+/** A replica still to be replaced because of its version, and where that may be. */
+export interface Upgrade {
+  readonly standing: Standing;
+  readonly place: Exclude<ReplacementPlace, 'anywhere'>;
+}
+
+export function upgradesOf(fleet: WorkingFleet, deployment: Deployment, outgoing: readonly Standing[]): Upgrade[] {
+  return outgoing.flatMap((standing) => {
+    const place = replacementPlace(fleet, deployment, standing);
+    return place === 'anywhere' ? [] : [{ standing, place }];
+  });
+}
+
+/**
+ * Starts up to `count` replacements. `left` are the upgrades that found no room now, `candidates` the clusters that were
+ * judged for them.
+ */
+export function assignUpgrades(
+  fleet: WorkingFleet,
+  deployment: Deployment,
+  upgrades: readonly Upgrade[],
+  count: number,
+  newIn: ReadonlySet<string>,
+): { assign: PlannedAssignment[]; left: Upgrade[]; candidates: Candidate[] } {
+  const assign: PlannedAssignment[] = [];
+  const left = [...upgrades];
+  while (assign.length < count && left.length > 0) {
+    const found = takeNext(fleet, deployment, left, newIn);
+    if (found === null) break;
+    assign.push(found);
+  }
+  const candidates = assign.length < count ? judgePlaces(fleet, deployment, left) : [];
+  return { assign, left, candidates };
+}
+
+/** Those that do not serve, then begun clusters, then the best score among the rest; takes what it replaces off `left`. */
+function takeNext(
+  fleet: WorkingFleet,
+  deployment: Deployment,
+  left: Upgrade[],
+  newIn: ReadonlySet<string>,
+): PlannedAssignment | null {
+  const groups = Map.groupBy(left, ({ standing: { mayServe, placement }, place }) =>
+    place === 'here' ? Number(mayServe) * 2 + Number(!newIn.has(placement.clusterId)) : 4,
+  );
+  for (const key of [...groups.keys()].sort()) {
+    const group = groups.get(key)!;
+    const assignment = assignBest(fleet, deployment, judgePlaces(fleet, deployment, group));
+    if (assignment === null) continue;
+    const own = group.find(({ standing }) => standing.placement.clusterId === assignment.clusterId);
+    left.splice(left.indexOf(own ?? group.find(({ place }) => place === 'elsewhere')!), 1);
+    return assignment;
+  }
+  return null;
+}
+
+/** The clusters in which some of these replicas may be replaced. */
+function judgePlaces(fleet: WorkingFleet, deployment: Deployment, upgrades: readonly Upgrade[]): Candidate[] {
+  const astray = upgrades.find(({ place }) => place === 'elsewhere');
+  if (astray !== undefined) return judgeElsewhere(fleet, deployment, astray.standing);
+  const own = new Set(upgrades.map(({ standing }) => standing.placement.clusterId));
+  return [...own].map((id) => judgeOneCluster(fleet, deployment, fleet.clusters.get(id)!));
+}
+
+const NOT_YET: Rejection = { because: 'the rollout has not come here yet', summary: 'not reached by the rollout' };
+
+/** Every cluster, as a place for the version that the replica should be of. */
+function judgeElsewhere(fleet: WorkingFleet, deployment: Deployment, { placement }: Standing): Candidate[] {
+  const versionId = fleet.versionFor(deployment, placement.clusterId);
+  return judgeCandidates(fleet, deployment).map((candidate) => {
+    const { clusterId, clusterName } = candidate.verdict;
+    if (fleet.versionFor(deployment, clusterId) === versionId || candidate.rejection !== null) return candidate;
+    const refused = { score: null, scores: {}, rejectedBecause: NOT_YET.because, rejectedBy: 'rollout' };
+    return { verdict: { clusterId, clusterName, ...refused }, rejection: NOT_YET };
+  });
+}
+
+/**
+ * For upgrades that are stuck for want of room: stops one old replica first, one at a time, what does not serve before what
+ * does. The last one that serves is replaced in another cluster if any has room: an interruption is worse than a move.
+ */
+export function replaceInPlace(
+  fleet: WorkingFleet,
+  deployment: Deployment,
+  stuck: readonly Upgrade[],
+  isLastServing: boolean,
+): { assign: PlannedAssignment[]; drain: PlannedChange[] } {
+  const replaceable = stuck.filter(({ place }) => place === 'here').map(({ standing }) => standing);
+  const chosen = replaceable.find(({ isServing }) => !isServing) ?? replaceable[0];
+  if (chosen === undefined) return { assign: [], drain: [] };
+  const elsewhere =
+    chosen.mayServe && isLastServing ? assignBest(fleet, deployment, judgeElsewhere(fleet, deployment, chosen)) : null;
+  return elsewhere === null ? { assign: [], drain: [drainInPlace(fleet, chosen)] } : { assign: [elsewhere], drain: [] };
+}
