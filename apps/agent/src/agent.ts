@@ -37,6 +37,8 @@ import { Reporter } from './reports/reporter.ts';
 import { StateDocument } from './state/document.ts';
 import { type FolderLock, lockFolder } from './state/folder-lock.ts';
 import { type AgentIdentity, loadIdentity } from './state/identity.ts';
+import { Measures, measuresSchema } from './sync/measures.ts';
+import { SyncPlanner } from './sync/sync-planner.ts';
 import { VersionFolder } from './sync/version-folder.ts';
 import { VersionSync } from './sync/version-sync.ts';
 
@@ -128,6 +130,7 @@ export class Agent {
     // 3. What is on disk: applied before anybody is asked.
     const parts = this.#assemble(identity, cluster);
     await parts.folder.open();
+    await parts.sync.open();
     await parts.outbox.open();
     await parts.openRetention();
     await parts.desired.open();
@@ -266,20 +269,34 @@ export class Agent {
         const next = previousAfter(previous, before, state);
         if (next !== previous) retention.write({ previous: next }).catch(warn('retention not stored'));
         previous = next;
+        sync.wake();
         changed();
       },
       log,
       metrics,
     });
-    const sync = new VersionSync({
+    const measuresDocument = this.#document('sync-measures', measuresSchema);
+    const measures = new Measures({ document: measuresDocument, folder: folder.blobsFolder });
+    const sync: VersionSync = new VersionSync({
       folder,
+      measures,
+      planner: new SyncPlanner({
+        request: (question) => link.askSyncPlan(question),
+        measures: () => measures.current(),
+        log,
+      }),
       source: (isRefused) => desired.blobSource(isRefused),
       stallTimeoutMs: syncConfiguration.stallTimeoutSeconds * 1000,
       headroomBytes: syncConfiguration.headroomBytes,
+      applyThreads: syncConfiguration.applyThreads,
       onHeld: ({ digest }, isNew) => {
         if (isNew) outbox.add({ kind: 'version-verified', versionDigest: digest }).catch(warn('event not stored'));
       },
+      onDrift: (versionDigest, { path, foundDigest }) => {
+        outbox.add({ kind: 'version-drifted', versionDigest, path, foundDigest }).catch(warn('event not stored'));
+      },
       onChange: changed,
+      onProgress: () => reporter.changed(),
       log,
       metrics,
     });
@@ -313,6 +330,7 @@ export class Agent {
       ...(dataPlane.advertise === undefined ? {} : { endpoint: dataPlane.advertise }),
       nodes: [...nodes] as ReportMessage['nodes'],
       replicas: replicaReports(desired.state, replicas.reports(), sync.heldDigests) as ReportMessage['replicas'],
+      measures: sync.measures,
       versions: sync.report(desired.state?.versions ?? []),
     });
     const reporter = new Reporter({

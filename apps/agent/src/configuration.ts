@@ -70,6 +70,8 @@ export const agentConfiguration = defineConfiguration({
       headroomBytes: z.int().min(0).default(268_435_456),
       /** Longest wait without a byte. */
       stallTimeoutSeconds: z.int().min(1).max(3600).default(30),
+      /** Threads that make files from diffs and snapshots. They run only while something is made. */
+      applyThreads: z.int().min(1).max(16).default(1),
       /** Raw Ed25519 public keys in hex: only versions signed by one of them are fetched or run. Absent: signed or not. */
       requireSignatureBy: z
         .array(

@@ -12,11 +12,13 @@ import {
   gatewaysFetchReplySchema,
   type ReportMessage,
   SUBJECTS,
+  type SyncPlanRequest,
 } from '#contracts';
 import {
   type ConnectionStatus,
   connectNats,
   inboxPrefixOf,
+  MessagingError,
   type NatsSession,
   publishEvent,
   publishJson,
@@ -69,6 +71,11 @@ export class ControlLink {
     return this.#request(SUBJECTS.desiredFetch(this.#clusterId), have);
   }
 
+  /** How to get a version; the answer is for the caller to check. Rejects with a MessagingError when nobody answers. */
+  async askSyncPlan(request: SyncPlanRequest): Promise<unknown> {
+    return this.#request(SUBJECTS.syncPlan(this.#clusterId), request);
+  }
+
   /** Gateways that the centre has heard lately; [] when it does not answer. */
   async fetchGateways(): Promise<readonly GatewayAnnouncement[]> {
     try {
@@ -100,7 +107,9 @@ export class ControlLink {
   }
 
   get #connection() {
-    if (this.#session === undefined || !this.isConnected) throw new Error('There is no NATS connection now.');
+    if (this.#session === undefined || !this.isConnected) {
+      throw new MessagingError('unreachable', 'There is no NATS connection now.');
+    }
     return this.#session.connection;
   }
 

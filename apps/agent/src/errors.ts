@@ -53,6 +53,11 @@ export class SyncError extends Error {
   }
 }
 
+/** An encoding came as it was promised and does not make the file that it should: it is no good, wherever it is from. */
+export class BadArtifactError extends Error {
+  override readonly name = 'BadArtifactError';
+}
+
 /** An engine did not become ready, or ended; the message holds the last line of its log. */
 export class EngineError extends Error {
   override readonly name = 'EngineError';

@@ -4,14 +4,20 @@ export interface AgentMetrics {
   stateDamaged(document: string): void;
   /** A desired document was refused by the fence, or a message was not of the contract. */
   desiredRefused(reason: string): void;
-  syncedBytes(bytes: number): void;
+  /** `source`: `registry` or `neighbour`. */
+  syncedBytes(bytes: number, source: string): void;
+  /** A file of so many bytes was made from an encoding of this profile. */
+  fileMade(profile: string, bytes: number): void;
   syncFailed(): void;
+  /** A fetch had to go another way than planned: `bad-artifact`, `bad-neighbour`, `bad-base`, `bad-plan`, `no-plan`. */
+  syncDiverted(cause: string): void;
+  /** Content on disk was not what it should be. */
+  versionDrifted(): void;
   /** Bytes of files sent to a neighbour. */
   neighbourServed(bytes: number): void;
   neighbourRefused(status: number): void;
   /** Bytes of held versions that were hashed again. */
   verifiedBytes(bytes: number): void;
-  versionDrifted(): void;
   engineStarted(): void;
   engineFailed(): void;
   engineAdopted(): void;
@@ -30,11 +36,13 @@ export const silentMetrics: AgentMetrics = {
   stateDamaged: nothing,
   desiredRefused: nothing,
   syncedBytes: nothing,
+  fileMade: nothing,
   syncFailed: nothing,
+  syncDiverted: nothing,
+  versionDrifted: nothing,
   neighbourServed: nothing,
   neighbourRefused: nothing,
   verifiedBytes: nothing,
-  versionDrifted: nothing,
   engineStarted: nothing,
   engineFailed: nothing,
   engineAdopted: nothing,

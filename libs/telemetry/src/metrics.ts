@@ -123,7 +123,6 @@ export const METRICS = {
     ),
     neighbourRefusedTotal: counter('atoll_neighbour_refused_total', 'Requests of neighbours refused', 'status'),
     verifiedBytesTotal: counter('atoll_verified_bytes_total', 'Bytes of held versions that were hashed again'),
-    versionDriftsTotal: counter('atoll_version_drifts_total', 'Held versions found damaged on disk'),
     engines: gauge('atoll_engines', 'Engine instances by phase', 'phase'),
     engineStartsTotal: counter('atoll_engine_starts_total', 'Engine starts by outcome', 'outcome'),
     orphansEndedTotal: counter(

@@ -24,7 +24,7 @@ export class Reconciler {
   #timer: NodeJS.Timeout | undefined;
   #isWoken = false;
   #pruning: Promise<void> | undefined;
-  #prunedFor = '';
+  #prunedFor: string | undefined;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -75,6 +75,8 @@ export class Reconciler {
         break;
       case 'cancel-fetch':
         sync.cancel(action.digest);
+        // What it leaves is garbage now, though the versions to keep may be those of the last sweep.
+        this.#prunedFor = undefined;
         break;
       case 'start': {
         const files = sync.filesOf(action.replica.versionDigest);
@@ -120,6 +122,10 @@ export class Reconciler {
       log.info({ version: digest }, 'version removed: nothing needs it');
       await sync.drop(digest);
     }
-    await folder.sweep(new Set(wanted.flatMap(({ files }) => files.map(({ digest }) => digest))));
+    const held = sync.heldDigests;
+    await folder.sweep(
+      new Set(wanted.flatMap(({ files }) => files.map(({ digest }) => digest))),
+      new Set(wanted.map(({ digest }) => digest).filter((digest) => !held.has(digest))),
+    );
   }
 }

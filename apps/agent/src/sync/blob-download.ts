@@ -67,8 +67,9 @@ export async function downloadBlob(file: VersionFile, source: BlobSource, option
   } finally {
     await handle.close();
   }
-  await chmod(partial, 0o444);
+  // Not before: a partial file that nobody may write to would end every later try of a process that was killed here.
   await rename(partial, path);
+  await chmod(path, 0o444);
   await syncFolder(dirname(path));
 }
 

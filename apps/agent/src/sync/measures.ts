@@ -2,9 +2,9 @@
 //
 // A sample is at least 1 MB or 1 s of work, small pieces added up until then, so that a short answer says nothing by
 // itself; samples are averaged with a weight of 0.3 for the newest.
-import { statfs } from 'node:fs/promises';
 import { z } from 'zod';
 import type { SyncMeasures } from '#domain';
+import { freeBytesOf } from './disk-space.ts';
 
 const SAMPLE_BYTES = 1_000_000;
 const SAMPLE_MS = 1_000;
@@ -51,7 +51,7 @@ export interface MeasuresOptions {
   /** Whose disk is told. */
   readonly folder: string;
   /** Free bytes of the disk that holds a path. Default: what the filesystem says. */
-  readonly freeBytes?: (path: string) => Promise<number>;
+  readonly freeBytes?: ((path: string) => Promise<number>) | undefined;
 }
 
 export class Measures {
@@ -125,9 +125,4 @@ export class Measures {
       applyBytesPerSecond: Object.fromEntries(apply.map(([profile, { bytesPerSecond }]) => [profile, bytesPerSecond!])),
     };
   }
-}
-
-async function freeBytesOf(path: string): Promise<number> {
-  const { bavail, bsize } = await statfs(path);
-  return bavail * bsize;
 }

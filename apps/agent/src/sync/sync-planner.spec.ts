@@ -64,6 +64,10 @@ describe('asking for a sync plan', () => {
     expect([await asked.ask(WANTED, []), seen.length]).toEqual([null, wantAsked]);
   });
 
+  it('cut off is no answer yet', async () => {
+    await expect(planner(fails('unreachable')).asked.ask(WANTED, [])).rejects.toMatchObject({ fault: 'unreachable' });
+  });
+
   it('one silence is not the end', async () => {
     expect(await planner(fails('timeout')).asked.ask(WANTED, [])).toEqual(wait);
   });

@@ -1,13 +1,14 @@
 // Asks the control plane how to get a version, and remembers what failed here so that it is not offered again.
 //
 // No answer is an answer: whole files by the blob token, as agents did before there were plans. A centre that is one
-// release older has nobody on the subject, or its credentials do not cover it (R21). Only silence is asked twice, for a
-// control plane that is being replaced answers a moment later.
+// release older has nobody on the subject, or its credentials do not cover it (R21). Silence is asked twice, for a control
+// plane that is being replaced answers a moment later; and being cut off is no answer yet: a whole version costs many
+// times a diff, so the caller tries again later first.
 import type { Logger } from 'pino';
 import { type SyncPlanReply, type SyncPlanRequest, syncPlanReplySchema } from '#contracts';
 import type { SyncMeasures } from '#domain';
 import { MessagingError } from '#messaging';
-import { messageOf } from '../errors.ts';
+import { messageOf, SyncError } from '../errors.ts';
 
 /** A neighbour that failed is left alone for so long. */
 const NEIGHBOUR_REST_MS = 60_000;
@@ -37,7 +38,10 @@ export class SyncPlanner {
     this.#options = options;
   }
 
-  /** Null: whole files. Never rejects. */
+  /**
+   * Null: whole files.
+   * @throws SyncError `unreachable` while there is no connection to ask over
+   */
   async ask(versionDigest: string, held: readonly string[]): Promise<SyncPlanReply | null> {
     if (this.#nowMs() < this.#restsUntilMs) return null;
     const request: SyncPlanRequest = {
@@ -53,6 +57,12 @@ export class SyncPlanner {
       } catch (cause) {
         const failure = cause instanceof MessagingError ? cause.failure : undefined;
         if (failure === 'timeout' && tries < TRIES) continue;
+        if (failure === 'unreachable' || failure === 'closed') {
+          throw new SyncError('The control plane cannot be asked for a sync plan now.', {
+            fault: 'unreachable',
+            cause,
+          });
+        }
         if (failure === 'forbidden') this.#restsUntilMs = this.#nowMs() + FORBIDDEN_REST_MS;
         this.#options.log.info(
           { version: versionDigest, reason: messageOf(cause) },

@@ -1,6 +1,7 @@
 // Versions on disk: `versions/<digest>/` holds hard links to verified blobs, `versions/<digest>.manifest.json` the list
 // of files. The list proves itself, for its own SHA-256 is the version's digest. A version's folder appears by one
-// rename with all its files, or not at all.
+// rename with all its files, or not at all. `blobs/fetches/<digest>/` is what a fetch of that version has in hand besides
+// its files: encodings, and files of versions in between. It outlives kills, and goes when the version is here or unwanted.
 import { createHash, randomUUID } from 'node:crypto';
 import { copyFile, link, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -14,13 +15,18 @@ import { blobPath, hashFile } from './blob-download.ts';
 const manifestSchema = z.object({ modelName: z.string(), files: z.array(versionFileSchema).min(1) });
 export type VersionManifest = z.infer<typeof manifestSchema>;
 
+/** `foundDigest`: what its content has now; null when it cannot be read. */
+export type DamagedFile = VersionFile & { readonly foundDigest: string | null };
+
 export class VersionFolder {
   readonly #versions: string;
   readonly #blobs: string;
+  readonly #fetches: string;
 
   constructor(stateFolder: string) {
     this.#versions = join(stateFolder, 'versions');
     this.#blobs = join(stateFolder, 'blobs');
+    this.#fetches = join(this.#blobs, 'fetches');
   }
 
   get blobsFolder(): string {
@@ -31,10 +37,20 @@ export class VersionFolder {
     return join(this.#versions, digest);
   }
 
+  /** A folder of blobs, like `blobsFolder`, for what a fetch of a version needs and the version does not. */
+  fetchFolder(digest: string): string {
+    return join(this.#fetches, digest);
+  }
+
+  async removeFetchFolder(digest: string): Promise<void> {
+    await rm(this.fetchFolder(digest), { recursive: true, force: true });
+  }
+
   /** Makes the folders and removes what an interrupted switch left. */
   async open(): Promise<void> {
     await mkdir(this.#versions, { recursive: true, mode: 0o700 });
     await mkdir(join(this.#blobs, 'sha256'), { recursive: true, mode: 0o700 });
+    await mkdir(this.#fetches, { recursive: true, mode: 0o700 });
     for (const name of await readdir(this.#versions)) {
       if (name.startsWith('.')) await rm(join(this.#versions, name), { recursive: true, force: true });
     }
@@ -69,15 +85,16 @@ export class VersionFolder {
     }
   }
 
-  /** The first file whose content is not what the manifest says, or null when all are proven. */
-  async findDamaged(digest: string, files: readonly VersionFile[], signal: AbortSignal): Promise<VersionFile | null> {
+  /** Hashes every byte. The first file whose content is not what the manifest says, or null when all are proven. */
+  async findDamaged(digest: string, files: readonly VersionFile[], signal: AbortSignal): Promise<DamagedFile | null> {
     for (const file of files) {
       const path = join(this.pathOf(digest), file.path);
       const hash = await hashFile(path, signal).catch((cause: unknown) => {
         if (hasCode(cause, 'ENOENT', 'ENOTDIR', 'EISDIR', 'EIO')) return null;
         throw cause;
       });
-      if (hash?.digest('hex') !== file.digest) return file;
+      const foundDigest = hash?.digest('hex') ?? null;
+      if (foundDigest !== file.digest) return { ...file, foundDigest };
     }
     return null;
   }
@@ -110,8 +127,14 @@ export class VersionFolder {
     await rm(this.#manifestPath(digest), { force: true });
   }
 
-  /** Removes blobs, partial ones too, that no version here and none of `wantedDigests` needs. */
-  async sweep(wantedDigests: ReadonlySet<string>): Promise<void> {
+  /**
+   * Removes blobs, partial ones too, that no version here and none of `wantedDigests` (of files) needs, and what fetches
+   * of other versions than `fetchedDigests` have left.
+   */
+  async sweep(wantedDigests: ReadonlySet<string>, fetchedDigests: ReadonlySet<string> = new Set()): Promise<void> {
+    for (const name of await readdir(this.#fetches)) {
+      if (!fetchedDigests.has(name)) await rm(join(this.#fetches, name), { recursive: true, force: true });
+    }
     const folder = join(this.#blobs, 'sha256');
     const kept = new Set(wantedDigests);
     for (const { files } of (await this.list()).values()) for (const file of files) kept.add(file.digest);

@@ -9,6 +9,7 @@ import { pino } from 'pino';
 import { type DesiredVersion, manifestText, type VersionFile } from '#domain';
 import { type TemporaryFolder, temporaryFolder, until } from '../../test/temporary-folder.ts';
 import { silentMetrics } from '../metrics.ts';
+import { Measures } from './measures.ts';
 import { VersionFolder } from './version-folder.ts';
 import { VersionSync } from './version-sync.ts';
 
@@ -22,10 +23,11 @@ describe('bringing a version here (invariant 5)', () => {
   let tokens: boolean[];
   let goodToken: string;
   let held: string[];
+  let drifts: unknown[];
 
   beforeEach(async () => {
     folder = await temporaryFolder();
-    [requests, tokens, held, goodToken] = [[], [], [], 'first'];
+    [requests, tokens, held, drifts, goodToken] = [[], [], [], [], 'first'];
     server = createServer((request, response) => {
       const digest = request.url?.slice(1) ?? '';
       requests.push(digest);
@@ -54,8 +56,14 @@ describe('bringing a version here (invariant 5)', () => {
   async function open(freeBytes = 1_000_000) {
     const versions = new VersionFolder(folder.path);
     await versions.open();
+    const measures = new Measures({ folder: versions.blobsFolder, freeBytes: () => Promise.resolve(freeBytes) });
     const sync = new VersionSync({
       folder: versions,
+      measures,
+      planner: { ask: () => Promise.resolve(null), avoidArtifact: () => undefined, avoidNeighbour: () => undefined },
+      applyThreads: 1,
+      onDrift: (digest, { path, foundDigest }) => drifts.push([digest, path, foundDigest]),
+      onProgress: () => undefined,
       source: (isRefused) => {
         tokens.push(isRefused);
         const token = isRefused ? 'second' : 'first';
@@ -110,6 +118,7 @@ describe('bringing a version here (invariant 5)', () => {
     const { settle } = await open();
     expect(await settle(wanted)).toMatchObject({ phase: 'Held' });
     expect([requests, await readFile(path, 'utf8')]).toEqual([[sha256('weights')], 'weights']);
+    expect(drifts).toEqual([[wanted.digest, 'model.gguf', sha256('weightt')]]);
   });
 
   it('a file that two versions share comes once', async () => {

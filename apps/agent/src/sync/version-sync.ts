@@ -1,57 +1,81 @@
 // Brings versions here and knows which are held. A version is held only when every byte of it was hashed in this boot
 // of the agent: fetched now, or found on disk and read again (a flipped bit loads without complaint, so it is looked for).
 //
-// Bounds: two versions at a time; each failure waits `retryDelayMs` of the tries since the last progress, at most 60 s;
-// what is asked for and not wanted any more is cancelled. Disk is asked before the first byte.
-import { statfs } from 'node:fs/promises';
-import type { Logger } from 'pino';
-import { type DesiredVersion, type HeldVersion, retryDelayMs, type VersionFile } from '#domain';
+// How it comes is the fetcher's matter. Bounds: two versions at a time; each failure waits `retryDelayMs` of the tries
+// since the last progress, at most 60 s; what is not wanted any more is cancelled. A try that has to wait for its window
+// or a neighbour ends, so that it holds up nothing else, and another is made after at most five minutes (R8).
+import { type DesiredVersion, type HeldVersion, retryDelayMs, type SyncMeasures, type VersionFile } from '#domain';
 import { messageOf, SyncError } from '../errors.ts';
-import type { AgentMetrics } from '../metrics.ts';
-import { type BlobSource, blobPath, bytesHere, downloadBlob, hashFile, removeBlob } from './blob-download.ts';
-import { checkManifest, type VersionFolder } from './version-folder.ts';
+import { removeBlob } from './blob-download.ts';
+import { ProgressMeter } from './progress.ts';
+import {
+  bytesHaveOf,
+  bytesOf,
+  type FetcherOptions,
+  type FetchState,
+  VersionFetcher,
+  type Wait,
+} from './version-fetcher.ts';
+import { checkManifest, type DamagedFile } from './version-folder.ts';
 
-const TRANSFERS_MAX = 2;
+const FETCHES_MAX = 2;
+const WAIT_MS_MAX = 300_000;
+/** A fetch that goes on is told of at most this often. */
+const PROGRESS_MS = 2_000;
 
-export interface VersionSyncOptions {
-  readonly folder: VersionFolder;
-  /** A source whose token is fresh enough; `isRefused` asks for a new one. */
-  readonly source: (isRefused: boolean, signal: AbortSignal) => Promise<BlobSource>;
-  readonly stallTimeoutMs: number;
-  readonly headroomBytes: number;
+export interface VersionSyncOptions extends Omit<FetcherOptions, 'damaged'> {
+  /** Why a version may not be here at all, before a byte of it is fetched; null when it may. Default: all may. */
+  readonly refusal?: (version: DesiredVersion) => string | null;
   readonly onHeld: (version: DesiredVersion, isNew: boolean) => void;
+  /** A held version, or one found on disk, had other content than it should; it is gone from here and will be fetched. */
+  readonly onDrift: (versionDigest: string, damaged: DamagedFile) => void;
   /** Something that a report shows has changed. */
   readonly onChange: () => void;
-  readonly log: Logger;
-  readonly metrics: AgentMetrics;
-  /** Free bytes of the disk that holds the folder. Default: what the filesystem says. */
-  readonly freeBytes?: (path: string) => Promise<number>;
+  /** A fetch is further; not called more often than every two seconds. */
+  readonly onProgress: () => void;
 }
 
-interface Fetch {
-  readonly version: DesiredVersion;
+interface Fetch extends FetchState {
   readonly abort: AbortController;
   readonly done: Promise<void>;
-  bytesHave: number;
 }
 
-interface Failure {
+interface Held {
+  readonly bytes: number;
+  readonly files: readonly VersionFile[];
+  verifiedAt: Date;
+}
+
+/** Why a version is not being fetched now, and until when. */
+interface Pause {
+  readonly phase: 'Failed' | 'Fetching';
   readonly reason: string;
+  /** Failures since the last progress. */
   readonly attempts: number;
   readonly retryAtMs: number;
+  readonly bytesHave: number;
 }
 
 export class VersionSync {
   readonly #options: VersionSyncOptions;
-  readonly #held = new Map<string, { readonly bytes: number; readonly files: readonly VersionFile[] }>();
+  readonly #fetcher: VersionFetcher;
+  readonly #held = new Map<string, Held>();
   readonly #fetches = new Map<string, Fetch>();
-  readonly #failures = new Map<string, Failure>();
-  readonly #blobsInHand = new Map<string, Promise<void>>();
+  readonly #pauses = new Map<string, Pause>();
+  readonly #proofs = new Map<string, Promise<boolean>>();
+  readonly #stopping = new AbortController();
   readonly #waiting: (() => void)[] = [];
   #running = 0;
+  #toldAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: VersionSyncOptions) {
     this.#options = options;
+    this.#fetcher = new VersionFetcher({ ...options, damaged: (damaged) => this.damaged(damaged) });
+  }
+
+  /** Takes up what an earlier start measured. */
+  async open(): Promise<void> {
+    await this.#options.measures.open();
   }
 
   get heldDigests(): ReadonlySet<string> {
@@ -67,7 +91,11 @@ export class VersionSync {
   }
 
   get fetchRetryAtMs(): ReadonlyMap<string, number> {
-    return new Map([...this.#failures].map(([digest, failure]) => [digest, failure.retryAtMs]));
+    return new Map([...this.#pauses].map(([digest, pause]) => [digest, pause.retryAtMs]));
+  }
+
+  get measures(): SyncMeasures {
+    return this.#options.measures.current();
   }
 
   /** What the report says of the wanted versions and of every other one that is held. */
@@ -75,7 +103,7 @@ export class VersionSync {
     const others = [...this.#held].filter(([digest]) => !wanted.some((version) => version.digest === digest));
     return [
       ...wanted.map((version) => this.#reportOne(version)),
-      ...others.map(([digest, { bytes }]) => heldReport(digest, bytes)),
+      ...others.map(([digest, held]) => heldReport(digest, held)),
     ];
   }
 
@@ -83,12 +111,39 @@ export class VersionSync {
   fetch(version: DesiredVersion): void {
     if (this.#fetches.has(version.digest) || this.#held.has(version.digest)) return;
     const abort = new AbortController();
-    const fetch: Fetch = { version, abort, bytesHave: 0, done: Promise.resolve().then(() => this.#run(fetch)) };
+    const meter = new ProgressMeter();
+    const have = new Map<string, number>();
+    const fetch: Fetch = {
+      version,
+      abort,
+      signal: abort.signal,
+      meter,
+      have,
+      proven: new Set(),
+      netBytes: 0,
+      onBytes: (bytes) => {
+        fetch.netBytes += bytes;
+        meter.add(bytes, performance.now());
+        this.#tellProgress();
+      },
+      onFile: (digest, bytes) => {
+        have.set(digest, bytes);
+        this.#tellProgress();
+      },
+      done: Promise.resolve().then(() => this.#run(fetch)),
+    };
     this.#fetches.set(version.digest, fetch);
   }
 
   cancel(digest: string): void {
     this.#fetches.get(digest)?.abort.abort();
+  }
+
+  /** What is desired has changed: whoever waits by an earlier plan asks for a new one at the next turn. */
+  wake(): void {
+    for (const [digest, pause] of this.#pauses) {
+      if (pause.phase === 'Fetching') this.#pauses.set(digest, { ...pause, retryAtMs: 0 });
+    }
   }
 
   /** A held version that is no longer to be trusted (or wanted) here. */
@@ -97,132 +152,156 @@ export class VersionSync {
     await this.#options.folder.remove(digest);
   }
 
+  /** Every byte of a held version was hashed again, just now or at `at`. Of one that is not held it changes nothing. */
+  verified(digest: string, at: Date): void {
+    const held = this.#held.get(digest);
+    if (held === undefined) return;
+    held.verifiedAt = at;
+    this.#options.onChange();
+  }
+
+  /** Hashes every byte of a held version: its first damaged file, or null. The caller says what follows. */
+  async findDamaged(digest: string, signal: AbortSignal): Promise<DamagedFile | null> {
+    const held = this.#held.get(digest);
+    return held === undefined ? null : this.#options.folder.findDamaged(digest, held.files, signal);
+  }
+
+  /**
+   * A file's content was found to be wrong: every held version with it goes from here, is told of, and is fetched again
+   * if it is wanted. Returns how many there were.
+   */
+  async damaged(damaged: Pick<DamagedFile, 'digest' | 'foundDigest'>): Promise<number> {
+    const { folder } = this.#options;
+    const found = [...this.#held].flatMap(([digest, { files }]) => {
+      const file = files.find((each) => each.digest === damaged.digest);
+      return file === undefined ? [] : [{ digest, file: { ...file, foundDigest: damaged.foundDigest } }];
+    });
+    for (const { digest } of found) this.#held.delete(digest);
+    await removeBlob(folder.blobsFolder, damaged.digest);
+    for (const { digest, file } of found) {
+      await this.drop(digest);
+      this.#tellDrift(digest, file);
+    }
+    this.#options.onChange();
+    return found.length;
+  }
+
   /** Failures of versions that nobody wants any more are forgotten. */
   forgetFailures(wanted: ReadonlySet<string>): void {
-    for (const digest of this.#failures.keys()) if (!wanted.has(digest)) this.#failures.delete(digest);
+    for (const digest of this.#pauses.keys()) if (!wanted.has(digest)) this.#pauses.delete(digest);
   }
 
   /** Cancels everything and waits until it has ended; partial files stay for the next start. */
   async stop(): Promise<void> {
+    this.#stopping.abort();
     for (const fetch of this.#fetches.values()) fetch.abort.abort();
     await Promise.all([...this.#fetches.values()].map(({ done }) => done));
+    await this.#fetcher.rest();
   }
 
   async #run(fetch: Fetch): Promise<void> {
-    const { version, abort } = fetch;
+    const { version, signal } = fetch;
     const { digest } = version;
-    const { log, metrics } = this.#options;
-    const before = this.#failures.get(digest);
-    let bytesAtStart = 0;
+    const { log } = this.#options;
+    const before = this.#pauses.get(digest);
     await this.#turn();
     try {
-      this.#options.onChange();
-      abort.signal.throwIfAborted();
+      // A plan that said to wait is asked for again and again: that alone is no change.
+      if (before?.phase !== 'Fetching') this.#options.onChange();
+      signal.throwIfAborted();
       checkManifest(version);
-      const isNew = !(await this.#isProvenOnDisk(version, abort.signal));
-      if (isNew) {
-        bytesAtStart = await this.#countBytes(fetch);
-        await this.#transfer(fetch);
-        await this.#options.folder.assemble(version);
-      }
-      this.#held.set(digest, { bytes: bytesOf(version), files: version.files });
-      this.#failures.delete(digest);
+      const refusal = this.#options.refusal?.(version) ?? null;
+      if (refusal !== null) throw new SyncError(refusal);
+      const isNew = !(await this.#prove(digest, version.files));
+      signal.throwIfAborted();
+      if (isNew) await this.#proveBases(fetch);
+      const held = () => [...this.#held.keys()];
+      const wait = isNew ? await this.#fetcher.bring(fetch, held, before?.attempts ?? 0) : null;
+      if (wait !== null) return this.#waitFor(fetch, wait, before);
+      if (isNew) await this.#options.folder.assemble(version);
+      await this.#options.folder.removeFetchFolder(digest);
+      this.#hold(digest, version.files);
+      this.#pauses.delete(digest);
       log.info({ version: digest, model: version.modelName, isNew }, 'version verified');
       this.#options.onHeld(version, isNew);
+      this.#options.onChange();
     } catch (cause) {
-      if (abort.signal.aborted) return;
-      const isProgress = fetch.bytesHave > bytesAtStart;
-      const attempts = isProgress ? 1 : (before?.attempts ?? 0) + 1;
-      const waitMs = retryDelayMs(attempts);
-      const reason = messageOf(cause);
-      this.#failures.set(digest, { reason, attempts, retryAtMs: performance.now() + waitMs });
-      metrics.syncFailed();
-      log.warn({ version: digest, reason, attempts, waitMs }, 'version not fetched; trying again');
+      if (!signal.aborted) this.#failed(fetch, before?.attempts ?? 0, cause);
+      this.#options.onChange();
     } finally {
       this.#fetches.delete(digest);
       this.#release();
-      this.#options.onChange();
+      if (this.#fetches.size === 0) await this.#fetcher.rest();
     }
   }
 
-  /** Invariant: damaged content is removed here, so that nothing can start from it and it is fetched again. */
-  async #isProvenOnDisk(version: DesiredVersion, signal: AbortSignal): Promise<boolean> {
+  #hold(digest: string, files: readonly VersionFile[]): void {
+    this.#held.set(digest, { bytes: bytesOf(files), files, verifiedAt: new Date() });
+  }
+
+  #waitFor({ version, have }: Fetch, { reason, waitMs }: Wait, before: Pause | undefined): void {
+    const retryAtMs = performance.now() + Math.min(waitMs, WAIT_MS_MAX);
+    const bytesHave = bytesHaveOf(version.files, have);
+    this.#pauses.set(version.digest, { phase: 'Fetching', reason, attempts: 0, retryAtMs, bytesHave });
+    if (before?.phase === 'Fetching' && before.reason === reason) return;
+    this.#options.log.info({ version: version.digest, reason }, 'version waits');
+    this.#options.onChange();
+  }
+
+  #failed({ version, have, netBytes }: Fetch, attemptsBefore: number, cause: unknown): void {
+    const { log, metrics } = this.#options;
+    const attempts = netBytes > 0 ? 1 : attemptsBefore + 1;
+    const waitMs = retryDelayMs(attempts);
+    const reason = messageOf(cause);
+    const bytesHave = bytesHaveOf(version.files, have);
+    const retryAtMs = performance.now() + waitMs;
+    this.#pauses.set(version.digest, { phase: 'Failed', reason, attempts, retryAtMs, bytesHave });
+    metrics.syncFailed();
+    log.warn({ version: version.digest, reason, attempts, waitMs }, 'version not fetched; trying again');
+  }
+
+  /**
+   * Reads a version on disk again; false when it is not there, or not any more. Single-flight.
+   * Invariant: damaged content is removed here, so that nothing can start from it and it is fetched again.
+   */
+  #prove(digest: string, files: readonly VersionFile[]): Promise<boolean> {
+    const running = this.#proofs.get(digest);
+    if (running !== undefined) return running;
+    const proof = this.#proveOnce(digest, files).finally(() => this.#proofs.delete(digest));
+    this.#proofs.set(digest, proof);
+    return proof;
+  }
+
+  async #proveOnce(digest: string, files: readonly VersionFile[]): Promise<boolean> {
     const { folder, log } = this.#options;
-    const onDisk = (await folder.list()).get(version.digest);
-    if (onDisk === undefined) return false;
-    const damaged = await folder.findDamaged(version.digest, version.files, signal);
+    if (this.#held.has(digest)) return true;
+    if (!(await folder.list()).has(digest)) return false;
+    const damaged = await folder.findDamaged(digest, files, this.#stopping.signal);
     if (damaged === null) return true;
-    log.error({ version: version.digest, file: damaged.path }, 'a file on disk is not what it was; fetching it again');
-    await folder.remove(version.digest);
+    log.error({ version: digest, file: damaged.path }, 'a file on disk is not what it was; fetching it again');
+    await folder.remove(digest);
     await removeBlob(folder.blobsFolder, damaged.digest);
+    this.#tellDrift(digest, damaged);
     return false;
   }
 
-  async #countBytes(fetch: Fetch): Promise<number> {
+  #tellDrift(digest: string, damaged: DamagedFile): void {
+    this.#options.metrics.versionDrifted();
+    this.#options.onDrift(digest, damaged);
+  }
+
+  /** Versions of the model that lie here from an earlier start may be what a diff builds on. */
+  async #proveBases({ version, signal }: Fetch): Promise<void> {
     const { folder } = this.#options;
-    const here = await Promise.all(fetch.version.files.map((file) => bytesHere(folder.blobsFolder, file.digest)));
-    fetch.bytesHave = here.reduce((sum, bytes) => sum + bytes, 0);
-    await this.#checkDisk(bytesOf(fetch.version) - fetch.bytesHave);
-    return fetch.bytesHave;
-  }
-
-  async #checkDisk(neededBytes: number): Promise<void> {
-    const { folder, headroomBytes, freeBytes = freeBytesOf } = this.#options;
-    const free = await freeBytes(folder.blobsFolder);
-    if (neededBytes <= 0 || free >= neededBytes + headroomBytes) return;
-    throw new SyncError(
-      `Not enough disk: ${neededBytes} bytes are missing and ${headroomBytes} must stay free, but only ${free} are. Free some, or give the state folder a larger disk.`,
-    );
-  }
-
-  async #transfer(fetch: Fetch): Promise<void> {
-    for (const file of fetch.version.files) {
-      fetch.abort.signal.throwIfAborted();
-      await this.#blob(file, fetch);
-    }
-  }
-
-  /** Two versions may have a file in common: it comes once, and who waits gets the first one's outcome. */
-  async #blob(file: VersionFile, fetch: Fetch): Promise<void> {
-    const inHand = this.#blobsInHand.get(file.digest);
-    if (inHand !== undefined) {
-      await inHand.catch(() => undefined);
-      return this.#blob(file, fetch);
-    }
-    const work = this.#blobOnce(file, fetch);
-    this.#blobsInHand.set(file.digest, work);
-    try {
-      await work;
-    } finally {
-      this.#blobsInHand.delete(file.digest);
-    }
-  }
-
-  async #blobOnce(file: VersionFile, fetch: Fetch): Promise<void> {
-    const { folder, metrics, stallTimeoutMs, source } = this.#options;
-    const { signal } = fetch.abort;
-    const onBytes = (bytes: number) => {
-      fetch.bytesHave += bytes;
-      if (bytes > 0) metrics.syncedBytes(bytes);
-    };
-    if (await isWhole(folder, file, signal)) return;
-    const download = async (isRefused: boolean) =>
-      downloadBlob(file, await source(isRefused, signal), {
-        blobsFolder: folder.blobsFolder,
-        stallTimeoutMs,
-        signal,
-        onBytes,
-      });
-    try {
-      await download(false);
-    } catch (cause) {
-      if (!(cause instanceof SyncError) || !cause.isUnauthorized) throw cause;
-      await download(true);
+    for (const [digest, { modelName, files }] of await folder.list()) {
+      if (modelName !== version.modelName || digest === version.digest || this.#held.has(digest)) continue;
+      if ((await this.#prove(digest, files)) && !this.#held.has(digest)) this.#hold(digest, files);
+      signal.throwIfAborted();
     }
   }
 
   async #turn(): Promise<void> {
-    if (this.#running < TRANSFERS_MAX) {
+    if (this.#running < FETCHES_MAX) {
       this.#running += 1;
       return;
     }
@@ -236,39 +315,37 @@ export class VersionSync {
     else next();
   }
 
-  #reportOne(version: DesiredVersion): HeldVersion {
-    const { digest } = version;
-    const bytesTotal = bytesOf(version);
-    if (this.#held.has(digest)) return heldReport(digest, bytesTotal);
-    const bytesHave = Math.min(bytesTotal, Math.max(0, this.#fetches.get(digest)?.bytesHave ?? 0));
-    const failure = this.#failures.get(digest);
-    if (failure !== undefined && !this.#fetches.has(digest)) {
-      return { digest, phase: 'Failed', bytesHave, bytesTotal, reason: failure.reason.slice(0, 500) };
+  #tellProgress(): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#toldAtMs < PROGRESS_MS) return;
+    this.#toldAtMs = nowMs;
+    this.#options.onProgress();
+  }
+
+  #reportOne({ digest, files }: DesiredVersion): HeldVersion {
+    const held = this.#held.get(digest);
+    if (held !== undefined) return heldReport(digest, held);
+    const bytesTotal = bytesOf(files);
+    const fetch = this.#fetches.get(digest);
+    const pause = this.#pauses.get(digest);
+    const reason = (pause?.reason ?? '').slice(0, 500);
+    if (fetch === undefined && pause?.phase === 'Failed') {
+      return { digest, phase: 'Failed', bytesHave: pause.bytesHave, bytesTotal, reason };
     }
-    return { digest, phase: 'Fetching', bytesHave, bytesTotal, reason: (failure?.reason ?? '').slice(0, 500) };
+    const isLooked = fetch !== undefined && fetch.have.size > 0;
+    const bytesHave = isLooked ? bytesHaveOf(files, fetch.have) : (pause?.bytesHave ?? 0);
+    const sync = (fetch?.meter ?? new ProgressMeter()).show(performance.now());
+    return { digest, phase: 'Fetching', bytesHave, bytesTotal, reason: sync.path === 'waiting' ? reason : '', sync };
   }
 }
 
-/** A blob of an earlier version, or of a try that was cut after its rename. Its content is hashed like any other. */
-async function isWhole(folder: VersionFolder, file: VersionFile, signal: AbortSignal): Promise<boolean> {
-  const path = blobPath(folder.blobsFolder, file.digest);
-  const hash = await hashFile(path, signal).catch(() => null);
-  signal.throwIfAborted();
-  if (hash === null) return false;
-  if (hash.digest('hex') === file.digest) return true;
-  await removeBlob(folder.blobsFolder, file.digest);
-  return false;
-}
-
-function bytesOf(version: DesiredVersion): number {
-  return version.files.reduce((sum, file) => sum + file.sizeBytes, 0);
-}
-
-function heldReport(digest: string, bytes: number): HeldVersion {
-  return { digest, phase: 'Held', bytesHave: bytes, bytesTotal: bytes, reason: '' };
-}
-
-async function freeBytesOf(path: string): Promise<number> {
-  const { bavail, bsize } = await statfs(path);
-  return bavail * bsize;
+function heldReport(digest: string, { bytes, verifiedAt }: Held): HeldVersion {
+  return {
+    digest,
+    phase: 'Held',
+    bytesHave: bytes,
+    bytesTotal: bytes,
+    reason: '',
+    verifiedAt: verifiedAt.toISOString(),
+  };
 }
