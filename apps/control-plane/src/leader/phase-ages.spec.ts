@@ -1,5 +1,4 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Rollout } from '#domain';
 import type { ClusterSnapshot, FleetSnapshot } from '#scheduling';
 import { PhaseAges } from './phase-ages.ts';
 
@@ -82,27 +81,5 @@ describe('R6: an outage that was taken for ours', () => {
       seen.push(ageOfSlowest(phases));
     }
     expect(seen).toEqual([0, 0, 0, 400_000, 800_000]);
-  });
-});
-
-describe('R22: how long a wave has been ready', () => {
-  const soaked = (skewMs: number, clockMs: number[]) => {
-    const clock = { atMs: 0 };
-    const ages = new PhaseAges({ nowMs: () => clock.atMs });
-    return clockMs.map((atMs) => {
-      clock.atMs = atMs;
-      const at = read(skewMs);
-      const wave = { id: 'r', waveReadyAt: new Date(ROW_MS) } as Rollout;
-      const { nowMs, rollouts } = ages.apply({ ...at, rollouts: new Map([['d', wave]]) });
-      return nowMs - rollouts.get('d')!.waveReadyAt!.getTime();
-    });
-  };
-
-  it.each([-600_000, 0, 600_000])('is what this leader has watched, with clocks %i ms apart', (skewMs) => {
-    expect(soaked(skewMs, [5_000, 35_000])).toEqual([0, 30_000]);
-  });
-
-  it('counts what a former leader saw, less what clocks may be apart', () => {
-    expect(soaked(86_400_000, [5_000, 35_000])).toEqual([85_800_000, 85_830_000]);
   });
 });

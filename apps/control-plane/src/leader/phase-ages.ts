@@ -1,16 +1,13 @@
 /**
- * How long clusters have been Unknown, placements Draining and waves ready, by this leader's own monotonic clock (R22): the rows' times
+ * How long clusters have been Unknown and placements Draining, by this leader's own monotonic clock (R22): the rows' times
  * are of Postgres' clock, and the wall clocks of two machines may be ten minutes apart, or jump. A new leader counts
  * from its own first look: whoever was away knows nothing of the time it missed, and moves nothing for it (R6). Nor does
  * the time count in which so many were Unknown that the fault was taken for ours: when such an outage heals cluster by
  * cluster, the slower ones have their full time from then on.
  */
-import { isMassUnknown, type Rollout } from '#domain';
+import { isMassUnknown } from '#domain';
 import type { FleetSnapshot } from '#scheduling';
 import type { MonotonicClock } from '../federation/fleet-liveness.ts';
-
-/** Wall clocks may be so far apart (R22). */
-const CLOCKS_APART_MS = 600_000;
 
 export class PhaseAges {
   /** What stands so, and since when → monotonic milliseconds of the first look. Holds only what still stands so. */
@@ -39,20 +36,7 @@ export class PhaseAges {
         ? { ...placement, phaseSince: since(placement.id, placement.phaseSince) }
         : placement,
     );
-    const rollouts = new Map([...snapshot.rollouts].map(([id, rollout]) => [id, this.aged(rollout, snapshot, seenMs)]));
     this.firstSeenMs = seenMs;
-    return { ...snapshot, clusters, placements, rollouts };
-  }
-
-  /** A wave may soak for days, which no leader need live through: what a former one saw counts, less what clocks may err. */
-  private aged(rollout: Rollout, { nowMs: wallMs }: FleetSnapshot, seenMs: Map<string, number>): Rollout {
-    const { id, waveReadyAt } = rollout;
-    if (waveReadyAt === null) return rollout;
-    const key = `${id} ${waveReadyAt.getTime()}`;
-    const nowMs = this.clock.nowMs();
-    const before = Math.max(0, wallMs - waveReadyAt.getTime() - CLOCKS_APART_MS);
-    const firstMs = this.firstSeenMs.get(key) ?? nowMs - before;
-    seenMs.set(key, firstMs);
-    return { ...rollout, waveReadyAt: new Date(wallMs - (nowMs - firstMs)) };
+    return { ...snapshot, clusters, placements };
   }
 }
