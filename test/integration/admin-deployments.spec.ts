@@ -1,17 +1,16 @@
 // Deployments as intent: created, planned, changed and removed over HTTP, carried out by the leader in the same process.
 
-import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { SUBJECTS } from '#contracts';
 import { Store } from '#domain';
 import { publishJson } from '#messaging';
 import { eventually } from '#testing';
 import { ControlPlaneNats } from '../../apps/control-plane/src/nats/control-plane-nats.ts';
-import { type Installation, joinCluster, publishVersion, startInstallation } from './admin.fixture.ts';
+import { gguf, type Installation, joinCluster, publishVersion, startInstallation } from './admin.fixture.ts';
 
 let installation: Installation;
 let beating: NodeJS.Timeout | undefined;
-const content = () => Buffer.concat([Buffer.from('GGUF'), randomBytes(1_000)]);
+const content = () => gguf(1_000);
 
 beforeAll(async () => {
   installation = await startInstallation();

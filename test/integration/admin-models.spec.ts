@@ -1,6 +1,6 @@
 // Models from the first byte to the agent's range request: resumable, verified, content-addressed.
 
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
@@ -9,7 +9,15 @@ import { manifestText, Store } from '#domain';
 import { eventually } from '#testing';
 import { BlobTokens } from '../../apps/control-plane/src/blobs/blob-tokens.ts';
 import { BlobsJanitor } from '../../apps/control-plane/src/blobs/janitor.ts';
-import { callApi, type Installation, joinCluster, publishVersion, startInstallation, upload } from './admin.fixture.ts';
+import {
+  callApi,
+  gguf,
+  type Installation,
+  joinCluster,
+  publishVersion,
+  startInstallation,
+  upload,
+} from './admin.fixture.ts';
 import { spoilt } from './spoilt.fixture.ts';
 
 let installation: Installation;
@@ -21,7 +29,6 @@ afterAll(() => installation?.stop(), 60_000);
 
 const at = '/api/v1/models/tiny/versions';
 const sha256 = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
-const gguf = (sizeBytes: number) => Buffer.concat([Buffer.from('GGUF'), randomBytes(sizeBytes - 4)]);
 const stagingOf = (id: string) => readdir(join(installation.directory, 'blobs', 'staging', id)).catch(() => []);
 
 async function begin(...files: { path: string; sizeBytes: number; digest?: string }[]) {

@@ -1,4 +1,5 @@
 /** A whole control plane on real servers, and a caller for its HTTP side. Specs only. */
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -147,6 +148,14 @@ export async function joinCluster(installation: Installation, name: string, opti
   const body = await proven(url, identity, { token: made.token, agentVersion: '0.1.0' });
   const { body: reply } = await callApi(url, 'POST', '/api/v1/agent/join', { body });
   return { identity, token: made.token as string, reply };
+}
+
+/** A well-formed GGUF file of this size: a header that names no tensors, then random bytes. */
+export function gguf(sizeBytes: number): Buffer {
+  const header = Buffer.alloc(24);
+  header.write('GGUF');
+  header.writeUInt32LE(3, 4);
+  return Buffer.concat([header, randomBytes(sizeBytes - header.length)]);
 }
 
 /** Publishes a version of one GGUF file and returns it. */
