@@ -67,11 +67,18 @@ export class BlobStore {
 
   /**
    * Gives a synced, verified file its place as a blob, or makes the blob that is there young again. The staged file stays
-   * (where the file system has no links it is moved). Repeating it, also after a crash half-way, is harmless.
+   * (where the file system has no links it is moved). A blob of another size is damaged, and replaced. Repeating it, also
+   * after a crash half-way, is harmless.
    */
   async adopt(stagedPath: string, digest: string): Promise<void> {
     const target = this.#pathOf(digest);
     await mkdir(dirname(target), { recursive: true, mode: 0o750 });
+    const stagedBytes = await stat(stagedPath).then(
+      ({ size }) => size,
+      () => null, // moved by an earlier try
+    );
+    const presentBytes = await this.sizeBytes(digest);
+    if (stagedBytes !== null && presentBytes !== null && presentBytes !== stagedBytes) await rename(stagedPath, target);
     for (let attempt = 1; ; attempt += 1) {
       if (await this.#touch(target)) break;
       try {
