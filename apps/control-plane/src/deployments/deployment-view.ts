@@ -3,6 +3,7 @@
 import type { DeploymentDto, DeploymentPlanDto } from '#contracts';
 import type { CandidateVerdict, Cluster, Deployment, Placement, ReplicaReport, Rows } from '#domain';
 import type { DeploymentPlan } from '#scheduling';
+import { describeRollout, viewRollouts } from '../rollouts/rollout-view.ts';
 
 type ReplicaDto = DeploymentDto['placements'][number];
 
@@ -19,6 +20,7 @@ export async function viewDeployment(rows: Rows, deployment: Deployment): Promis
   const versions = await rows.versions.findAll([...new Set(versionIds)]);
   const seen = await readSeen(rows, placements);
   const decisions = await rows.decisions.newest(deployment.id, 1);
+  const [rollout = null] = await viewRollouts(rows, await rows.rollouts.ofDeployment(deployment.id, 1));
   const versionOf = new Map(versions.map((version) => [version.id, version]));
   const replicas = placements.map((placement) => {
     const version = versionOf.get(placement.versionId);
@@ -26,26 +28,32 @@ export async function viewDeployment(rows: Rows, deployment: Deployment): Promis
   });
   const readyReplicas = replicas.filter(
     (replica) => replica.placementPhase === 'Assigned' && replica.phase === 'Ready',
-  );
+  ).length;
   const wanted = versionOf.get(deployment.versionId);
+  const clauses = [describeRollout(rollout), await describeAlias(rows, deployment)];
+  const { id, name, servedModel, replicas: count, claim, disconnect, alias, revision } = deployment;
   return {
-    id: deployment.id,
-    name: deployment.name,
+    ...{ id, name, servedModel, replicas: count, readyReplicas, claim, disconnect, alias, rollout, revision },
     model: model?.name ?? '',
     version: wanted?.number ?? 0,
     versionDigest: wanted?.digest ?? '',
-    servedModel: deployment.servedModel,
-    replicas: deployment.replicas,
-    readyReplicas: readyReplicas.length,
-    claim: deployment.claim,
     selector: deployment.selector as DeploymentDto['selector'],
-    disconnect: deployment.disconnect,
+    rolloutPolicy: deployment.rollout as DeploymentDto['rolloutPolicy'],
     deleting: deployment.deletedAt !== null,
-    status: describeStatus(deployment, replicas, readyReplicas.length, decisions[0]?.outcome ?? null),
+    status: describeStatus(deployment, replicas, readyReplicas, decisions[0]?.outcome ?? null, clauses),
     placements: replicas,
     createdAt: deployment.createdAt.toISOString(),
-    revision: deployment.revision,
   };
+}
+
+/** Says when a deployment does not run what its alias points at: it was taken back, and waits for the next move. */
+async function describeAlias(rows: Rows, { modelId, versionId, alias }: Deployment): Promise<string> {
+  if (alias === null) return '';
+  const target = await rows.aliases.find(modelId, alias);
+  if (target === null) return `its alias ${alias} is gone; it stays at its version`;
+  if (target.versionId === versionId) return '';
+  const version = await rows.versions.find({ id: target.versionId });
+  return `its alias ${alias} points at version ${version?.number ?? '(gone)'}, which it follows again once the alias moves`;
 }
 
 async function readSeen(rows: Rows, placements: readonly Placement[]): Promise<Map<string, Seen>> {
@@ -74,30 +82,42 @@ function viewReplica(placement: Placement, seen: Seen | undefined, version: numb
   };
 }
 
-/** One sentence. Pure. */
+/** One sentence: how many serve, what holds the others up, and then each of `clauses` that is not empty. Pure. */
 export function describeStatus(
   deployment: Pick<Deployment, 'replicas' | 'deletedAt'>,
   replicas: readonly ReplicaDto[],
   ready: number,
   outcome: string | null,
+  clauses: readonly string[] = [],
 ): string {
   if (deployment.deletedAt !== null) {
     return replicas.length === 0
       ? 'Being removed.'
       : `Being removed; ${replicas.length} replica(s) are still draining.`;
   }
+  const said = clauses.filter((clause) => clause !== '');
+  const text = [describeReplicas(deployment.replicas, replicas, ready, outcome), ...said].join('; ');
+  return text.endsWith('.') ? text : `${text}.`;
+}
+
+function describeReplicas(
+  wanted: number,
+  replicas: readonly ReplicaDto[],
+  ready: number,
+  outcome: string | null,
+): string {
   const assigned = replicas.filter(({ placementPhase }) => placementPhase === 'Assigned');
-  const count = `${ready} of ${deployment.replicas} replica(s) ready`;
-  if (assigned.length < deployment.replicas) return `${count}; ${outcome ?? 'placement has not been decided yet'}`;
+  const count = `${ready} of ${wanted} replica(s) ready`;
+  if (assigned.length < wanted) return `${count}; ${outcome ?? 'placement has not been decided yet'}`;
   const waiting = assigned.filter(({ phase }) => phase !== 'Ready');
   if (waiting.length === 0) {
-    return replicas.length > assigned.length ? `${count}; older replicas are draining.` : `${count}, as wanted.`;
+    return replicas.length > assigned.length ? `${count}; older replicas are draining` : `${count}, as wanted`;
   }
   const each = waiting.slice(0, 5).map(({ cluster, phase, reason }) => {
     const why = phase === 'Failed' || phase === null ? ` (${reason})` : '';
     return `${cluster}: ${phase ?? 'not reported yet'}${why}`;
   });
-  return `${count}; ${each.join(', ')}${waiting.length > 5 ? ` and ${waiting.length - 5} more` : ''}.`;
+  return `${count}; ${each.join(', ')}${waiting.length > 5 ? ` and ${waiting.length - 5} more` : ''}`;
 }
 
 /** A plan that was not carried out, with names for ids. */

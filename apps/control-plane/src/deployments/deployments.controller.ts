@@ -19,8 +19,8 @@ import { etagOf } from '../mutations/headers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
 import { Deployments } from './deployments.ts';
 
-const dryRunSchema = z.strictObject({ dryRun: z.enum(['true', 'false']).default('false') });
-type DryRun = z.output<typeof dryRunSchema>;
+export const dryRunSchema = z.strictObject({ dryRun: z.enum(['true', 'false']).default('false') });
+export type DryRun = z.output<typeof dryRunSchema>;
 const pageSchema = pageOf(deploymentSchema);
 /** With `dryRun=true` a plan comes instead, with 200, and nothing is changed. */
 const orPlanSchema = z.union([deploymentSchema, deploymentPlanSchema]);
@@ -117,7 +117,7 @@ export class DeploymentsController {
   }
 }
 
-function tagged(reply: FastifyReply, deployment: DeploymentDto): DeploymentDto {
+export function tagged(reply: FastifyReply, deployment: DeploymentDto): DeploymentDto {
   reply.header('etag', etagOf(deployment));
   return deployment;
 }
