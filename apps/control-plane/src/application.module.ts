@@ -13,6 +13,7 @@ import { type InstallationParts, installationModule } from './installation/insta
 import { LeaderModule } from './leader/leader.module.ts';
 import { ModelsModule } from './models/models.module.ts';
 import { OpenApiModule } from './openapi/openapi.module.ts';
+import { SyncModule } from './sync/sync.module.ts';
 
 @Module({})
 class ApplicationModule {}
@@ -26,6 +27,7 @@ export function applicationModule(parts: InstallationParts, health: HealthRegist
     LeaderModule,
     ClustersModule,
     ModelsModule,
+    SyncModule,
     ArtifactsModule,
     BlobsModule,
     DeploymentsModule,

@@ -6,10 +6,10 @@ import type { ClusterDto, updateClusterSchema } from '#contracts';
 import { type Cluster, mayMove, nextPhases, RefusedError, type Rows, refuse, Store, type SyncPolicy } from '#domain';
 import type { Actor } from '../auth/actor.ts';
 import { AccountClaimsPusher } from '../federation/account-claims-pusher.ts';
+import { cronProblem } from '../models/cron.ts';
 import { demandMatch } from '../mutations/headers.ts';
 import { type Deed, Mutations } from '../mutations/mutations.ts';
 import { type Page, readPage } from '../mutations/pages.ts';
-import { cronProblem } from '../sync/cron.ts';
 import { viewCluster } from './cluster-view.ts';
 
 export interface Target {
@@ -84,7 +84,7 @@ export class Clusters {
 function mergedPolicy(before: SyncPolicy, change: Partial<SyncPolicy>): SyncPolicy {
   const given = Object.entries(change).filter(([, value]) => value !== undefined);
   const policy: SyncPolicy = { ...before, ...Object.fromEntries(given) };
-  const problem = cronProblem(policy, new Date());
+  const problem = cronProblem(policy.cron, policy.timeZone);
   if (problem !== null) throw new RefusedError(refuse.invalid('sync.cron', problem));
   return policy;
 }

@@ -23,7 +23,7 @@ export const syncClusterSchema = z.object({
   fullBytes: z.int(),
   /** Transfer and apply, by measured speeds; null when it cannot be told. */
   seconds: z.number().nullable(),
-  /** Until the window opens; 0 when it is open. */
+  /** Until it can begin: the window is open, and a neighbour to fetch from has it; 0 when it can now. */
   startsInSeconds: z.number(),
   /** Null without windows. */
   finishesInWindow: z.boolean().nullable(),
