@@ -1,0 +1,136 @@
+// What is kept and what goes: versions by policy and by use, blobs once nothing refers to them.
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { v7 } from 'uuid';
+import { DEFAULT_ROLLOUT_POLICY, type ModelVersion } from '#domain';
+import { BlobsJanitor } from '../../apps/control-plane/src/blobs/janitor.ts';
+import { LeaderService } from '../../apps/control-plane/src/leader/leader.service.ts';
+import { retireVersions } from '../../apps/control-plane/src/models/retention.ts';
+import { type Installation, joinCluster, startInstallation } from './admin.fixture.ts';
+import { blobsOf, madeArtifacts, publishFiles, storeOf } from './registry.fixture.ts';
+import { observe } from './store.fixture.ts';
+
+const DAY_MS = 86_400_000;
+const FILE_BYTES = 5_000;
+
+let installation: Installation;
+let modelId: string;
+const versions: ModelVersion[] = [];
+beforeAll(async () => {
+  installation = await startInstallation();
+  const body = { name: 'kept', policy: { keepVersions: 1, keepDays: 1, snapshotCron: '0 0 29 2 *' } };
+  modelId = (await installation.call('POST', '/api/v1/models', { body })).body.id;
+  for (let number = 1; number <= 7; number += 1) {
+    const { id } = await publishFiles(installation, 'kept', { 'a.txt': contentOf(number) });
+    versions.push((await storeOf(installation).read.versions.find({ id }))!);
+  }
+  for (const { id } of versions.slice(1)) await madeArtifacts(installation, id, 2);
+  await useAllButTwo();
+}, 120_000);
+afterAll(() => installation?.stop(), 60_000);
+
+function contentOf(number: number): Buffer {
+  return Buffer.from(Array.from({ length: FILE_BYTES }, (_, index) => (index * number) % 251));
+}
+
+/** The newest is kept by policy, those here because they are used; 1 and 2 are nobody's. */
+async function useAllButTwo(): Promise<void> {
+  const store = storeOf(installation);
+  const [, , deployed, held, wanted, aliased] = versions;
+  await store.transaction((rows) =>
+    rows.deployments.insert({
+      id: v7(),
+      tenantId: deployed!.tenantId,
+      name: 'user',
+      modelId,
+      versionId: deployed!.id,
+      alias: null,
+      rollout: DEFAULT_ROLLOUT_POLICY,
+      servedModel: 'kept',
+      replicas: 0,
+      claim: { deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } },
+      selector: {},
+      disconnect: { lostAfterSeconds: 300, reconcile: 'prefer-central' },
+      deletedAt: null,
+      createdAt: new Date(),
+      revision: 1,
+    }),
+  );
+  const [holder, fetcher] = [await joinCluster(installation, 'holder'), await joinCluster(installation, 'fetcher')];
+  const bytes = { bytesHave: 1, bytesTotal: FILE_BYTES, reason: '' };
+  await observe(store, holder.reply.clusterId, { versions: [{ digest: held!.digest!, phase: 'Held', ...bytes }] });
+  await observe(store, fetcher.reply.clusterId, {
+    versions: [{ digest: wanted!.digest!, phase: 'Fetching', ...bytes }],
+  });
+  const path = '/api/v1/models/kept/aliases/stable';
+  expect((await installation.call('PUT', path, { body: { version: aliased!.number } })).status).toBe(200);
+}
+
+const leaderEpoch = () => installation.controlPlane.app.get(LeaderService, { strict: false }).epoch()!;
+const clean = (inMs: number) =>
+  installation.controlPlane.app.get(BlobsJanitor, { strict: false }).clean(new Date(Date.now() + inMs));
+const phases = async () =>
+  (await storeOf(installation).read.versions.listOfModel(modelId)).map(({ phase }) => phase).reverse();
+const blobDigests = async () => {
+  const found = new Set<string>();
+  for await (const { digest } of blobsOf(installation).list()) found.add(digest);
+  return found;
+};
+
+describe('retention', () => {
+  it('leaves what is young alone, however many there are', async () => {
+    expect(await retireVersions(storeOf(installation), leaderEpoch(), new Date())).toEqual([]);
+    await clean(2 * 3_600_000);
+    expect(await phases()).toEqual(Array.from({ length: 7 }, () => 'Published'));
+    const inUse = await storeOf(installation).read.versions.blobDigestsInUse();
+    expect([...(await blobDigests())].sort()).toEqual([...inUse].sort());
+  });
+
+  it('retires what is old, beyond the number, and used by nobody; and says so in the audit log', async () => {
+    const later = new Date(Date.now() + 2 * DAY_MS);
+    const retired = await retireVersions(storeOf(installation), leaderEpoch(), later);
+    expect([...retired].sort()).toEqual(
+      versions
+        .slice(0, 2)
+        .map(({ id }) => id)
+        .sort(),
+    );
+    expect(await phases()).toEqual(['Retired', 'Retired', ...Array.from({ length: 5 }, () => 'Published')]);
+    const { items } = (await installation.call('GET', '/api/v1/audit?limit=100')).body;
+    const audited = items.filter(({ action }: { action: string }) => action === 'versions.retire');
+    expect(audited.map(({ targetId }: { targetId: string }) => targetId).sort()).toEqual([...retired].sort());
+    const { body } = await installation.call('GET', '/api/v1/models/kept/versions/1');
+    expect(body).toMatchObject({ phase: 'Retired', digest: versions[0]!.digest });
+  });
+
+  it('its diffs go with it; the blobs of both go once they are old', async () => {
+    const store = storeOf(installation);
+    const bases = (await store.read.artifacts.ofModel(modelId)).map(({ baseVersionId }) => baseVersionId);
+    expect(bases).not.toContain(versions[0]!.id);
+    expect(bases).not.toContain(versions[1]!.id);
+    const before = await blobDigests();
+    await clean(60_000);
+    expect(await blobDigests()).toEqual(before); // within the grace
+    await clean(2 * 3_600_000);
+    const left = await blobDigests();
+    expect([...left].sort()).toEqual([...(await store.read.versions.blobDigestsInUse())].sort());
+    expect(versions.map(({ files }) => left.has(files[0]!.digest))).toEqual([false, false, ...Array(5).fill(true)]);
+    expect(left.size).toBeLessThan(before.size);
+  });
+
+  it('what went can be published again, and a diff of what went cannot be wanted', async () => {
+    const again = await publishFiles(installation, 'kept', { 'a.txt': contentOf(1) });
+    expect(again).toMatchObject({ number: 8, digest: versions[0]!.digest });
+    expect(await blobsOf(installation).sizeBytes(again.files[0].digest)).toBe(FILE_BYTES);
+    const body = { version: 8, base: 1 };
+    expect(await installation.call('POST', '/api/v1/models/kept/artifacts', { body })).toMatchObject({
+      status: 422,
+      body: { errors: [{ field: 'base', message: expect.stringContaining('Retired') }] },
+    });
+  });
+
+  it('a former leader retires nothing', async () => {
+    const later = new Date(Date.now() + 2 * DAY_MS);
+    await expect(retireVersions(storeOf(installation), leaderEpoch() - 1, later)).rejects.toThrow(/epoch/);
+  });
+});
