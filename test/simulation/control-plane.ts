@@ -20,9 +20,12 @@ import { relayOutbox } from '../../apps/control-plane/src/leader/outbox-relay.ts
 import { SchedulerLoop } from '../../apps/control-plane/src/leader/scheduler-loop.ts';
 import { Mutations } from '../../apps/control-plane/src/mutations/mutations.ts';
 import type { ControlPlaneNats } from '../../apps/control-plane/src/nats/control-plane-nats.ts';
+import { RolloutLoop } from '../../apps/control-plane/src/rollouts/rollout-loop.ts';
 import type { Secrets } from '../../apps/control-plane/src/secrets/secrets.ts';
 import type { Database } from './database.ts';
 import type { Client, Network } from './network.ts';
+import { RolloutDesk } from './rollout-desk.ts';
+import type { Traffic } from './traffic.ts';
 import type { SimulatedProcess, World } from './world.ts';
 
 const LEASE_RETRY_MS = 500;
@@ -49,6 +52,7 @@ export class ControlPlane implements SimulatedProcess {
   readonly watch: Watch;
   readonly deployments: Deployments;
   readonly clusters: Clusters;
+  readonly rollouts: RolloutDesk;
   readonly store: Store;
   private readonly client: Client;
   private readonly liveness: FleetLiveness;
@@ -65,6 +69,7 @@ export class ControlPlane implements SimulatedProcess {
     private readonly world: World,
     private readonly database: Database,
     private readonly network: Network,
+    private readonly traffic: Traffic,
     public skewMs: number,
     /** A tracker of life that follows other rules, to prove that the checks notice. */
     liveness?: FleetLiveness,
@@ -97,6 +102,7 @@ export class ControlPlane implements SimulatedProcess {
     const secrets = { seal: (text: string) => text, unseal: (text: string) => text } as unknown as Secrets;
     const mutations = new Mutations(this.store, secrets);
     this.deployments = new Deployments(this.store, mutations);
+    this.rollouts = new RolloutDesk(this.store);
     // The fleet cuts revoked links itself, at the commit.
     const claims = { request: async () => undefined } as unknown as AccountClaimsPusher;
     this.clusters = new Clusters(this.store, mutations, claims);
@@ -176,8 +182,11 @@ export class ControlPlane implements SimulatedProcess {
     const end = () => {
       if (term.signal.aborted) return;
       term.abort();
-      this.epoch = null;
-      this.database.release(this);
+      // A lease won anew meanwhile, after a sleep that ended the one before, is not this term's to give back.
+      if (this.epoch === epoch) {
+        this.epoch = null;
+        this.database.release(this);
+      }
       this.world.say(`${this.name} no longer leads (epoch ${epoch})`);
     };
     const nats = { connection: this.connection, isConnected: () => this.client.isConnected };
@@ -195,11 +204,21 @@ export class ControlPlane implements SimulatedProcess {
       restMs: 0,
       run: () => relayOutbox(this.store, nats, epoch, term.signal),
     });
+    const rollouts = new RolloutLoop(this.store, epoch, this.traffic, this.metrics, {
+      nowMs: () => this.monotonicMs(),
+    });
+    const wakeRollouts = this.loop(term.signal, end, {
+      intervalMs: 2_000,
+      restMs: 200,
+      run: () => rollouts.run(),
+    });
     this.loop(term.signal, end, { intervalMs: 1_000, restMs: 0, run: () => liveness.run() });
     this.loop(term.signal, end, { intervalMs: 10_000, restMs: 0, run: () => hintLagging(this.store, this.connection) });
     const stops = [
       this.store.onChange('intent', wakeScheduler),
       this.store.onChange('observation', wakeScheduler),
+      this.store.onChange('intent', wakeRollouts),
+      this.store.onChange('observation', wakeRollouts),
       this.store.onChange('outbox', wakeOutbox),
     ];
     term.signal.addEventListener('abort', () => {

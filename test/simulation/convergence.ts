@@ -1,5 +1,5 @@
 /** Whether the fleet is as it was asked to be (invariant 11), judged from the outside. */
-import type { Deployment, DesiredState } from '#domain';
+import { type Deployment, type DesiredState, isRolloutActive } from '#domain';
 import type { Agent } from './agent.ts';
 import type { Fleet } from './fleet.ts';
 import type { Tables } from './tables.ts';
@@ -17,6 +17,9 @@ export function unsettled(fleet: Fleet): string[] {
     if (phase !== 'Ready') left.push(`${name} is ${phase}`);
     const why = unlike(agents.get(id)!, tables.desired.get(id), machines.get(id)!.engines.keys());
     if (why !== null) left.push(`${name}: ${why}`);
+  }
+  for (const { phase, deploymentId, reason } of tables.rollouts.values()) {
+    if (isRolloutActive({ phase })) left.push(`a rollout of ${tables.deployments.get(deploymentId)?.name}: ${reason}`);
   }
   for (const deployment of tables.deployments.values()) left.push(...unlikeDeployment(fleet, tables, deployment));
   return [...left, ...operator.complaints()];

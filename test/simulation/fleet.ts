@@ -21,6 +21,7 @@ import { Network } from './network.ts';
 import { Operator } from './operator.ts';
 import { Safety } from './safety.ts';
 import { TENANT } from './table-rows.ts';
+import { Traffic } from './traffic.ts';
 import { inWorldTime, START_MS, World } from './world.ts';
 
 /** Faults have stopped for so long: everything has converged (invariant 11). */
@@ -32,7 +33,7 @@ export interface Rules {
   readonly database: DatabaseRules;
   /** Wall clocks of processes and of the database are wrong by up to this. */
   readonly clockSkewMsMax: number;
-  readonly makeLiveness?: (world: World) => ConstructorParameters<typeof ControlPlane>[5];
+  readonly makeLiveness?: (world: World) => ConstructorParameters<typeof ControlPlane>[6];
 }
 
 export const PRODUCTION: Rules = {
@@ -57,6 +58,7 @@ export class Fleet {
   readonly network: Network;
   readonly safety: Safety;
   readonly operator: Operator;
+  readonly traffic: Traffic;
   readonly faults: Faults;
   readonly machines = new Map<string, Machine>();
   readonly agents = new Map<string, Agent>();
@@ -78,6 +80,7 @@ export class Fleet {
       }
     };
     this.faults = new Faults(this);
+    this.traffic = new Traffic(this.world, this.database, this.machines);
     this.operator = new Operator(
       this.world,
       () => this.anyPlane(),
@@ -95,6 +98,8 @@ export class Fleet {
     for (const clusterId of this.machines.keys()) this.startAgent(clusterId);
     const second = () => {
       this.safety.noteTime();
+      this.traffic.flow();
+      if (!this.faults.isOn) this.operator.concludeRollouts();
       this.safety.checkStuck(this.leader(), this.faults.isCalm);
       world.after(1_000, null, second);
     };
@@ -108,7 +113,10 @@ export class Fleet {
   startPlane(name: string): void {
     const skewMs = this.skewMs();
     const liveness = this.rules.makeLiveness?.(this.world);
-    this.planes.set(name, new ControlPlane(name, this.world, this.database, this.network, skewMs, liveness));
+    this.planes.set(
+      name,
+      new ControlPlane(name, this.world, this.database, this.network, this.traffic, skewMs, liveness),
+    );
   }
 
   startAgent(clusterId: string): void {
@@ -239,7 +247,7 @@ function makeCluster(index: number, createdAt: Date): Cluster {
     kind: index === 1 ? 'central' : 'edge',
     region: 'cn',
     zone: '',
-    labels: {},
+    labels: { ring: index % 2 === 0 ? 'early' : 'late' },
     sync: DEFAULT_SYNC_POLICIES.edge,
     publicKey: `U${index}`,
     phase: 'Ready',

@@ -2,13 +2,14 @@
  * People who change their minds while things fail. Each asks over a lossy network, asks again until somebody answered,
  * and keeps in mind what was acknowledged: that is what the fleet must come to, once each (R1, invariant 1).
  */
-import { RefusedError } from '#domain';
+import { DEFAULT_ABORT_RULE, type Deployment, RefusedError, type RolloutPolicy, type RolloutWave } from '#domain';
 import type { ControlPlane } from './control-plane.ts';
 import { TENANT } from './table-rows.ts';
 import type { Tables } from './tables.ts';
 import type { World } from './world.ts';
 
 const PATIENCE_MS = 5_000;
+const STRICT_PATIENCE_SECONDS = 60;
 const ACTOR = { tenantId: TENANT, keyId: 'operator', name: 'key:operator', role: 'owner' } as const;
 
 export interface Wish {
@@ -26,6 +27,7 @@ export class Operator {
   pending = 0;
   private readonly busy = new Set<string>();
   private created = 0;
+  private calmSeconds = 0;
 
   constructor(
     private readonly world: World,
@@ -44,9 +46,26 @@ export class Operator {
       return;
     }
     const dice = world.random();
-    if (dice < 0.4) this.change(wish, { replicas: world.between(0, 4) });
-    else if (dice < 0.8) this.change(wish, { version: world.between(1, 3) });
-    else if (dice < 0.9) this.remove(wish);
+    if (dice < 0.3) this.scale(wish, world.between(0, 4));
+    else if (dice < 0.65) this.rollOut(wish, world.between(1, 3), randomPolicy(world));
+    else if (dice < 0.72) this.rollBack(wish);
+    else if (dice < 0.78) this.steer(wish.name, 'pause');
+    else if (dice < 0.86) this.steer(wish.name, 'resume');
+    else if (dice < 0.93) this.remove(wish);
+  }
+
+  /** Once the faults are over: paused rollouts go on, and strict ones that find no room are taken back. */
+  concludeRollouts(): void {
+    const { rollouts, deployments } = this.tables();
+    this.calmSeconds += 1;
+    if (this.calmSeconds % 5 !== 0) return;
+    for (const { deploymentId, phase, policy, isSwitched } of rollouts.values()) {
+      const wish = this.wishes.get(deployments.get(deploymentId)?.name ?? '');
+      if (wish === undefined || this.busy.has(wish.name)) continue;
+      if (phase === 'Paused') this.steer(wish.name, 'resume');
+      const isStuck = policy.consistency === 'strict' && !isSwitched && this.calmSeconds > STRICT_PATIENCE_SECONDS;
+      if (phase === 'Progressing' && isStuck) this.rollBack(wish);
+    }
   }
 
   cordon(clusterName: string, cordoned: boolean): void {
@@ -63,23 +82,41 @@ export class Operator {
     );
   }
 
-  /** What is not as it was acknowledged; empty when all is. */
+  /** What is not as it was acknowledged; empty when all is. A rollout that took itself back is as it should be. */
   complaints(): string[] {
-    const rows = new Map([...this.tables().deployments.values()].map((row) => [row.name, row]));
-    const versions = this.tables().versions;
+    const { deployments, versions, rollouts } = this.tables();
+    const rows = new Map([...deployments.values()].map((row) => [row.name, row]));
+    const numberOf = (versionId: string) => versions.get(versionId)?.number;
     return [...this.wishes.values()].flatMap((wish) => {
       const row = rows.get(wish.name);
       if (wish.isDeleted) return row === undefined || row.deletedAt !== null ? [] : [`${wish.name} is not deleted`];
       if (row === undefined) return [`${wish.name} is lost`];
-      const has = { replicas: row.replicas, version: versions.get(row.versionId)?.number, changes: row.revision - 1 };
+      const has = { replicas: row.replicas, version: numberOf(row.versionId), changes: this.changesOf(row) };
       const { replicas, version, changes } = wish;
-      const isSame = has.replicas === replicas && has.version === version && has.changes === changes;
-      return isSame
+      const isTakenBack = [...rollouts.values()].some(
+        ({ deploymentId, phase, fromVersionId, toVersionId }) =>
+          deploymentId === row.id &&
+          phase === 'Aborted' &&
+          fromVersionId === row.versionId &&
+          numberOf(toVersionId) === version,
+      );
+      const isSame = has.replicas === replicas && has.changes === changes;
+      return isSame && (has.version === version || isTakenBack)
         ? []
         : [
             `${wish.name} is ${JSON.stringify(has)}, acknowledged was ${JSON.stringify({ replicas, version, changes })}`,
           ];
     });
+  }
+
+  /** Changes that people made: rollouts that took themselves back are the control plane's own. */
+  private changesOf({ id, revision }: Deployment): number {
+    return revision - 1 - this.takenBack(id);
+  }
+
+  private takenBack(deploymentId: string): number {
+    const entries = [...this.tables().audit.values()];
+    return entries.filter(({ action, targetId }) => action === 'rollouts.abort' && targetId === deploymentId).length;
   }
 
   private create(): void {
@@ -117,16 +154,48 @@ export class Operator {
     );
   }
 
-  private change(wish: Wish, change: { replicas?: number; version?: number }): void {
-    this.world.say(`operator: change ${wish.name} to ${JSON.stringify(change)}`);
+  private scale(wish: Wish, replicas: number): void {
+    this.world.say(`operator: scale ${wish.name} to ${replicas}`);
     this.demand(
       wish,
-      (plane, ifMatch) => plane.deployments.update(ACTOR, { name: wish.name, ifMatch }, change as never),
+      (plane, ifMatch) => plane.deployments.update(ACTOR, { name: wish.name, ifMatch }, { replicas } as never),
       () => {
-        Object.assign(wish, change);
+        wish.replicas = replicas;
         wish.changes += 1;
       },
     );
+  }
+
+  private rollOut(wish: Wish, version: number, policy: RolloutPolicy): void {
+    const waves = policy.waves.map(({ soakSeconds, pauseAfter, ...which }) => JSON.stringify(which)).join(' → ');
+    this.world.say(`operator: roll out v${version} of ${wish.name}, ${policy.consistency}: ${waves}`);
+    this.demand(
+      wish,
+      (plane, ifMatch) => plane.rollouts.start(wish.name, ifMatch, version, policy),
+      () => {
+        wish.version = version;
+        wish.changes += 1;
+      },
+    );
+  }
+
+  private rollBack(wish: Wish): void {
+    this.world.say(`operator: roll ${wish.name} back`);
+    this.demand(
+      wish,
+      (plane, ifMatch) => plane.rollouts.rollBack(wish.name, ifMatch),
+      () => {
+        wish.changes += 1;
+        const row = [...this.tables().deployments.values()].find(({ name }) => name === wish.name);
+        wish.version = this.tables().versions.get(row?.versionId ?? '')?.number ?? wish.version;
+      },
+    );
+  }
+
+  /** Repeated or late it may undo what was said since, which harms nobody: it changes no intent. */
+  private steer(name: string, word: 'pause' | 'resume'): void {
+    this.world.say(`operator: ${word} the rollout of ${name}`);
+    this.untilAnswered(name, (plane) => plane.rollouts[word](name));
   }
 
   private remove(wish: Wish): void {
@@ -142,11 +211,23 @@ export class Operator {
 
   /** With If-Match, so that a request that was lost and comes late does not undo a later one. */
   private demand(wish: Wish, ask: (plane: ControlPlane, ifMatch: string) => Promise<unknown>, done: () => void): void {
-    const ifMatch = `"${1 + wish.changes}"`;
     this.busy.add(wish.name);
-    this.untilAnswered(
+    const rowOf = () => [...this.tables().deployments.values()].find(({ name }) => name === wish.name);
+    this.untilSent(
       wish.name,
-      (plane) => ask(plane, ifMatch),
+      () => {
+        const row = rowOf();
+        const takenBack = row === undefined ? 0 : this.takenBack(row.id);
+        const ifMatch = `"${1 + wish.changes + takenBack}"`;
+        return (plane) =>
+          ask(plane, ifMatch).catch((error: unknown) => {
+            const now = rowOf();
+            // A rollout took itself back while this was under way: nothing was done, and it is asked again.
+            const isOvertaken = now !== undefined && this.takenBack(now.id) !== takenBack;
+            if (isOvertaken && this.changesOf(now) === wish.changes) throw new Error('overtaken');
+            throw error;
+          });
+      },
       () => {
         this.busy.delete(wish.name);
         done();
@@ -154,9 +235,14 @@ export class Operator {
     );
   }
 
-  private untilAnswered(
+  private untilAnswered(what: string, ask: (plane: ControlPlane) => Promise<unknown>, done?: () => void): void {
+    this.untilSent(what, () => ask, done);
+  }
+
+  /** `prepare` makes the request when it is sent; it may be read much later. */
+  private untilSent(
     what: string,
-    ask: (plane: ControlPlane) => Promise<unknown>,
+    prepare: () => (plane: ControlPlane) => Promise<unknown>,
     done: () => void = () => undefined,
   ): void {
     this.pending += 1;
@@ -174,6 +260,7 @@ export class Operator {
       this.world.after(PATIENCE_MS, null, () => attempt());
       const plane = this.reach();
       if (plane === undefined) return;
+      const ask = prepare();
       this.world.after(this.world.between(1, 50), plane, () => {
         const answer = () => this.world.after(this.world.between(1, 50), null, acknowledged);
         ask(plane).then(answer, (error: unknown) => {
@@ -188,4 +275,20 @@ export class Operator {
     };
     attempt();
   }
+}
+
+function randomPolicy(world: World): RolloutPolicy {
+  const wave = (): RolloutWave => {
+    const which = world.pick<Partial<RolloutWave>>([
+      { clusterNames: [`c${world.between(1, 4)}`] },
+      { labels: { ring: 'early' } },
+      { percent: world.between(1, 100) },
+    ]);
+    return { ...which, soakSeconds: world.pick([0, 0, 5, 15]), pauseAfter: world.chance(0.15) };
+  };
+  return {
+    waves: Array.from({ length: world.between(1, 3) }, wave),
+    abort: world.chance(0.8) ? DEFAULT_ABORT_RULE : null,
+    consistency: world.chance(0.25) ? 'strict' : 'rolling',
+  };
 }

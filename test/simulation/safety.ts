@@ -14,6 +14,7 @@ import {
 import type { Agent, Machine } from './agent.ts';
 import type { ControlPlane } from './control-plane.ts';
 import type { Commit, Database } from './database.ts';
+import { checkSwitch, checkWaves, isHeldBack, isToServe } from './rollout-safety.ts';
 import type { Tables } from './tables.ts';
 import type { World } from './world.ts';
 
@@ -58,11 +59,13 @@ export class Safety {
     this.checkDocuments(commit);
     this.checkPhases(commit);
     this.notePhases(commit);
+    checkSwitch(this.world, commit, ({ id }) => this.servedLately(id));
     if (commit.before.placements === commit.after.placements) return;
     this.checkDevices(commit.after);
     this.checkRemovals(commit);
     this.checkMoves(commit);
     this.checkDrains(commit);
+    checkWaves(this.world, commit);
   }
 
   onApplied(agent: Agent, state: DesiredState, isFromDisk: boolean): void {
@@ -223,12 +226,17 @@ export class Safety {
   /** R6, R22, invariant 7: a second place is given only for a replica that was out of contact for as long as allowed. */
   private checkMoves({ before, after }: Commit): void {
     for (const deployment of before.deployments.values()) {
-      const added = [...after.placements.values()].filter(
+      const all = [...after.placements.values()].filter(
         ({ id, deploymentId }) => deploymentId === deployment.id && !before.placements.has(id),
       );
+      for (const { id, clusterId, versionId } of all) {
+        const version = `v${after.versions.get(versionId)?.number}`;
+        this.world.say(
+          `${short(id)} placed in ${after.clusters.get(clusterId)?.name} for ${deployment.name} ${version}`,
+        );
+      }
+      const added = all.filter((placement) => !isHeldBack(before, deployment, placement));
       if (added.length === 0) continue;
-      for (const { id, clusterId } of added)
-        this.world.say(`${short(id)} placed in ${after.clusters.get(clusterId)?.name} for ${deployment.name}`);
       const wanted = deployment.deletedAt === null ? deployment.replicas : 0;
       const standing = [...before.placements.values()].filter((placement) =>
         this.stands(before, deployment, placement),
@@ -241,14 +249,12 @@ export class Safety {
     }
   }
 
-  private stands(
-    tables: Tables,
-    deployment: Deployment,
-    { deploymentId, phase, versionId, clusterId }: Placement,
-  ): boolean {
+  private stands(tables: Tables, deployment: Deployment, placement: Placement): boolean {
+    const { deploymentId, phase, clusterId } = placement;
+    if (deploymentId !== deployment.id || phase !== 'Assigned') return false;
     const cluster = tables.clusters.get(clusterId);
     const isThere = cluster !== undefined && cluster.phase !== 'Left' && cluster.phase !== 'Draining';
-    return deploymentId === deployment.id && phase === 'Assigned' && versionId === deployment.versionId && isThere;
+    return isThere && isToServe(tables, deployment, placement);
   }
 
   private isExcused({ disconnect }: Deployment, { id, clusterId }: Placement): boolean {
@@ -266,25 +272,33 @@ export class Safety {
     return isReady(tables, placement) && this.world.nowMs - sinceMs > FORGIVEN_MS;
   }
 
+  private servedLately(placementId: string): boolean {
+    return this.world.nowMs - (this.servingAtMs.get(placementId) ?? Number.NEGATIVE_INFINITY) < FORGIVEN_MS;
+  }
+
   /** R7: what serves goes only while as many as wanted go on serving. */
   private checkDrains({ before, after }: Commit): void {
     for (const deployment of before.deployments.values()) {
-      const own = [...before.placements.values()].filter(
+      const all = [...before.placements.values()].filter(
         ({ deploymentId, phase }) => deploymentId === deployment.id && phase === 'Assigned',
       );
+      const own = all.filter((placement) => !isHeldBack(before, deployment, placement));
+      for (const { id } of all) {
+        const { phase, reason } = after.placements.get(id) ?? { phase: 'Removed' };
+        if (phase === 'Draining') this.world.say(`${short(id)} drains: ${reason}`);
+      }
       const drained = own.filter(({ id }) => after.placements.get(id)?.phase === 'Draining');
-      for (const { id } of drained) this.world.say(`${short(id)} drains: ${after.placements.get(id)!.reason}`);
       const lost = drained.filter((placement) => this.hasServed(before, placement));
       const isInPlace = lost.every(({ id }) =>
         after.placements.get(id)!.reason.startsWith('no room to run old and new'),
       );
+      if (isInPlace && lost.length > 1)
+        this.world.broken(`R7: ${lost.length} replicas of ${deployment.name} are replaced in place at once`);
       if (lost.length === 0 || isInPlace) continue;
       const wanted = deployment.deletedAt === null ? deployment.replicas : 0;
       const servingBefore = own.filter((placement) => this.hasServed(before, placement)).length;
       const kept = own.filter(({ id }) => after.placements.get(id)?.phase === 'Assigned');
-      const serving = kept.filter(
-        ({ id }) => this.world.nowMs - (this.servingAtMs.get(id) ?? Number.NEGATIVE_INFINITY) < FORGIVEN_MS,
-      );
+      const serving = kept.filter(({ id }) => this.servedLately(id));
       if (serving.length >= Math.min(wanted, servingBefore)) continue;
       this.world.broken(
         `R7: ${deployment.name} goes from ${servingBefore} to ${serving.length} serving, wants ${wanted}`,
