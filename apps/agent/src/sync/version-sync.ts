@@ -63,6 +63,7 @@ export class VersionSync {
   readonly #fetches = new Map<string, Fetch>();
   readonly #pauses = new Map<string, Pause>();
   readonly #proofs = new Map<string, Promise<boolean>>();
+  readonly #dropping = new Set<string>();
   readonly #stopping = new AbortController();
   readonly #waiting: (() => void)[] = [];
   #running = 0;
@@ -80,6 +81,11 @@ export class VersionSync {
 
   get heldDigests(): ReadonlySet<string> {
     return new Set(this.#held.keys());
+  }
+
+  /** Version digest → its files. */
+  get heldFiles(): ReadonlyMap<string, readonly VersionFile[]> {
+    return new Map([...this.#held].map(([digest, { files }]) => [digest, files]));
   }
 
   filesOf(digest: string): readonly VersionFile[] | undefined {
@@ -109,7 +115,9 @@ export class VersionSync {
 
   /** Single-flight a digest: asking again while it runs changes nothing. */
   fetch(version: DesiredVersion): void {
-    if (this.#fetches.has(version.digest) || this.#held.has(version.digest)) return;
+    const { digest: wanted } = version;
+    // What is on its way out must be gone first; the next turn asks again.
+    if (this.#fetches.has(wanted) || this.#held.has(wanted) || this.#dropping.has(wanted)) return;
     const abort = new AbortController();
     const meter = new ProgressMeter();
     const have = new Map<string, number>();
@@ -149,7 +157,12 @@ export class VersionSync {
   /** A held version that is no longer to be trusted (or wanted) here. */
   async drop(digest: string): Promise<void> {
     this.#held.delete(digest);
-    await this.#options.folder.remove(digest);
+    this.#dropping.add(digest);
+    try {
+      await this.#options.folder.remove(digest);
+    } finally {
+      this.#dropping.delete(digest);
+    }
   }
 
   /** Every byte of a held version was hashed again, just now or at `at`. Of one that is not held it changes nothing. */
@@ -176,12 +189,11 @@ export class VersionSync {
       const file = files.find((each) => each.digest === damaged.digest);
       return file === undefined ? [] : [{ digest, file: { ...file, foundDigest: damaged.foundDigest } }];
     });
-    for (const { digest } of found) this.#held.delete(digest);
-    await removeBlob(folder.blobsFolder, damaged.digest);
     for (const { digest, file } of found) {
       await this.drop(digest);
       this.#tellDrift(digest, file);
     }
+    await removeBlob(folder.blobsFolder, damaged.digest);
     this.#options.onChange();
     return found.length;
   }
