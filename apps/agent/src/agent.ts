@@ -20,7 +20,7 @@ import { DirectListener } from './data-plane/direct-listener.ts';
 import { InferenceServer } from './data-plane/inference-server.ts';
 import { KnownGateways } from './data-plane/known-gateways.ts';
 import { LinkKeeper } from './data-plane/link-keeper.ts';
-import { DesiredKeeper } from './desired/desired-keeper.ts';
+import { DesiredKeeper, verifyingKeySchema } from './desired/desired-keeper.ts';
 import type { EngineAdapter } from './engines/engine-adapter.ts';
 import { ReplicaSupervisor } from './engines/replica-supervisor.ts';
 import { ClusterRemovedError, messageOf } from './errors.ts';
@@ -31,14 +31,18 @@ import { readInventory } from './inventory.ts';
 import { ControlPlaneClient } from './joining/control-plane-client.ts';
 import { CredentialKeeper, membershipSchema } from './joining/credentials.ts';
 import type { AgentMetrics } from './metrics.ts';
+import { blobEndpointOf } from './neighbours/blob-endpoint.ts';
+import { findHeldFile, NeighbourServer } from './neighbours/neighbour-server.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
-import { previousAfter, replicaReports } from './reports/report-content.ts';
+import { previousAfter, replicaReports, versionReports } from './reports/report-content.ts';
 import { Reporter } from './reports/reporter.ts';
 import { StateDocument } from './state/document.ts';
 import { type FolderLock, lockFolder } from './state/folder-lock.ts';
 import { type AgentIdentity, loadIdentity } from './state/identity.ts';
 import { Measures, measuresSchema } from './sync/measures.ts';
+import { SignatureGate } from './sync/signature-gate.ts';
 import { SyncPlanner } from './sync/sync-planner.ts';
+import { type Drift, Verification } from './sync/verification.ts';
 import { VersionFolder } from './sync/version-folder.ts';
 import { VersionSync } from './sync/version-sync.ts';
 
@@ -136,12 +140,14 @@ export class Agent {
     await parts.desired.open();
     const wanted = parts.desired.state;
     const filesOf = (digest: string) => wanted?.versions.find((version) => version.digest === digest)?.files;
-    await parts.replicas.adopt(wanted?.replicas ?? null, filesOf);
+    const refusal = (digest: string) => parts.signatures.refusalOfRunning(digest, wanted?.versions ?? []);
+    await parts.replicas.adopt(wanted?.replicas ?? null, filesOf, refusal);
     this.#parts = parts;
     parts.reconciler.start();
 
     // 4. The ways in.
     if (parts.direct !== undefined) parts.directPort = await parts.direct.start();
+    await parts.neighbours?.start();
     parts.links.start();
     for (const gateway of (await parts.gateways.read()) ?? []) parts.links.heard(gateway);
 
@@ -149,6 +155,7 @@ export class Agent {
     parts.heartbeat.start();
     parts.link.open();
     parts.desired.start();
+    parts.verification.start();
     parts.reporter.start();
     this.#renewing = cluster.run(this.#stopping.signal);
   }
@@ -177,6 +184,8 @@ export class Agent {
       const engineMs = drainMs + ENGINE_END_MS;
       await new ShutdownSequence(log)
         .add('direct listener', STEP_MS, () => parts.direct?.stop())
+        .add('neighbours', STEP_MS, () => parts.neighbours?.stop())
+        .add('verification', STEP_MS, () => parts.verification.stop())
         .add('reconciler', STEP_MS, () => parts.reconciler.stop())
         .add('answers in flight', drainMs + STEP_MS, () => parts.inference.stop(drainMs))
         .add('links', STEP_MS, () => parts.links.stop())
@@ -211,6 +220,7 @@ export class Agent {
     const { configuration, engine, log, metrics } = this.#options;
     const {
       dataPlane,
+      neighbours: neighboursConfiguration,
       links: linksConfiguration,
       sync: syncConfiguration,
       shutdown,
@@ -261,6 +271,12 @@ export class Agent {
       metrics,
     });
     const folder = new VersionFolder(stateFolder);
+    const signatures = new SignatureGate(syncConfiguration.requireSignatureBy);
+    const drifted = async ({ versionDigest, path, foundDigest }: Drift) => {
+      replicas.stopVersion(versionDigest, 'its version was found damaged on disk and is being repaired');
+      const event = { kind: 'version-drifted', versionDigest, path, foundDigest } as const;
+      await outbox.add(event).catch(warn('event not stored'));
+    };
     const desired = new DesiredKeeper({
       clusterId,
       document: this.#document('desired', desiredStateSchema),
@@ -272,6 +288,8 @@ export class Agent {
         sync.wake();
         changed();
       },
+      keyDocument: this.#document('verifying-key', verifyingKeySchema),
+      onVerification: (asked) => verification.told(asked),
       log,
       metrics,
     });
@@ -289,17 +307,42 @@ export class Agent {
       stallTimeoutMs: syncConfiguration.stallTimeoutSeconds * 1000,
       headroomBytes: syncConfiguration.headroomBytes,
       applyThreads: syncConfiguration.applyThreads,
-      onHeld: ({ digest }, isNew) => {
+      refusal: (version) => signatures.refusal(version),
+      onHeld: ({ digest, files }, isNew) => {
+        verification.held(digest, files);
         if (isNew) outbox.add({ kind: 'version-verified', versionDigest: digest }).catch(warn('event not stored'));
       },
-      onDrift: (versionDigest, { path, foundDigest }) => {
-        outbox.add({ kind: 'version-drifted', versionDigest, path, foundDigest }).catch(warn('event not stored'));
-      },
+      onDrift: (versionDigest, { path, foundDigest }) => void drifted({ versionDigest, path, foundDigest }),
       onChange: changed,
       onProgress: () => reporter.changed(),
       log,
       metrics,
     });
+    const verification: Verification = new Verification({
+      folder,
+      held: () => sync.heldFiles,
+      drop: (digest) => sync.drop(digest),
+      onDrift: drifted,
+      onVerified: (digest, at) => sync.verified(digest, at),
+      onRepairable: changed,
+      bytesPerSecondMax: syncConfiguration.verifyBytesPerSecondMax,
+      sampleBytes: syncConfiguration.verifySampleBytes,
+      log,
+      metrics,
+    });
+    const trustedFilesOf = (digest: string) => (verification.distrusted.has(digest) ? undefined : sync.filesOf(digest));
+    const neighbours =
+      neighboursConfiguration.listen &&
+      new NeighbourServer({
+        ...neighboursConfiguration.listen,
+        clusterId,
+        verifyingKey: () => desired.verifyingKey,
+        onForged: () => desired.keyDoubted(),
+        find: (versions, digest) => findHeldFile(versions, digest, trustedFilesOf, (version) => folder.pathOf(version)),
+        onDamaged: (digest) => void verification.verifyNow(digest).catch(() => undefined),
+        log,
+        metrics,
+      });
     const replicas = new ReplicaSupervisor({
       engine: engine(stateFolder),
       startTimeoutMs: startTimeoutSeconds * 1000,
@@ -320,19 +363,27 @@ export class Agent {
       sync,
       folder,
       replicas,
+      refusals: (versions) => signatures.refusals(versions),
+      distrusted: () => verification.distrusted,
       log,
     });
     const nodes = readInventory(configuration.inventory.nodes);
-    const content = (): Omit<ReportMessage, 'bootId' | 'sequence'> => ({
-      clusterId,
-      ...desired.position,
-      agentVersion: AGENT_VERSION,
-      ...(dataPlane.advertise === undefined ? {} : { endpoint: dataPlane.advertise }),
-      nodes: [...nodes] as ReportMessage['nodes'],
-      replicas: replicaReports(desired.state, replicas.reports(), sync.heldDigests) as ReportMessage['replicas'],
-      measures: sync.measures,
-      versions: sync.report(desired.state?.versions ?? []),
-    });
+    const content = (): Omit<ReportMessage, 'bootId' | 'sequence'> => {
+      const versions = desired.state?.versions ?? [];
+      const refusals = signatures.refusals(versions);
+      const here = replicaReports(desired.state, replicas.reports(), sync.heldDigests, refusals);
+      return {
+        clusterId,
+        ...desired.position,
+        agentVersion: AGENT_VERSION,
+        endpoint: dataPlane.advertise,
+        blobEndpoint: blobEndpointOf(neighboursConfiguration, neighbours?.port),
+        nodes: [...nodes] as ReportMessage['nodes'],
+        replicas: here as ReportMessage['replicas'],
+        measures: sync.measures,
+        versions: versionReports(sync.report(versions), refusals),
+      };
+    };
     const reporter = new Reporter({
       bootId: this.bootId,
       content,
@@ -380,6 +431,9 @@ export class Agent {
       folder,
       desired,
       sync,
+      signatures,
+      verification,
+      neighbours,
       replicas,
       reconciler,
       reporter,
@@ -420,6 +474,9 @@ interface Parts {
   readonly folder: VersionFolder;
   readonly desired: DesiredKeeper;
   readonly sync: VersionSync;
+  readonly signatures: SignatureGate;
+  readonly verification: Verification;
+  readonly neighbours: NeighbourServer | undefined;
   readonly replicas: ReplicaSupervisor;
   readonly reconciler: Reconciler;
   readonly reporter: Reporter;

@@ -33,11 +33,12 @@ export class ReplicaSupervisor {
 
   /**
    * Takes over the engines of an earlier agent, before anything is started (R5, R10). One that should now run with
-   * another spec is ended; without a document (`wanted` null) everything alive is kept, for nobody said otherwise (R7).
+   * another spec, or whose version may not be here (`refusal`), is ended; without a document (`wanted` null) everything alive is kept, for nobody said otherwise (R7).
    */
   async adopt(
     wanted: readonly DesiredReplica[] | null,
     filesOf: (digest: string) => readonly VersionFile[] | undefined,
+    refusal: (versionDigest: string) => string | null = () => null,
   ): Promise<void> {
     const { engine, log, metrics } = this.#options;
     const living = (await engine.list()).sort((left, right) => right.generation - left.generation);
@@ -46,7 +47,9 @@ export class ReplicaSupervisor {
       const files = spec === undefined ? undefined : filesOf(spec.versionDigest);
       const isChanged =
         spec !== undefined && files !== undefined && specHashOf(this.#specOf(spec, files)) !== instance.specHash;
-      if (this.#replicas.has(instance.replicaId) || isChanged) {
+      const refused = refusal(instance.versionDigest);
+      if (this.#replicas.has(instance.replicaId) || isChanged || refused !== null) {
+        if (refused !== null) log.warn({ replica: instance.replicaId, reason: refused }, 'engine not adopted');
         metrics.orphanEnded();
         await engine.stop(instance);
         continue;

@@ -9,7 +9,7 @@ import { SignJWT } from 'jose';
 import { pino } from 'pino';
 import { type TemporaryFolder, temporaryFolder, until } from '../../test/temporary-folder.ts';
 import { silentMetrics } from '../metrics.ts';
-import { type HeldFile, NeighbourServer } from './neighbour-server.ts';
+import { findHeldFile, type HeldFile, NeighbourServer } from './neighbour-server.ts';
 
 const CLUSTER_ID = '01900000-0000-7000-8000-00000000c001';
 const ASKER_ID = '01900000-0000-7000-8000-00000000c002';
@@ -62,7 +62,8 @@ describe('what a neighbour may fetch from here', () => {
       },
       idleMsMax: 5_000,
     });
-    port = await server.start();
+    await server.start();
+    port = server.port!;
   });
   afterEach(async () => {
     await server.stop();
@@ -226,5 +227,24 @@ describe('what a neighbour may fetch from here', () => {
     await server.stop();
     await server.stop();
     await closed;
+  });
+});
+
+describe('invariant 5: the file that is sent', () => {
+  const file = (path: string, digest: string) => ({ path, digest, sizeBytes: 1 });
+  const held = new Map([[V1, [file('a', 'd1'), file('b', 'd2')]]]);
+  it.each<[string, string[], string, string | undefined]>([
+    ['of a held version that the token names', [V2, V1], 'd2', `/versions/${V1}/b`],
+    ['of a version that is not held', [V2], 'd2', undefined],
+    ['with content that no named version has', [V1], 'd3', undefined],
+    ['of no version', [], 'd1', undefined],
+  ])('%s', (_name, versions, digest, want) => {
+    const found = findHeldFile(
+      new Set(versions),
+      digest,
+      (version) => held.get(version),
+      (version) => `/versions/${version}`,
+    );
+    expect(found?.path).toBe(want);
   });
 });

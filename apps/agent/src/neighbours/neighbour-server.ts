@@ -9,9 +9,11 @@ import { once } from 'node:events';
 import { type FileHandle, open } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Logger } from 'pino';
 import { digestSchema } from '#contracts';
+import type { VersionFile } from '#domain';
 import { hasCode, messageOf } from '../errors.ts';
 import type { AgentMetrics } from '../metrics.ts';
 import { byteRangeOf } from './byte-range.ts';
@@ -80,11 +82,15 @@ export class NeighbourServer {
     });
   }
 
-  /** Resolves with the port once it listens. */
-  async start(): Promise<number> {
+  /** Undefined while it does not listen. */
+  get port(): number | undefined {
+    return (this.#server.address() as AddressInfo | null)?.port;
+  }
+
+  /** Resolves once it listens. */
+  async start(): Promise<void> {
     this.#server.listen(this.#options.port, this.#options.host);
     await once(this.#server, 'listening');
-    return (this.#server.address() as AddressInfo).port;
   }
 
   /** Closes every connection. Idempotent. */
@@ -192,6 +198,26 @@ export class NeighbourServer {
     this.#options.metrics.neighbourRefused(refusal.status);
     refuse(response, refusal);
   }
+}
+
+/**
+ * The file with this content in the first of these versions that has it.
+ *
+ * @param filesOf the files of a version that is held and trusted; undefined of any other
+ */
+export function findHeldFile(
+  versionDigests: ReadonlySet<string>,
+  digest: string,
+  filesOf: (versionDigest: string) => readonly VersionFile[] | undefined,
+  folderOf: (versionDigest: string) => string,
+): HeldFile | undefined {
+  for (const versionDigest of versionDigests) {
+    const file = filesOf(versionDigest)?.find((each) => each.digest === digest);
+    if (file !== undefined) {
+      return { versionDigest, path: join(folderOf(versionDigest), file.path), sizeBytes: file.sizeBytes };
+    }
+  }
+  return undefined;
 }
 
 /** A body that nobody reads must not be taken for the next request, so the connection ends. */

@@ -16,6 +16,10 @@ export interface ReconcilerOptions {
   readonly sync: VersionSync;
   readonly folder: VersionFolder;
   readonly replicas: ReplicaSupervisor;
+  /** Digest → why, of the versions that may not be here (signatures). */
+  readonly refusals: (versions: readonly DesiredVersion[]) => ReadonlyMap<string, string>;
+  /** Versions found damaged that are on their way out: not started, and not fetched before they are gone. */
+  readonly distrusted: () => ReadonlySet<string>;
   readonly log: Logger;
 }
 
@@ -57,8 +61,16 @@ export class Reconciler {
     if (desired === null) return;
     try {
       sync.forgetFailures(new Set(desired.versions.map(({ digest }) => digest)));
-      const { heldDigests, fetchingDigests, fetchRetryAtMs } = sync;
-      const local = { replicas: replicas.local(), heldDigests, fetchingDigests, fetchRetryAtMs };
+      const refusals = this.#options.refusals(desired.versions);
+      for (const [digest, reason] of refusals) replicas.stopVersion(digest, reason);
+      const distrusted = this.#options.distrusted();
+      const usable = [...sync.heldDigests].filter((digest) => !refusals.has(digest) && !distrusted.has(digest));
+      const local = {
+        replicas: replicas.local(),
+        heldDigests: new Set(usable),
+        fetchingDigests: new Set([...sync.fetchingDigests, ...distrusted]),
+        fetchRetryAtMs: sync.fetchRetryAtMs,
+      };
       for (const action of reconcileCluster(desired, local, performance.now())) this.#execute(action);
       this.#prune(desired);
     } catch (cause) {

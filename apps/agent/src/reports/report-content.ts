@@ -1,23 +1,41 @@
 // What a report says of replicas, and which version counts as the one before. Pure.
-import type { DesiredReplica, DesiredState, ReplicaReport } from '#domain';
+import type { DesiredReplica, DesiredState, HeldVersion, ReplicaReport } from '#domain';
 
 /** Every wanted replica, and every one that is here though nobody wants it (any more). */
 export function replicaReports(
   desired: DesiredState | null,
   here: readonly ReplicaReport[],
   heldDigests: ReadonlySet<string>,
+  /** Version digest → why it may not be here. */
+  refusals: ReadonlyMap<string, string> = new Map(),
 ): ReplicaReport[] {
   const known = new Set(here.map(({ replicaId }) => replicaId));
   const missing = (desired?.replicas ?? []).filter(({ replicaId }) => !known.has(replicaId));
-  return [...here, ...missing.map((replica) => reportMissing(replica, heldDigests))];
+  return [...here, ...missing.map((replica) => reportMissing(replica, heldDigests, refusals))];
 }
 
-function reportMissing(replica: DesiredReplica, heldDigests: ReadonlySet<string>): ReplicaReport {
+function reportMissing(
+  replica: DesiredReplica,
+  heldDigests: ReadonlySet<string>,
+  refusals: ReadonlyMap<string, string>,
+): ReplicaReport {
   const { replicaId, deploymentId, versionDigest, draining } = replica;
   const base = { replicaId, deploymentId, versionDigest, restarts: 0 };
   if (draining) return { ...base, phase: 'Stopped', reason: '' };
+  const refusal = refusals.get(versionDigest);
+  if (refusal !== undefined) return { ...base, phase: 'Fetching', reason: refusal };
   if (heldDigests.has(versionDigest)) return { ...base, phase: 'Pending', reason: 'its engine starts next' };
   return { ...base, phase: 'Fetching', reason: 'its version is being fetched and verified' };
+}
+
+/** What may not be here is not held in any sense that matters, though its bytes may lie here as the base of a diff. */
+export function versionReports(versions: readonly HeldVersion[], refusals: ReadonlyMap<string, string>): HeldVersion[] {
+  return versions.map((version) => {
+    const reason = refusals.get(version.digest);
+    if (reason === undefined) return version;
+    const { digest, bytesHave, bytesTotal } = version;
+    return { digest, phase: 'Failed', bytesHave, bytesTotal, reason: reason.slice(0, 500) };
+  });
 }
 
 /** Models that nobody wants here any more keep their last version for a return, but only the newest few: disks end. */

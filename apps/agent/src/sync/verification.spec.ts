@@ -250,6 +250,14 @@ describe('invariant 5: what is held is hashed again', () => {
     await until(() => verifiedAt.size === 2, 'all is told');
   });
 
+  it('a version whose files nobody said were hashed is verified once the last of them is', async () => {
+    await hold(V1, { 'model.gguf': 'weights', 'config.json': '{}' });
+    const told: number[] = [];
+    verification = open({ onVerified: () => void told.push(bytes) });
+    await verification.verifyNow();
+    expect(told).toEqual([9]);
+  });
+
   it('a file that it may not read is no damage; the others are verified', async () => {
     await hold(V1, { 'model.gguf': 'weights', 'config.json': '{}' });
     const path = pathOf(V1, 'model.gguf');

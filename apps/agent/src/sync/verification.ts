@@ -244,10 +244,10 @@ export class Verification {
   }
 
   #proven({ versionDigest, path }: HeldFile, beganAtMs: number): void {
-    const times = this.#verifiedAtMs.get(versionDigest);
-    if (times === undefined) return;
-    times.set(path, beganAtMs);
-    this.#options.onVerified(versionDigest, new Date(Math.min(...times.values())));
+    const times = this.#verifiedAtMs.get(versionDigest) ?? new Map<string, number>();
+    this.#verifiedAtMs.set(versionDigest, times.set(path, beganAtMs));
+    const isWhole = times.size === this.#options.held().get(versionDigest)?.length;
+    if (isWhole) this.#options.onVerified(versionDigest, new Date(Math.min(...times.values())));
   }
 
   #pathOf({ versionDigest, path }: HeldFile): string {
