@@ -103,7 +103,9 @@ describe('the routes view', () => {
       servedModel: 'tiny',
       versionDigest: DIGEST,
       createdAtSeconds: Math.floor(NOW.getTime() / 1000),
-      replicas: [{ replicaId: placement.id, clusterId: cluster.id, versionDigest: DIGEST, ready: false }],
+      replicas: [
+        { replicaId: placement.id, clusterId: cluster.id, versionDigest: DIGEST, versionNumber: 1, ready: false },
+      ],
     });
   });
 

@@ -33,7 +33,7 @@ export class RolloutLoop {
   }
 
   /** One look. A rollout that cannot be brought forward does not keep the others from it. */
-  async run(): Promise<void> {
+  async run(signal?: AbortSignal): Promise<void> {
     const active = await this.store.read.rollouts.active();
     const ids = new Set(active.map(({ id }) => id));
     this.soaks.retain(ids);
@@ -45,6 +45,7 @@ export class RolloutLoop {
     this.metrics.rollouts(countedOf(read));
     const failed: unknown[] = [];
     for (const rollout of read.rollouts.values()) {
+      if (signal?.aborted) return;
       await this.bringForward(snapshot, rollout).catch((error: unknown) => failed.push(error));
     }
     if (failed.length > 0) throw failed[0];
