@@ -9,6 +9,7 @@ export function abortable(runner: BlockRunner, signal: AbortSignal): BlockRunner
   const bound = <Result>(work: Promise<Result>): Promise<Result> =>
     new Promise((resolve, reject) => {
       const onAbort = () => reject(signal.reason);
+      if (signal.aborted) onAbort();
       signal.addEventListener('abort', onAbort, { once: true });
       const onFailure = (error: unknown) => {
         broken ??= { error };

@@ -113,14 +113,25 @@ export class ArtifactMaker {
     } as const;
     const next = await this.#open(file, making.signal);
     try {
-      if (sizeBytes < ENCODED_BYTES_MIN) return { entry: whole, path: null };
-      await this.#demandSpace(sizeBytes);
-      const diff = base === null ? null : await this.#encode('diff', file, next, base, making);
-      const made = diff ?? (await this.#encode('snapshot', file, next, null, making));
-      return made ?? { entry: whole, path: null };
+      const made = sizeBytes < ENCODED_BYTES_MIN ? null : await this.#makeSmaller(file, next, base, making);
+      if (made !== null) return made;
+      const found = await digestOf(next);
+      if (found !== digest) throw new CannotMakeError(`the blob of ${file.path} is damaged: ${found}, not ${digest}`);
+      return { entry: whole, path: null };
     } finally {
       await next.close();
     }
+  }
+
+  async #makeSmaller(
+    file: VersionFile,
+    next: FileSource,
+    base: VersionFile | null,
+    making: Making,
+  ): Promise<Made | null> {
+    await this.#demandSpace(file.sizeBytes);
+    const diff = base === null ? null : await this.#encode('diff', file, next, base, making);
+    return diff ?? this.#encode('snapshot', file, next, null, making);
   }
 
   /** Null when this encoding is not smaller than the file, or one of the files is of no format that it knows. */
