@@ -210,7 +210,7 @@ export class ControlPlane implements SimulatedProcess {
     const wakeRollouts = this.loop(term.signal, end, {
       intervalMs: 2_000,
       restMs: 200,
-      run: () => rollouts.run(),
+      run: () => rollouts.run(term.signal),
     });
     this.loop(term.signal, end, { intervalMs: 1_000, restMs: 0, run: () => liveness.run() });
     this.loop(term.signal, end, { intervalMs: 10_000, restMs: 0, run: () => hintLagging(this.store, this.connection) });
