@@ -140,7 +140,13 @@ function globalModule(servers: Servers, nats: ControlPlaneNats) {
     { provide: Store, useValue: servers.store },
     { provide: LeaderLease, useValue: lease },
     { provide: ControlPlaneNats, useValue: nats },
-    { provide: BlobTokens, useValue: { issue: issueBlobToken } },
+    {
+      provide: BlobTokens,
+      useValue: {
+        issue: issueBlobToken,
+        issueForPlan: (clusterId: string, digest: string) => issueBlobToken(clusterId, [digest]),
+      },
+    },
   ];
   return { module: Base, global: true, providers, exports: providers.map(({ provide }) => provide) };
 }
@@ -261,6 +267,8 @@ export class WireAgent {
   /** What it reports of each wanted replica; null: not listed. */
   phaseOf: (replicaId: string, isDraining: boolean) => ReplicaPhase | null = (_id, isDraining) =>
     isDraining ? null : 'Ready';
+  /** How often it says that each replica failed, and why. */
+  restartsOf: (replicaId: string) => number = () => 0;
   readonly hints: unknown[] = [];
   readonly acked: string[] = [];
   state: DesiredFetchReply['state'] = null;
@@ -358,7 +366,9 @@ export class WireAgent {
     this.sequence += 1;
     const replicas = (this.state?.replicas ?? []).flatMap(({ replicaId, deploymentId, versionDigest, draining }) => {
       const phase = this.phaseOf(replicaId, draining);
-      return phase === null ? [] : [{ replicaId, deploymentId, versionDigest, phase, reason: '', restarts: 0 }];
+      const reason = phase === 'Failed' ? 'the engine ended with code 1' : '';
+      const restarts = this.restartsOf(replicaId);
+      return phase === null ? [] : [{ replicaId, deploymentId, versionDigest, phase, reason, restarts }];
     });
     const report: ReportMessage = {
       clusterId: this.clusterId,

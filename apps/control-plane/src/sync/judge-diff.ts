@@ -49,7 +49,8 @@ export function judgeDiff(question: ClusterQuestion, plan: ClusterPlan | NoClust
   // Against the newest that is held, and only once: what failed once would fail again, as long as its row remembers.
   const isNew = pending === undefined && !direct.some(({ baseVersionId }) => baseVersionId === base);
   if (pending === undefined && !isNew) return NEITHER;
-  const ageSeconds = pending === undefined ? 0 : (now.getTime() - pending.wantedAt.getTime()) / 1_000;
+  const ageMs = pending === undefined ? 0 : now.getTime() - pending.wantedAt.getTime();
+  const ageSeconds = Math.max(0, ageMs / 1_000);
   return {
     want: isNew ? { baseVersionId: base, profile } : null,
     waitFor: isWorthWaiting(plan, profile, ageSeconds, speeds) ? { baseVersionId: base, retryAfterSeconds: 1 } : null,
