@@ -82,3 +82,23 @@ export function durationSeconds(min: number, max: number): (text: string) => num
     );
   };
 }
+
+/** A parser of shares such as `5%` or `12.5%`, within bounds; gives the number before the sign. */
+export function parsePercent(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const match = /^(\d{1,3}(?:\.\d{1,3})?)%$/.exec(text);
+    const percent = match ? Number(match[1]) : Number.NaN;
+    if (percent >= min && percent <= max) return percent;
+    throw new InvalidArgumentError(`It must be a percentage from ${min}% to ${max}%, such as 5%.`);
+  };
+}
+
+/** A parser of multiples such as `3x` or `1.5x`, within bounds. */
+export function parseTimes(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const match = /^(\d{1,6}(?:\.\d{1,3})?)x$/.exec(text);
+    const times = match ? Number(match[1]) : Number.NaN;
+    if (times >= min && times <= max) return times;
+    throw new InvalidArgumentError(`It must be a multiple from ${min}x to ${max}x, such as 3x.`);
+  };
+}

@@ -1,5 +1,19 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { aCluster, aDeployment, aKey, aPlan, aVersion, ID } from '../test/builders.fixture.ts';
+import {
+  aCluster,
+  aDeployment,
+  aKey,
+  aModel,
+  anAgreement,
+  anAlias,
+  anArtifact,
+  aPlan,
+  aRollout,
+  aSyncCluster,
+  aVersion,
+  aVersionSync,
+  ID,
+} from '../test/builders.fixture.ts';
 import { AdminServer, page, problem, run, TOKEN } from '../test/cli.fixture.ts';
 
 let server: AdminServer;
@@ -28,6 +42,13 @@ const badUsage: readonly [command: string, wantInMessage: string][] = [
   ['cluster token create edge --kind middle', 'Allowed choices are central, edge'],
   ['cluster token create edge --kind edge --label x', 'key=value'],
   ['cluster token create edge --kind edge --token-out /nonexistent/token', 'its folder does not exist'],
+  ['cluster sync', "missing required argument 'name'"],
+  ['cluster sync edge --mode daily', 'Allowed choices are snapshot, incremental'],
+  ['cluster sync edge --cron daily', 'a cron expression of five fields'],
+  ['cluster sync edge --window 2-5', 'such as 02:00-05:00'],
+  ['cluster sync edge --time-zone Mars/Base', 'an IANA time zone'],
+  ['cluster sync edge --rate 40M', 'Write 40Mbit/s or 40MB/s'],
+  ['clusters sync edge --rate fast', 'a rate such as 40Mbit/s'],
   ['model create', "missing required argument 'name'"],
   ['model create Bad', 'must be a DNS label'],
   ['model remove', "missing required argument 'name'"],
@@ -36,6 +57,23 @@ const badUsage: readonly [command: string, wantInMessage: string][] = [
   ['model publish tiny-llm', "missing required argument 'path'"],
   ['model publish tiny-llm /nonexistent', 'no such file or folder'],
   ['model publish tiny-llm . --resume one', 'a whole number of at least 1'],
+  ['model publish tiny-llm . --parent first', 'a whole number of at least 1'],
+  ['model publish tiny-llm . --metadata run', 'key=value'],
+  ['model publish tiny-llm . --resume 2 --parent 1', 'cannot be used with option'],
+  ['model publish tiny-llm . --sign /nonexistent/key', 'no such file'],
+  ['model show', "missing required argument 'name'"],
+  ['model policy m --snapshot-cron hourly', 'a cron expression of five fields'],
+  ['model policy m --keep-versions 0', 'a whole number from 1 to 10000'],
+  ['model alias m stable', "missing required argument 'version'"],
+  ['model alias m Stable 2', 'must be a DNS label'],
+  ['model unalias m', "missing required argument 'alias'"],
+  ['model diff m first 2', 'the number of a version, or none'],
+  ['model diff m 1 2 --profile tiny', 'Allowed choices are fast, small'],
+  ['model sync m two', 'a whole number of at least 1'],
+  ['model agreement', "missing required argument 'model'"],
+  ['model keygen', "missing required argument 'file'"],
+  ['model keygen /nonexistent/key', 'its folder does not exist'],
+  ['models keygen', "missing required argument 'file'"],
   ['deployment create chat', "required option '--model <model>' not specified"],
   ['deployment create chat --model m --replicas -1', 'a whole number from 0 to 10000'],
   ['deployment create chat --model m --replicas 1e3', 'a whole number from 0 to 10000'],
@@ -47,6 +85,18 @@ const badUsage: readonly [command: string, wantInMessage: string][] = [
   ['deployment create chat --model m --device-memory lots', 'a number of bytes such as'],
   ['deployment create chat --model m --timeout 0', 'a whole number from 1 to 86400'],
   ['deployment create chat --model m --dry-run --wait', 'cannot be used with option'],
+  ['deployment create chat --model m --version 2 --alias stable', 'cannot be used with option'],
+  ['deployment create chat --model m --wave 200%', 'from 1% to 100%'],
+  ['deployment create chat --model m --wave 25%:soak=fast', 'a duration such as'],
+  ['deployment create chat --model m --abort-errors 5', 'a percentage from 0% to 100%'],
+  ['deployment create chat --model m --abort-latency 0.5x', 'a multiple from 1x to 1000x'],
+  ['deployment create chat --model m --no-abort --abort-errors 5%', '--no-abort contradicts'],
+  ['deployment update chat', 'nothing to change was said'],
+  ['deployment update chat --strict --rolling', 'contradict each other'],
+  ['deployment rollout', "missing required argument 'name'"],
+  ['deployment pause', "missing required argument 'name'"],
+  ['deployment rollback chat --to before', 'a whole number of at least 1'],
+  ['deployments rollback', "missing required argument 'name'"],
   ['deployment scale chat', "missing required argument 'replicas'"],
   ['deployment scale chat many', 'a whole number from 0 to 10000'],
   ['deployment set-version chat 1.5', 'a whole number of at least 1'],
@@ -60,6 +110,7 @@ const badUsage: readonly [command: string, wantInMessage: string][] = [
   ['key create ci --expires-in 5s', 'from 60 to 315360000 seconds'],
   ['key revoke', "missing required argument 'key'"],
   ['chat tiny-llm', "missing required argument 'prompt'"],
+  ['chat tiny-llm hello --min-version 0', 'a whole number of at least 1'],
   ['chat tiny-llm hello --temperature 3', 'a number from 0 to 2'],
   ['chat tiny-llm - --gateway-url http://127.0.0.1:1', 'the prompt is empty'],
   ['config --effective', "required option '--process <name>' not specified"],
@@ -77,7 +128,7 @@ describe('a wrong command exits 2, says what would be right and calls nobody', (
   });
 });
 
-const calls: readonly [command: string, answers: Record<string, object>, wantCall: object][] = [
+const calls: readonly (readonly [command: string, answers: Record<string, object>, wantCall: object])[] = [
   [
     'cluster accept edge',
     { 'POST /clusters/edge/accept': { body: aCluster() } },
@@ -91,10 +142,67 @@ const calls: readonly [command: string, answers: Record<string, object>, wantCal
     { body: { labels: { site: 'harbour', new: '1' } }, headers: { 'if-match': '"7"' } },
   ],
   ['cluster remove edge', { 'DELETE /clusters/edge': { status: 204 } }, { call: 'DELETE /clusters/edge' }],
+  ['model create m', { 'POST /models': { body: aModel({ name: 'm' }) } }, { body: { name: 'm' } }],
   [
-    'model create m',
-    { 'POST /models': { body: { id: ID, name: 'm', createdAt: '2030-01-01T00:00:00Z', revision: 1 } } },
-    { body: { name: 'm' } },
+    'cluster sync edge --mode snapshot --window 22:00-6:00 --window 12:00-13:00 --time-zone Asia/Shanghai --rate 40Mbit/s',
+    { 'PATCH /clusters/edge': { body: aCluster() } },
+    {
+      body: {
+        sync: {
+          mode: 'snapshot',
+          windows: [
+            { from: '22:00', to: '06:00' },
+            { from: '12:00', to: '13:00' },
+          ],
+          timeZone: 'Asia/Shanghai',
+          bytesPerSecondMax: 5e6,
+        },
+      },
+    },
+  ],
+  [
+    'clusters sync edge --no-window --rate unlimited',
+    { 'PATCH /clusters/edge': { body: aCluster() } },
+    { body: { sync: { windows: [], bytesPerSecondMax: null } } },
+  ],
+  ['cluster sync edge', { 'GET /clusters/edge': { body: aCluster() } }, { call: 'GET /clusters/edge' }],
+  [
+    'model policy m --keep-versions 3 --keep-days 0',
+    { 'PATCH /models/m': { body: aModel() } },
+    { body: { policy: { keepVersions: 3, keepDays: 0 } } },
+  ],
+  [
+    'model alias m stable 2',
+    { 'PUT /models/m/aliases/stable': { body: anAlias() } },
+    { call: 'PUT /models/m/aliases/stable', body: { version: 2 } },
+  ],
+  [
+    'models unalias m stable',
+    { 'DELETE /models/m/aliases/stable': { status: 204 } },
+    { call: 'DELETE /models/m/aliases/stable' },
+  ],
+  [
+    'model diff m 1 2 --profile small',
+    { 'POST /models/m/artifacts': { status: 202, body: anArtifact({ phase: 'Wanted', bytes: 0, percent: null }) } },
+    { body: { base: 1, version: 2, profile: 'small' } },
+  ],
+  [
+    'model diff m none 2',
+    { 'POST /models/m/artifacts': { body: anArtifact({ base: null, profile: 'snapshot' }) } },
+    { body: { base: null, version: 2, profile: 'fast' } },
+  ],
+  [
+    'model sync m 2',
+    { 'GET /models/m/versions/2/sync': { body: aVersionSync(aSyncCluster()) } },
+    { call: 'GET /models/m/versions/2/sync' },
+  ],
+  [
+    'model sync m',
+    {
+      'GET /models/m/versions': page(aVersion({ number: 3, phase: 'Uploading' }), aVersion({ number: 2 }), aVersion()),
+      'GET /models/m/versions/2/sync': { body: aVersionSync(aSyncCluster()) },
+    },
+    { call: 'GET /models/m/versions/2/sync' },
   ],
   ['model remove m', { 'DELETE /models/m': { status: 204 } }, { call: 'DELETE /models/m' }],
   [
@@ -123,8 +231,75 @@ const calls: readonly [command: string, answers: Record<string, object>, wantCal
   ],
   [
     'deployment create chat --model m --dry-run',
-    { 'POST /deployments': { body: aPlan } },
-    { call: 'POST /deployments?dryRun=true' },
+    {
+      'POST /deployments': { body: aPlan },
+      'GET /models/m/versions': page(aVersion({ number: 2 })),
+      'GET /models/m/versions/2/sync': { body: aVersionSync(aSyncCluster()) },
+    },
+    { call: 'GET /models/m/versions/2/sync' },
+  ],
+  [
+    'deployment create chat --model m --alias stable --dry-run',
+    {
+      'POST /deployments': { body: aPlan },
+      'GET /models/m/aliases': page(anAlias()),
+      'GET /models/m/versions/2/sync': { body: aVersionSync(aSyncCluster()) },
+    },
+    { call: 'GET /models/m/versions/2/sync' },
+  ],
+  [
+    'deployment create chat --model m --alias stable --wave edge-1:soak=30s --wave 25%:pause --strict --abort-errors 10%',
+    { 'POST /deployments': { status: 201, body: aDeployment() } },
+    {
+      body: {
+        alias: 'stable',
+        rollout: {
+          waves: [
+            { clusterNames: ['edge-1'], soakSeconds: 30, pauseAfter: false },
+            { percent: 25, soakSeconds: 0, pauseAfter: true },
+          ],
+          abort: { errorRateAbove: 0.1, firstByteRatioAbove: 3, requestsMin: 20, failedStarts: 3 },
+          consistency: 'strict',
+        },
+      },
+    },
+  ],
+  [
+    'deployment update chat --version 2 --no-abort',
+    { 'GET /deployments/chat': { body: aDeployment() }, 'PATCH /deployments/chat': { body: aDeployment() } },
+    { body: { version: 2, rollout: { ...aDeployment().rolloutPolicy, abort: null } } },
+  ],
+  [
+    'deployment update chat --alias canary',
+    { 'PATCH /deployments/chat': { body: aDeployment() } },
+    { body: { alias: 'canary' } },
+  ],
+  [
+    'deployment update chat --version 2 --dry-run',
+    {
+      'PATCH /deployments/chat': { body: aPlan },
+      'GET /deployments/chat': { body: aDeployment() },
+      'GET /models/tiny-llm/versions/2/sync': { body: aVersionSync(aSyncCluster()) },
+    },
+    { call: 'GET /models/tiny-llm/versions/2/sync' },
+  ],
+  ...(['pause', 'resume', 'abort'] as const).map(
+    (verb) =>
+      [
+        `deployment ${verb} chat`,
+        { [`POST /deployments/chat/rollout/${verb}`]: { body: aDeployment({ rollout: aRollout() }) } },
+        { call: `POST /deployments/chat/rollout/${verb}` },
+      ] as const,
+  ),
+  [
+    'deployment rollback chat --to 1',
+    { 'POST /deployments/chat/rollback': { body: aDeployment() } },
+    { call: 'POST /deployments/chat/rollback', body: { version: 1 } },
+  ],
+  [
+    'deployments rollback chat --dry-run',
+    { 'POST /deployments/chat/rollback': { body: aPlan } },
+    { call: 'POST /deployments/chat/rollback?dryRun=true', body: {} },
   ],
   ['deployment scale chat 0', { 'PATCH /deployments/chat': { body: aDeployment() } }, { body: { replicas: 0 } }],
   [
@@ -201,16 +376,33 @@ const reads: readonly [command: string, call: string, answer: object, value: unk
   ['cluster list', 'GET /clusters', page(aCluster()), [aCluster()]],
   ['cluster show edge', 'GET /clusters/edge', { body: aCluster() }, aCluster()],
   ['model versions m', 'GET /models/m/versions', page(aVersion()), [aVersion()]],
+  ['model show m', 'GET /models/m', { body: aModel() }, { ...aModel(), aliases: [], versions: [] }],
+  ['model version m 1', 'GET /models/m/versions/1', { body: aVersion() }, aVersion()],
+  ['model aliases m', 'GET /models/m/aliases', page(anAlias()), [anAlias()]],
+  ['model artifacts m', 'GET /models/m/artifacts', page(anArtifact()), [anArtifact()]],
+  [
+    'model sync m 2',
+    'GET /models/m/versions/2/sync',
+    { body: aVersionSync(aSyncCluster()) },
+    aVersionSync(aSyncCluster()),
+  ],
+  ['model agreement m', 'GET /models/m/agreement', { body: anAgreement() }, anAgreement()],
+  ['deployment rollout chat', 'GET /deployments/chat/rollouts', page(aRollout()), [aRollout()]],
   ['deployment list', 'GET /deployments', page(aDeployment()), [aDeployment()]],
   ['deployment show chat', 'GET /deployments/chat', { body: aDeployment() }, aDeployment()],
   ['key list', 'GET /api-keys', page(aKey()), [aKey()]],
 ];
 
 describe('reads', () => {
+  beforeEach(() => {
+    for (const call of ['GET /models/m/aliases', 'GET /models/m/versions']) server.on(call, page());
+  });
+
   it.each(reads)('atoll %s: whole as JSON, within 80 columns as a table', async (command, call, answer, value) => {
     server.on(call, answer);
     const json = await server.run([...command.split(' '), '--output', 'json']);
     expect(JSON.parse(json.out)).toEqual(value);
+    expect((await server.run([...command.split(' '), '--json'])).out).toBe(json.out);
     const table = await server.run(command.split(' '));
     expect(table.exitCode).toBe(0);
     expect(Math.max(...table.out.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);

@@ -133,12 +133,13 @@ function readContext(path: string): Context {
 
 /** The key in a file that its owner alone may read. The key itself is in no message. */
 function readToken(path: string): string {
-  const text = readPrivateFile(path).trim();
+  const text = readPrivateFile(path, 'key').trim();
   if (!/^[\x21-\x7e]+$/.test(text)) throw new UsageError(`${path} does not hold a key: one line of visible characters`);
   return text;
 }
 
-function readPrivateFile(path: string): string {
+/** A small file that its owner alone may read. Throws UsageError, which says what it is and never what is in it. */
+export function readPrivateFile(path: string, what: string): string {
   let descriptor: number | undefined;
   try {
     descriptor = openSync(path, 'r');
@@ -146,12 +147,12 @@ function readPrivateFile(path: string): string {
     if (stat.isFile() && (stat.mode & 0o077) !== 0) {
       throw new UsageError(`${path} can be read by others on this machine; run chmod 600 ${path}`);
     }
-    if (stat.size > TOKEN_BYTES_MAX) throw new UsageError(`${path} is too large to be a key`);
+    if (stat.size > TOKEN_BYTES_MAX) throw new UsageError(`${path} is too large to be a ${what}`);
     return readFileSync(descriptor, 'utf8');
   } catch (error) {
     if (error instanceof UsageError) throw error;
     const { code } = error as NodeJS.ErrnoException;
-    throw new UsageError(`the key in ${path} cannot be read${code === 'ENOENT' ? ': no such file' : ` (${code})`}`);
+    throw new UsageError(`the ${what} in ${path} cannot be read${code === 'ENOENT' ? ': no such file' : ` (${code})`}`);
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }

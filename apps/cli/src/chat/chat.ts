@@ -10,6 +10,8 @@ export interface ChatRequest {
   readonly system?: string;
   readonly maxTokens?: number;
   readonly temperature?: number;
+  /** Only this version of the model or a newer one may answer. */
+  readonly minVersion?: number;
 }
 
 const TIMEOUT_MS = 600_000;
@@ -31,7 +33,7 @@ export async function chat(endpoint: Endpoint, request: ChatRequest, terminal: T
   const startedMs = performance.now();
   try {
     const { data: stream, response } = await client.chat.completions
-      .create(bodyOf(request), { signal: terminal.signal })
+      .create(bodyOf(request), { signal: terminal.signal, headers: headersOf(request) })
       .withResponse();
     const answer = new Answer(terminal);
     for await (const chunk of stream) {
@@ -63,6 +65,10 @@ function bodyOf({ model, prompt, system, maxTokens, temperature }: ChatRequest) 
   };
 }
 
+function headersOf({ minVersion }: ChatRequest): Record<string, string> {
+  return minVersion === undefined ? {} : { 'x-atoll-min-version': String(minVersion) };
+}
+
 class Answer {
   firstTokenMs: number | null = null;
   finishReason: string | null = null;
@@ -88,12 +94,19 @@ function summaryOf(headers: Headers, { firstTokenMs, tokens }: Answer, totalMs: 
   return [
     `cluster ${headers.get('x-atoll-cluster') ?? 'not said'}`,
     `path ${headers.get('x-atoll-path') ?? 'not said'}`,
-    `version ${headers.get('x-atoll-version')?.slice(0, 12) ?? 'not said'}`,
+    versionOf(headers),
     firstTokenMs === null ? 'no token' : `first token ${formatMs(firstTokenMs)}`,
     `all ${formatMs(totalMs)}`,
     ...(tokens === null ? [] : [`${tokens} tokens`]),
     ...(attempts === null || attempts === '1' ? [] : [`${attempts} attempts`]),
   ].join(' · ');
+}
+
+/** `version 2 (0123456789ab)` */
+function versionOf(headers: Headers): string {
+  const digest = headers.get('x-atoll-version')?.slice(0, 12) ?? 'not said';
+  const number = headers.get('x-atoll-version-number');
+  return number === null ? `version ${digest}` : `version ${number} (${digest})`;
 }
 
 function failureOf(error: { status?: number; message: string; headers?: Headers }, url: string): string {

@@ -11,6 +11,7 @@ interface ChatOptions {
   readonly system?: string;
   readonly maxTokens?: number;
   readonly temperature?: number;
+  readonly minVersion?: number;
 }
 
 const TOKENS_MAX = 1_000_000;
@@ -25,6 +26,7 @@ export function addChatCommand(program: Command, terminal: Terminal): void {
     .option('--key-file <path>', 'file with a key for inference, readable by you only (or ATOLL_TOKEN)')
     .option('--system <text>', 'a system message')
     .option('--max-tokens <number>', 'at most so many tokens', wholeNumber(1, TOKENS_MAX))
+    .option('--min-version <number>', 'only this version of the model, or a newer one, may answer', wholeNumber(1))
     .option('--temperature <number>', 'from 0 to 2', parseTemperature)
     .action(async (model: string, prompt: string, options: ChatOptions) => {
       const endpoint = resolveEndpoint(terminal, {

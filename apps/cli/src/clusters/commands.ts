@@ -8,14 +8,19 @@ import { addOutputOption, type OutputOptions, show } from '../output/output.ts';
 import { relativeTime } from '../output/units.ts';
 import { intoSecretFile } from '../secret-file.ts';
 import type { Terminal } from '../terminal.ts';
-import { renderCluster, renderClusters } from './views.ts';
+import { addSyncPolicyOptions, type SyncPolicyOptions, syncChangeOf } from './sync-policy.ts';
+import { renderCluster, renderClusters, renderSync } from './views.ts';
 
 type ReadOptions = ConnectionOptions & OutputOptions;
 
 export function addClusterCommands(program: Command, terminal: Terminal): void {
-  const cluster = program.command('cluster').description('the clusters of the fleet, and tokens to join it');
+  const cluster = program
+    .command('cluster')
+    .alias('clusters')
+    .description('the clusters of the fleet, and tokens to join it');
   addReads(cluster, terminal);
   addChanges(cluster, terminal);
+  addSync(cluster, terminal);
   addTokenCommands(cluster, terminal);
 }
 
@@ -69,6 +74,19 @@ function addChanges(cluster: Command, terminal: Terminal): void {
     .action(async (name: string, options: ConnectionOptions) => {
       await connect(terminal, options).removeCluster(name);
       terminal.out(`${name} is removed; its credentials are revoked.\n`);
+    });
+}
+
+function addSync(cluster: Command, terminal: Terminal): void {
+  const sync = cluster.command('sync').description('how versions travel to a cluster; shows it or changes it');
+  addSyncPolicyOptions(addConnectionOptions(addOutputOption(sync)))
+    .argument('<name>', 'its name', parseName)
+    .action(async (name: string, options: ReadOptions & SyncPolicyOptions) => {
+      const change = syncChangeOf(options);
+      const client = connect(terminal, options);
+      const found = change === null ? await client.cluster(name) : await client.updateCluster(name, { sync: change });
+      const measures = found.observed?.measures ?? null;
+      show(terminal, options, { ...found.sync, measures }, () => renderSync(found));
     });
 }
 

@@ -1,8 +1,10 @@
 import type { ClusterDto } from '#contracts';
+import { siteGroupOf } from '#domain';
 import { painter, renderFields, renderLabels } from '../output/output.ts';
 import { renderTable } from '../output/table.ts';
 import { formatBytes, relativeTime } from '../output/units.ts';
 import type { Terminal } from '../terminal.ts';
+import { formatRate, renderSyncPolicy } from './sync-policy.ts';
 
 type Screen = Pick<Terminal, 'columns' | 'hasColours' | 'now'>;
 
@@ -39,11 +41,26 @@ export function renderCluster(cluster: ClusterDto, screen: Screen): string {
     ['Agent', observed?.agentVersion],
     ['Endpoint', observed ? (observed.endpoint ?? 'none; it dials the gateways') : null],
     ['Applied', observed && `revision ${observed.appliedRevision} of ${observed.desiredRevision}`],
+    ['Sync', `${cluster.sync.mode}; see: atoll cluster sync ${cluster.name}`],
   ]);
   if (!observed) return head;
   return [head, renderNodes(observed, screen), renderReplicas(observed, screen), renderVersions(observed, screen)]
     .filter((part) => part !== '')
     .join('\n');
+}
+
+/** The policy, and what the agent measured. */
+export function renderSync({ sync, observed, labels }: ClusterDto): string {
+  const measures = observed?.measures;
+  const rate = (bytes: number | undefined) => (bytes === undefined ? 'not measured yet' : formatRate(bytes));
+  const group = siteGroupOf({ labels });
+  const measured = renderFields([
+    ['Site group', group === null ? 'none: it fetches from the registry only' : `${group}: neighbours first`],
+    ['From registry', measures && rate(measures.registryBytesPerSecond)],
+    ['From neighbours', measures && rate(measures.neighbourBytesPerSecond)],
+    ['Disk free', measures && formatBytes(measures.diskFreeBytes)],
+  ]);
+  return `${renderSyncPolicy(sync)}${measured}`;
 }
 
 type Observed = NonNullable<ClusterDto['observed']>;
@@ -69,11 +86,19 @@ function renderReplicas({ replicas }: Observed, screen: Screen): string {
 function renderVersions({ versions }: Observed, screen: Screen): string {
   if (versions.length === 0) return '';
   const columns = [{ title: 'holds version' }, { title: 'state', wraps: true }];
-  const rows = versions.map(({ digest, phase, bytesHave, bytesTotal, reason }) => [
-    digest.slice(0, 12),
-    phase === 'Fetching' ? `${phase} ${formatBytes(bytesHave)} of ${formatBytes(bytesTotal)}` : `${phase} ${reason}`,
-  ]);
+  const rows = versions.map((version) => [version.digest.slice(0, 12), stateOf(version, screen.now())]);
   return renderTable(columns, rows, screen.columns, painter(screen));
+}
+
+function stateOf(version: Observed['versions'][number], now: Date): string {
+  const { phase, bytesHave, bytesTotal, reason, sync, verifiedAt } = version;
+  if (phase === 'Held')
+    return `${phase}${verifiedAt === undefined ? '' : `, verified ${relativeTime(verifiedAt, now)}`}`;
+  if (phase === 'Failed') return `${phase} ${reason}`;
+  if (sync === undefined) return `${phase} ${formatBytes(bytesHave)} of ${formatBytes(bytesTotal)}`;
+  const wire = `${formatBytes(sync.wireBytesHave)} of ${formatBytes(sync.wireBytesTotal)}`;
+  const from = `${sync.path} from ${sync.source}`;
+  return [`${phase} ${wire}`, from, `${formatBytes(sync.bytesPerSecond)}/s`, reason].filter(Boolean).join(', ');
 }
 
 function phaseOf({ phase, cordoned }: ClusterDto): string {

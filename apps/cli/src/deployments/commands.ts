@@ -1,24 +1,37 @@
-import { type Command, Option } from 'commander';
-import { type AdminClient, type DeploymentDto, type DeploymentPlanDto, REPLICAS_MAX } from '#contracts';
+import type { Command } from 'commander';
+import { REPLICAS_MAX, type UpdateDeployment } from '#contracts';
 import { parseName, wholeNumber } from '../arguments.ts';
-import { addConnectionOptions, type ConnectionOptions, connect } from '../connection.ts';
-import { addOutputOption, type OutputOptions, show } from '../output/output.ts';
+import { addConnectionOptions, connect } from '../connection.ts';
+import { UsageError } from '../errors.ts';
+import { addOutputOption, show } from '../output/output.ts';
+import { addTimeoutOption } from '../polling.ts';
 import type { Terminal } from '../terminal.ts';
-import { addSpecificationOptions, type SpecificationOptions, specificationOf } from './specification.ts';
+import {
+  addChangeOptions,
+  type ChangeOptions,
+  finish,
+  type ReadOptions,
+  showDeployment,
+  showPlan,
+  TIMEOUT_SECONDS_DEFAULT,
+} from './changes.ts';
+import { addRolloutOptions, type RolloutOptions, rolloutPolicyOf } from './rollout-arguments.ts';
+import { addRolloutCommands } from './rollout-commands.ts';
+import {
+  addSpecificationOptions,
+  addVersionOptions,
+  type SpecificationOptions,
+  specificationOf,
+} from './specification.ts';
 import { renderDeployment, renderDeployments, renderPlan } from './views.ts';
 import { waitUntilGone, waitUntilServing } from './waiting.ts';
 
-type ReadOptions = ConnectionOptions & OutputOptions;
-type ChangeOptions = ReadOptions & { readonly dryRun?: true; readonly wait?: true; readonly timeout: number };
-
-const TIMEOUT_SECONDS_DEFAULT = 120;
-const TIMEOUT_SECONDS_MAX = 86_400;
-
 export function addDeploymentCommands(program: Command, terminal: Terminal): void {
-  const deployment = program.command('deployment').description('what is served where');
+  const deployment = program.command('deployment').alias('deployments').description('what is served where');
   addCreate(deployment, terminal);
   addReads(deployment, terminal);
   addUpdates(deployment, terminal);
+  addRolloutCommands(deployment, terminal);
   addDelete(deployment, terminal);
   addWait(deployment, terminal);
   addExplain(deployment.command('explain'), terminal);
@@ -36,7 +49,10 @@ function addCreate(deployment: Command, terminal: Terminal): void {
   ).action(async (name: string, options: ChangeOptions & SpecificationOptions) => {
     const body = specificationOf(name, options);
     const client = connect(terminal, options);
-    if (options.dryRun) return showPlan(terminal, options, await client.planDeployment(body));
+    if (options.dryRun) {
+      const plan = await client.planDeployment(body);
+      return showPlan(client, plan, { ...body, version: body.version ?? 'newest' }, options, terminal);
+    }
     await client.createDeployment(body);
     await finish(client, name, options, terminal, `${name} is made.`);
   });
@@ -70,17 +86,47 @@ function addUpdates(deployment: Command, terminal: Terminal): void {
     .action((name: string, version: number, options: ChangeOptions) =>
       update(name, { version }, options, terminal, `${name} is to serve version ${version}.`),
     );
+  addRolloutOptions(
+    addVersionOptions(
+      addChangeOptions(
+        deployment.command('update').description('change its version, how it rolls out, or its replicas'),
+      ),
+    ),
+  )
+    .argument('<name>', 'its name', parseName)
+    .option('--replicas <number>', 'how many', wholeNumber(0, REPLICAS_MAX))
+    .action((name: string, options: UpdateOptions) => updateAsSaid(name, options, terminal));
+}
+
+type UpdateOptions = ChangeOptions &
+  RolloutOptions & { readonly version?: number; readonly alias?: string; readonly replicas?: number };
+
+async function updateAsSaid(name: string, options: UpdateOptions, terminal: Terminal): Promise<void> {
+  const { version, alias, replicas } = options;
+  // Checked before anybody is asked; then what is not said stays as it is.
+  const isRolloutChanged = rolloutPolicyOf(options) !== null;
+  if (!isRolloutChanged && [version, alias, replicas].every((each) => each === undefined)) {
+    throw new UsageError('nothing to change was said; see: atoll deployment update --help');
+  }
+  const current = isRolloutChanged ? (await connect(terminal, options).deployment(name)).rolloutPolicy : undefined;
+  const body = { version, alias, replicas, rollout: rolloutPolicyOf(options, current) ?? undefined };
+  await update(name, body, options, terminal, `${name} is changed.`);
 }
 
 async function update(
   name: string,
-  body: { replicas?: number; version?: number },
+  body: UpdateDeployment,
   options: ChangeOptions,
   terminal: Terminal,
   said: string,
 ): Promise<void> {
   const client = connect(terminal, options);
-  if (options.dryRun) return showPlan(terminal, options, await client.planUpdate(name, body));
+  if (options.dryRun) {
+    const plan = await client.planUpdate(name, body);
+    const changesVersion = body.version !== undefined || body.alias !== undefined;
+    const target = changesVersion ? { ...body, model: (await client.deployment(name)).model } : null;
+    return showPlan(client, plan, target, options, terminal);
+  }
   await client.updateDeployment(name, body);
   await finish(client, name, options, terminal, said);
 }
@@ -90,7 +136,7 @@ function addDelete(deployment: Command, terminal: Terminal): void {
     .argument('<name>', 'its name', parseName)
     .action(async (name: string, options: ChangeOptions) => {
       const client = connect(terminal, options);
-      if (options.dryRun) return showPlan(terminal, options, await client.planRemoval(name));
+      if (options.dryRun) return showPlan(client, await client.planRemoval(name), null, options, terminal);
       await client.removeDeployment(name);
       if (options.wait) await waitUntilGone(client, name, { terminal, timeoutSeconds: options.timeout });
       terminal.out(options.wait ? `${name} is gone.\n` : `${name} is being deleted; its replicas drain first.\n`);
@@ -100,6 +146,7 @@ function addDelete(deployment: Command, terminal: Terminal): void {
 function addWait(deployment: Command, terminal: Terminal): void {
   addTimeoutOption(
     addConnectionOptions(addOutputOption(deployment.command('wait').description('wait until it serves as wanted'))),
+    TIMEOUT_SECONDS_DEFAULT,
   )
     .argument('<name>', 'its name', parseName)
     .action(async (name: string, options: ReadOptions & { timeout: number }) => {
@@ -119,49 +166,4 @@ function addExplain(command: Command, terminal: Terminal): void {
         return `${renderDeployment(found, terminal)}\n${renderPlan(plan, terminal)}`;
       });
     });
-}
-
-function addChangeOptions(command: Command): Command {
-  return addTimeoutOption(
-    addConnectionOptions(addOutputOption(command))
-      .addOption(new Option('--dry-run', 'say what would happen and change nothing').conflicts('wait'))
-      .option('--wait', 'wait until it is so'),
-  );
-}
-
-function addTimeoutOption(command: Command): Command {
-  return command.option(
-    '--timeout <seconds>',
-    'how long to wait at most',
-    wholeNumber(1, TIMEOUT_SECONDS_MAX),
-    TIMEOUT_SECONDS_DEFAULT,
-  );
-}
-
-/** After a change: what it is now, waited for when asked. */
-async function finish(
-  client: AdminClient,
-  name: string,
-  options: ChangeOptions,
-  terminal: Terminal,
-  said: string,
-): Promise<void> {
-  const isTable = options.output === 'table';
-  if (isTable) terminal.out(`${said}\n`);
-  if (options.wait) {
-    const found = await waitUntilServing(client, name, { terminal, timeoutSeconds: options.timeout });
-    showDeployment(terminal, options, found);
-  } else if (isTable) {
-    terminal.out(`See how it goes: atoll deployment wait ${name}\n`);
-  } else {
-    showDeployment(terminal, options, await client.deployment(name));
-  }
-}
-
-function showDeployment(terminal: Terminal, options: OutputOptions, found: DeploymentDto): void {
-  show(terminal, options, found, () => renderDeployment(found, terminal));
-}
-
-function showPlan(terminal: Terminal, options: OutputOptions, plan: DeploymentPlanDto): void {
-  show(terminal, options, plan, () => `Nothing was changed. It would be so:\n\n${renderPlan(plan, terminal)}`);
 }

@@ -10,10 +10,12 @@ import {
   TOPOLOGY_SCOPES,
 } from '#domain';
 import { accepted, collect, oneOf, parseBytes, parseLabel, parseName, wholeNumber } from '../arguments.ts';
+import { addRolloutOptions, type RolloutOptions, rolloutPolicyOf } from './rollout-arguments.ts';
 
-export interface SpecificationOptions {
+export interface SpecificationOptions extends RolloutOptions {
   readonly model: string;
   readonly version?: number;
+  readonly alias?: string;
   readonly servedModel?: string;
   readonly replicas?: number;
   readonly kind?: ClusterKind[];
@@ -33,9 +35,7 @@ const LOST_AFTER_SECONDS_MAX = 86_400 * 30;
 const parseServedModel = accepted(createDeploymentSchema.shape.servedModel.unwrap());
 
 export function addSpecificationOptions(command: Command): Command {
-  return command
-    .requiredOption('--model <model>', 'the model', parseName)
-    .option('--version <number>', 'its version (default: the newest published)', wholeNumber(1))
+  return addRolloutOptions(addVersionOptions(command.requiredOption('--model <model>', 'the model', parseName)))
     .option('--served-model <name>', 'what clients call it (default: the model’s name)', parseServedModel)
     .option('--replicas <number>', 'how many', wholeNumber(0, REPLICAS_MAX))
     .option(
@@ -60,14 +60,26 @@ export function addSpecificationOptions(command: Command): Command {
     .addOption(new Option('--reconcile <rule>', 'who wins after a partition').choices(RECONCILE_RULES));
 }
 
+/** `--version` and `--alias`: which version, by number or by a name that moves. */
+export function addVersionOptions(command: Command): Command {
+  return command
+    .option('--version <number>', 'the version (default: the newest published)', wholeNumber(1))
+    .addOption(
+      new Option('--alias <alias>', 'follow this alias of the model: when it moves, a rollout begins')
+        .argParser(parseName)
+        .conflicts('version'),
+    );
+}
+
 export function specificationOf(name: string, options: SpecificationOptions): CreateDeployment {
-  const { model, version, servedModel, replicas, kind: kinds, region: regions, label: labels } = options;
+  const { model, version, alias, servedModel, replicas, kind: kinds, region: regions, label: labels } = options;
   const { lostAfterSeconds, reconcile, deviceMemory: memoryBytesPerDevice } = options;
   const hasPolicy = lostAfterSeconds !== undefined || reconcile !== undefined;
   return {
     name,
     model,
     version,
+    alias,
     servedModel,
     replicas,
     claim: {
@@ -78,6 +90,7 @@ export function specificationOf(name: string, options: SpecificationOptions): Cr
     },
     selector: { kinds: kinds && [...new Set(kinds)], regions, labels, clusterNames: options.cluster },
     disconnect: hasPolicy ? { lostAfterSeconds, reconcile } : undefined,
+    rollout: rolloutPolicyOf(options) ?? undefined,
   };
 }
 

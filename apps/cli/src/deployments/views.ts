@@ -3,6 +3,7 @@ import { painter, renderFields, renderLabels } from '../output/output.ts';
 import { renderTable } from '../output/table.ts';
 import { formatBytes, relativeTime } from '../output/units.ts';
 import type { Terminal } from '../terminal.ts';
+import { policyFields } from './rollout-arguments.ts';
 
 type Screen = Pick<Terminal, 'columns' | 'hasColours' | 'now'>;
 
@@ -31,10 +32,13 @@ export function renderDeployment(deployment: DeploymentDto, screen: Screen): str
     ['Name', deployment.name],
     ['Serves', `${deployment.model} version ${deployment.version} as ${deployment.servedModel}`],
     ['Digest', deployment.versionDigest],
+    ['Follows', deployment.alias && `alias ${deployment.alias}`],
     ['Replicas', `${deployment.readyReplicas} ready of ${deployment.replicas}`],
     ['Needs', `${claim.count} ${claim.deviceType}${memory}, in one ${claim.schedulingPolicy.topologyScope}`],
     ['Where', whereOf(deployment)],
     ['Out of contact', `replaced after ${disconnect.lostAfterSeconds} s, then ${disconnect.reconcile}`],
+    ...policyFields(deployment.rolloutPolicy),
+    ['Rollout', rolloutOf(deployment)],
     ['Made', relativeTime(deployment.createdAt, screen.now())],
     ['Status', deployment.status],
   ]);
@@ -86,6 +90,12 @@ export function renderPlan(plan: DeploymentPlanDto, screen: Screen): string {
 /** What the agent says of a replica; before it said anything, what was decided. */
 export function phaseOf({ phase, placementPhase }: DeploymentDto['placements'][number]): string {
   return placementPhase === 'Draining' ? 'Draining' : (phase ?? 'Pending');
+}
+
+function rolloutOf({ rollout }: DeploymentDto): string | null {
+  if (rollout === null) return null;
+  const { fromVersion, toVersion, phase, wave, waves, reason } = rollout;
+  return `version ${fromVersion} → ${toVersion} ${phase}, wave ${wave} of ${waves}${reason === '' ? '' : `\n${reason}`}`;
 }
 
 function whereOf({ selector }: DeploymentDto): string {

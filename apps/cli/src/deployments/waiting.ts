@@ -1,25 +1,13 @@
 // Waiting for a deployment: says what is missing all the while, and gives up at a stated time.
-import { setTimeout as delay } from 'node:timers/promises';
 import { type AdminClient, type DeploymentDto, ProblemError } from '#contracts';
-import { FailedError } from '../errors.ts';
-import { LiveLine } from '../output/live-line.ts';
-import { formatSeconds } from '../output/units.ts';
-import type { Terminal } from '../terminal.ts';
+import { poll, type Waiting } from '../polling.ts';
 import { phaseOf } from './views.ts';
 
-export interface Waiting {
-  readonly terminal: Terminal;
-  readonly timeoutSeconds: number;
-  /** Between two looks; default 500. */
-  readonly intervalMs?: number;
-}
-
-const INTERVAL_MS = 500;
 const HTTP_NOT_FOUND = 404;
 
 /** Resolves when all wanted replicas are Ready with the wanted version and no other one is left. */
 export function waitUntilServing(client: AdminClient, name: string, waiting: Waiting): Promise<DeploymentDto> {
-  return poll<DeploymentDto>(name, waiting, async () => {
+  return poll<DeploymentDto>(notAsWanted(name), waiting, async () => {
     const deployment = await client.deployment(name);
     const missing = missingFrom(deployment);
     return missing === null ? { done: deployment } : { missing };
@@ -28,7 +16,7 @@ export function waitUntilServing(client: AdminClient, name: string, waiting: Wai
 
 /** Resolves when the deployment is no more. */
 export async function waitUntilGone(client: AdminClient, name: string, waiting: Waiting): Promise<void> {
-  await poll(name, waiting, async () => {
+  await poll(notAsWanted(name), waiting, async () => {
     try {
       const { placements, status } = await client.deployment(name);
       const left = placements.filter(({ placementPhase }) => placementPhase !== 'Removed').length;
@@ -57,35 +45,7 @@ export function missingFrom({ replicas, version, placements, status, deleting }:
     .join(' ');
 }
 
-async function poll<Found>(
-  name: string,
-  { terminal, timeoutSeconds, intervalMs = INTERVAL_MS }: Waiting,
-  look: () => Promise<{ done: Found } | { missing: string }>,
-): Promise<Found> {
-  const line = new LiveLine(terminal);
-  const startedMs = terminal.now().getTime();
-  let missing = 'nothing is known yet';
-  try {
-    for (;;) {
-      const seen = await look().catch(toleratingSilence);
-      if ('done' in seen) return seen.done;
-      ({ missing } = seen);
-      const waitedMs = terminal.now().getTime() - startedMs;
-      if (waitedMs >= timeoutSeconds * 1000) break;
-      line.update(`waiting ${formatSeconds(waitedMs / 1000)}: ${missing}`, missing);
-      await delay(intervalMs, undefined, { signal: terminal.signal });
-    }
-  } finally {
-    line.end();
-  }
-  throw new FailedError(
-    `${name} is not as wanted after ${timeoutSeconds} s: ${missing}\n  Look closer: atoll explain deployment ${name}`,
-  );
-}
-
-/** A control plane that restarts meanwhile is waited for like everything else. */
-function toleratingSilence(error: unknown): { missing: string } {
-  const isPassing = error instanceof ProblemError && (error.problem === null || error.problem.status >= 500);
-  if (!isPassing) throw error;
-  return { missing: error.message };
+function notAsWanted(name: string) {
+  return (missing: string, seconds: number) =>
+    `${name} is not as wanted after ${seconds} s: ${missing}\n  Look closer: atoll explain deployment ${name}`;
 }

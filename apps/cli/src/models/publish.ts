@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type KeyObject } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { AdminClient, VersionDto } from '#contracts';
 import { manifestText } from '#domain';
@@ -6,13 +6,19 @@ import { FailedError, InterruptedError, UsageError } from '../errors.ts';
 import type { Terminal } from '../terminal.ts';
 import { findFiles, type HashedFile, hashFiles } from './files.ts';
 import { Progress } from './progress.ts';
+import { signDigest } from './signing.ts';
 import { defaultPace, receivedBytesOf, type UploadPace, uploadFiles } from './upload.ts';
 
 export interface PublishRequest {
   readonly model: string;
   /** A file or a folder, relative to the working directory. */
   readonly source: string;
+  /** Number of the version it was made from; default: the newest published. */
+  readonly parent?: number;
   readonly notes?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** The key to sign with, and the file it was read from. */
+  readonly signing?: { readonly key: KeyObject; readonly file: string };
   /** Number of an upload to go on with. */
   readonly resume?: number;
   readonly pace?: UploadPace;
@@ -26,7 +32,7 @@ export interface Published {
 
 /** Hashes, uploads and publishes. An error after the upload began says how to go on with it. */
 export async function publish(client: AdminClient, request: PublishRequest, terminal: Terminal): Promise<Published> {
-  const { model, notes, resume } = request;
+  const { model, parent, notes, metadata, resume, signing } = request;
 
   // 1. What there is, and what it would be called.
   const files = await hashAll(await findFiles(resolve(terminal.cwd, request.source)), terminal);
@@ -40,19 +46,21 @@ export async function publish(client: AdminClient, request: PublishRequest, term
   const listed = files.map(({ path, sizeBytes, digest }) => ({ path, sizeBytes, digest }));
   const begun =
     resume === undefined
-      ? await client.createVersion(model, { files: listed, notes })
+      ? await client.createVersion(model, { files: listed, notes, parent, metadata: metadata && { ...metadata } })
       : checkResumable(await client.version(model, resume), files);
 
   // 3. There.
   try {
     await upload(client, begun, files, { terminal, pace: request.pace ?? defaultPace });
-    const version = await client.publishVersion(model, begun.number);
+    const signature = signing && signDigest(digest, signing.key);
+    const version = await client.publishVersion(model, begun.number, { signature });
     if (version.digest === digest) return { version, isOld: false };
     throw new FailedError(
       `version ${version.number} has the digest ${version.digest}, but the files here have ${digest}`,
     );
   } catch (error) {
-    const again = `Go on with: atoll model publish ${model} ${request.source} --resume ${begun.number}`;
+    const sign = signing === undefined ? '' : ` --sign ${signing.file}`;
+    const again = `Go on with: atoll model publish ${model} ${request.source} --resume ${begun.number}${sign}`;
     if (terminal.signal.aborted) throw new InterruptedError(again);
     if (error instanceof Error) error.message += `\n${again}`;
     throw error;

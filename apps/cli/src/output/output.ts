@@ -13,9 +13,9 @@ export interface OutputOptions {
 }
 
 export function addOutputOption(command: Command): Command {
-  return command.addOption(
-    new Option('-o, --output <format>', 'how to show it').choices(OUTPUT_FORMATS).default('table'),
-  );
+  return command
+    .addOption(new Option('-o, --output <format>', 'how to show it').choices(OUTPUT_FORMATS).default('table'))
+    .addOption(new Option('--json', 'the same as --output json').implies({ output: 'json' }));
 }
 
 /** `table` is asked only when it is what is wanted. */
@@ -25,10 +25,21 @@ export function show(terminal: Terminal, { output }: OutputOptions, value: unkno
   else terminal.out(table());
 }
 
-const GOOD = new Set(['Ready', 'Published', 'active']);
-const BAD = new Set(['Unknown', 'Failed', 'Left', 'revoked', 'expired']);
+const GOOD = new Set(['Ready', 'Published', 'active', 'held', 'Completed']);
+const BAD = new Set([
+  'Unknown',
+  'Failed',
+  'Left',
+  'revoked',
+  'expired',
+  'failed',
+  'unreachable',
+  'Aborted',
+  'RolledBack',
+]);
 const WAITING = new Set([
   ...['PendingApproval', 'Suspect', 'Draining', 'Uploading', 'Pending', 'Fetching', 'Starting', 'Stopping'],
+  ...['fetching', 'planned', 'Wanted', 'Making', 'Progressing', 'Paused'],
 ]);
 
 /** Colours a cell that is a phase; leaves all else, and everything where there are no colours. */
