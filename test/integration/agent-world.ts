@@ -8,8 +8,10 @@ import { writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import type { DesiredState, VersionFile } from '#domain';
+import type { SyncPlanReply, SyncPlanRequest } from '#contracts';
+import type { DesiredState, HeldVersion, SyncMeasures, VersionFile } from '#domain';
 import { manifestText } from '#domain';
 import {
   acceptLink,
@@ -39,7 +41,9 @@ export interface Report {
   readonly epoch: number;
   readonly revision: number;
   readonly replicas: { replicaId: string; phase: string; reason: string; restarts: number; processId?: number }[];
-  readonly versions: { digest: string; phase: string; reason: string }[];
+  readonly versions: HeldVersion[];
+  readonly measures?: SyncMeasures;
+  readonly blobEndpoint?: string;
 }
 export interface Answer {
   readonly status: number;
@@ -55,13 +59,20 @@ export async function buildAgent(): Promise<void> {
 export class AgentWorld {
   readonly reports: Report[] = [];
   readonly heartbeats: { boot: string; sequence: number; stallMs: number; revision: number; bytes: number }[] = [];
-  readonly events: { id: string; kind: string }[] = [];
+  readonly events: { id: string; kind: string; [field: string]: unknown }[] = [];
+  /** Digests of the blobs that were asked for. */
+  readonly blobRequests: string[] = [];
   readonly blobs = new Map<string, Buffer>();
   desired: DesiredState | null = null;
   blobAnswers: ((response: ServerResponse) => void)[] = [];
+  /** At which byte each of them was to begin. */
+  readonly blobStarts: number[] = [];
   isAcknowledging = true;
   /** What the centre says to join and renewal. */
   membership: 'ready' | 'pending' | 'removed' = 'ready';
+  /** Of the answers to a fetch of the desired document, when there are such. */
+  verifyingKey: string | undefined;
+  verification: { mode: 'full' | 'sample'; dueInSeconds: number } | undefined;
   log = '';
   #nats!: TestNatsServer;
   #session!: NatsSession;
@@ -105,14 +116,36 @@ export class AgentWorld {
   killNats = () => this.#nats.kill();
   restartNats = () => this.#nats.restart();
 
-  /** A version of one text file, ready to be fetched. */
-  publishVersion(number: number, text: string | Buffer): DesiredState['versions'][number] {
-    const content = Buffer.from(text);
-    const digest = sha256(content);
-    this.blobs.set(digest, content);
-    const files: VersionFile[] = [{ path: 'weights/model.gguf', digest, sizeBytes: content.length }];
+  /** A version of a text file, and of others when there are such, ready to be fetched. */
+  publishVersion(
+    number: number,
+    text: string | Buffer,
+    others: Readonly<Record<string, string>> = {},
+  ): DesiredState['versions'][number] {
+    const files = Object.entries({ 'weights/model.gguf': text, ...others }).map(([path, each]): VersionFile => {
+      const content = Buffer.from(each);
+      const digest = sha256(content);
+      this.blobs.set(digest, content);
+      return { path, digest, sizeBytes: content.length };
+    });
     const versionId = `01900000-0000-7000-8000-0000000000${number.toString().padStart(2, '0')}`;
     return { versionId, modelName: 'tiny', number, digest: sha256(manifestText(files)), files };
+  }
+
+  /** The world's blob server as the source of a plan's steps. */
+  get registry() {
+    const url = `http://127.0.0.1:${portOf(this.#http)}/api/v1/blobs`;
+    return { kind: 'registry', name: 'registry', url, token: BLOB_TOKEN } as const;
+  }
+
+  /** From now on this control plane answers questions for sync plans; before, nobody does, as in an older release. */
+  answerPlans(answer: (request: SyncPlanRequest) => SyncPlanReply): void {
+    subscribeJson(
+      this.#session.connection,
+      'atoll.v1.*.sync',
+      ({ value, respond }) => respond(answer(value as SyncPlanRequest)),
+      { onError: () => undefined },
+    );
   }
 
   /** Makes a document the desired one and hints at it. */
@@ -121,6 +154,12 @@ export class AgentWorld {
     this.desired = { ...before, revision: before.revision + 1, ...state, clusterId: CLUSTER_ID };
     const { epoch, revision } = this.desired;
     publishJson(this.#session.connection, `atoll.v1.${CLUSTER_ID}.desired`, { epoch, revision });
+  }
+
+  /** The agent fetches its document again, though it has not changed: what else the answer says is told. */
+  hint(): void {
+    const { epoch, revision } = this.desired!;
+    publishJson(this.#session.connection, `atoll.v1.${CLUSTER_ID}.desired`, { epoch, revision: revision + 1 });
   }
 
   announceGateway(): void {
@@ -200,6 +239,12 @@ export class AgentWorld {
     return agent.exitCode;
   }
 
+  /** SIGKILL, so many milliseconds from now. */
+  async killAgentAfter(ms: number): Promise<void> {
+    await delay(ms);
+    await this.killAgent('SIGKILL');
+  }
+
   async waitForReplica(replicaId: string, phase: string): Promise<Report['replicas'][number]> {
     const find = () => this.lastReport?.replicas.find((replica) => replica.replicaId === replicaId);
     await until(
@@ -241,7 +286,7 @@ export class AgentWorld {
       connection,
       'atoll.v1.*.event',
       ({ value }) => {
-        const event = value as { id: string; kind: string };
+        const event = value as AgentWorld['events'][number];
         this.events.push(event);
         if (this.isAcknowledging) publishJson(connection, `atoll.v1.${CLUSTER_ID}.acked`, { ids: [event.id] });
       },
@@ -254,7 +299,12 @@ export class AgentWorld {
     const gateway = { gatewayId: GATEWAY_ID, linkEndpoint, publicKey: this.#gatewayIdentity.publicKey };
     if (subject === 'atoll.v1.gateways.fetch') return { gateways: [gateway] };
     const url = `http://127.0.0.1:${portOf(this.#http)}/api/v1/blobs`;
-    return { state: this.desired, blobs: { url, token: BLOB_TOKEN, expiresInSeconds: 900 } };
+    const { verifyingKey, verification } = this;
+    return {
+      state: this.desired,
+      blobs: { url, token: BLOB_TOKEN, expiresInSeconds: 900, verifyingKey },
+      verification,
+    };
   }
 
   async #openGateway(): Promise<void> {
@@ -322,7 +372,9 @@ export class AgentWorld {
   }
 
   #answerBlob(incoming: IncomingMessage, response: ServerResponse, digest: string): void {
+    this.blobRequests.push(digest);
     const content = this.blobs.get(digest);
+    this.blobStarts.push(Number(/^bytes=(\d+)-$/.exec(incoming.headers.range ?? '')?.[1] ?? 0));
     const special = this.blobAnswers.shift();
     if (special !== undefined) special(response);
     else if (incoming.headers.authorization !== `Bearer ${BLOB_TOKEN}`) response.writeHead(401).end();
