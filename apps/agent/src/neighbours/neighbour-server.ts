@@ -89,8 +89,10 @@ export class NeighbourServer {
 
   /** Resolves once it listens. */
   async start(): Promise<void> {
-    this.#server.listen(this.#options.port, this.#options.host);
+    const { host, log } = this.#options;
+    this.#server.listen(this.#options.port, host);
     await once(this.#server, 'listening');
+    log.info({ host, port: this.port }, 'neighbours may fetch here');
   }
 
   /** Closes every connection. Idempotent. */

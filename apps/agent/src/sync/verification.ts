@@ -141,7 +141,10 @@ export class Verification {
     const [mode, { log, sampleBytes }] = [this.#mode, this.#options];
     this.#beganAtMs = performance.now();
     this.#dueAtMs = this.#beganAtMs + DEFAULT_INTERVAL_MS;
-    this.#round('due', () => filesOfRound(this.#files(), mode, sampleBytes)).then(
+    const files = filesOfRound(this.#files(), mode, sampleBytes);
+    const bytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    log.info({ mode, files: files.length, bytes }, 'verification of held versions begins');
+    this.#round('due', () => files).then(
       (outcome) => log.info({ mode, ...outcome }, 'held versions verified'),
       () => undefined, // the agent stops
     );
