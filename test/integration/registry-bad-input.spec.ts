@@ -1,8 +1,11 @@
 // Bad input to the registry's routes: every field wrong in every way → a problem that names the field, nothing changed.
 
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { type Installation, startInstallation } from './admin.fixture.ts';
 import { publishFiles } from './registry.fixture.ts';
+
+// A busy machine is no failure.
+jest.setTimeout(60_000);
 
 let installation: Installation;
 let before: unknown;

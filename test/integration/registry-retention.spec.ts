@@ -1,6 +1,6 @@
 // What is kept and what goes: versions by policy and by use, blobs once nothing refers to them.
 
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { v7 } from 'uuid';
 import { DEFAULT_ROLLOUT_POLICY, type ModelVersion } from '#domain';
 import { BlobsJanitor } from '../../apps/control-plane/src/blobs/janitor.ts';
@@ -12,6 +12,9 @@ import { observe } from './store.fixture.ts';
 
 const DAY_MS = 86_400_000;
 const FILE_BYTES = 5_000;
+
+// A busy machine is no failure.
+jest.setTimeout(60_000);
 
 let installation: Installation;
 let modelId: string;
@@ -26,7 +29,7 @@ beforeAll(async () => {
   }
   for (const { id } of versions.slice(1)) await madeArtifacts(installation, id, 2);
   await useAllButTwo();
-}, 120_000);
+}, 300_000);
 afterAll(() => installation?.stop(), 60_000);
 
 function contentOf(number: number): Buffer {

@@ -1,11 +1,14 @@
 // Versions as their publishers describe them: parents, metadata, signatures, aliases, and what is refused.
 
 import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { v7 } from 'uuid';
 import { DEFAULT_ROLLOUT_POLICY, type Deployment, manifestText, signedText } from '#domain';
 import { type Answer, gguf, type Installation, startInstallation, upload } from './admin.fixture.ts';
 import { publishFiles, storeOf, uploadFiles } from './registry.fixture.ts';
+
+// A busy machine is no failure.
+jest.setTimeout(60_000);
 
 let installation: Installation;
 beforeAll(async () => {

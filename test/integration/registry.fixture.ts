@@ -10,7 +10,7 @@ import { type Answer, type Installation, upload } from './admin.fixture.ts';
 
 const TINY_LLM = join(import.meta.dirname, '..', 'fixtures', 'models', 'tiny-llm');
 /** Encoding a version of the fixtures takes a second or two on an idle core. */
-const MADE_MS = 60_000;
+const MADE_MS = 120_000;
 
 export type Files = Readonly<Record<string, Uint8Array>>;
 

@@ -9,7 +9,7 @@ import type { ArtifactProfile, VersionFile } from '#domain';
 import { applyDiff, type BlockRunner, inlineRunner, MemorySink } from '#modelsync';
 import { BlobStore } from '../blobs/blob-store.ts';
 import { abortable } from './abortable.ts';
-import { ArtifactMaker } from './artifact-maker.ts';
+import { ArtifactMaker, CRASHES_MAX } from './artifact-maker.ts';
 
 const never = new AbortController().signal;
 
@@ -185,10 +185,21 @@ describe('ArtifactMaker', () => {
     expect(asked).toBe(1);
   });
 
-  it('sweeps what a crash left', async () => {
-    await mkdir(join(directory, 'making', 'left.by-a-crash'), { recursive: true });
-    await writeFile(join(directory, 'making', 'left.by-a-crash', '0.diff'), 'half');
-    await maker.sweep();
+  it('sweeps what a crash left, and names what crashed again and again', async () => {
+    const crash = async (id: string) => {
+      await mkdir(join(directory, 'making', `${id}.left`), { recursive: true });
+      await writeFile(join(directory, 'making', `${id}.left`, '0.diff'), 'half');
+    };
+    const swept: string[][] = [];
+    for (let start = 0; start < CRASHES_MAX; start += 1) {
+      await crash('bad');
+      if (start === 0) await crash('unlucky');
+      swept.push(await maker.sweep());
+    }
+    expect(swept).toEqual([...Array.from({ length: CRASHES_MAX - 1 }, () => []), ['bad']]);
+    expect(await making()).toEqual(['unlucky.crashes']);
+    const file = await blobOf('a', noise(2_000, 1));
+    await maker.make({ ...order([file], [], 'snapshot'), id: 'unlucky' }, inlineRunner, never);
     expect(await making()).toEqual([]);
   });
 });

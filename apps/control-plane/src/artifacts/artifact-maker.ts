@@ -5,7 +5,7 @@
 // as soon as that shows, and the file is its own encoding.
 
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ArtifactFile, ArtifactProfile, FileEncoding, VersionFile } from '#domain';
 import {
@@ -45,6 +45,10 @@ const CODECS: Readonly<Record<ArtifactProfile, EncodeOptions['codecs']>> = {
   snapshot: codecProfiles.fast,
 };
 
+/** So often a crash is taken for chance. */
+export const CRASHES_MAX = 3;
+const CRASHES = 'crashes';
+
 /** Left free on the disk, for uploads: so much, or this share of a smaller disk. */
 const RESERVE_BYTES = 2 ** 30;
 const RESERVE_SHARE = 0.05;
@@ -72,11 +76,24 @@ export class ArtifactMaker {
     this.#directory = join(blobs.directory, 'making');
   }
 
-  /** Removes what crashes left. Only while nothing is being made. */
-  async sweep(): Promise<void> {
+  /**
+   * Removes what crashes left. Only while nothing is being made.
+   *
+   * @returns ids of artifacts whose making ended CRASHES_MAX times with the process: another try may well end it again
+   */
+  async sweep(): Promise<string[]> {
+    const fatal: string[] = [];
     for (const name of await readdir(this.#directory).catch(() => [])) {
+      const [id = '', mark] = name.split('.');
+      if (mark === CRASHES) continue;
+      const count = Number(await readFile(this.#crashesPath(id), 'utf8').catch(() => '0')) + 1;
+      await writeFile(this.#crashesPath(id), String(count));
       await rm(join(this.#directory, name), { recursive: true, force: true });
+      if (count < CRASHES_MAX) continue;
+      fatal.push(id);
+      await this.#forgetCrashes(id);
     }
+    return fatal;
   }
 
   /**
@@ -98,7 +115,16 @@ export class ArtifactMaker {
       return made.map(({ entry }) => entry);
     } finally {
       await rm(folder, { recursive: true, force: true });
+      await this.#forgetCrashes(order.id);
     }
+  }
+
+  #crashesPath(id: string): string {
+    return join(this.#directory, `${id}.${CRASHES}`);
+  }
+
+  async #forgetCrashes(id: string): Promise<void> {
+    await rm(this.#crashesPath(id), { force: true });
   }
 
   async #makeFile({ file, base }: FileTask, making: Making): Promise<Made> {

@@ -2,11 +2,11 @@
 // one leader, so whatever is Making when nothing is being made here was left by somebody who died, and is given back.
 
 import { Logger } from '@nestjs/common';
-import type { ArtifactFile, ModelVersion, Store, VersionArtifact } from '#domain';
+import type { ArtifactFile, ModelVersion, Rows, Store, VersionArtifact } from '#domain';
 import { WorkerPool } from '#modelsync';
 import type { Metrics } from '#telemetry';
 import { abortable } from './abortable.ts';
-import type { ArtifactMaker, MakingOrder } from './artifact-maker.ts';
+import { type ArtifactMaker, CRASHES_MAX, type MakingOrder } from './artifact-maker.ts';
 
 const CODEC_THREADS = 1;
 const REASON_CHARACTERS_MAX = 500;
@@ -41,10 +41,16 @@ export class ArtifactsLoop {
   }
 
   private async giveBack(): Promise<void> {
-    await this.maker.sweep();
+    const fatal = await this.maker.sweep();
     const before = new Date(Date.now() + EVERYTHING_MS);
-    const count = await this.store.transaction((rows) => rows.artifacts.giveBack(before), { epoch: this.epoch });
-    if (count > 0) this.logger.log(`${count} artifact(s) whose maker died are made again`);
+    const work = async (rows: Rows) => {
+      for (const id of fatal) await rows.artifacts.fail(id, `its maker died ${CRASHES_MAX} times while making it`);
+      return rows.artifacts.giveBack(before);
+    };
+    const count = await this.store.transaction(work, { epoch: this.epoch });
+    if (count + fatal.length > 0) {
+      this.logger.warn(`${count} artifact(s) whose maker died are made again, ${fatal.length} are given up`);
+    }
     this.isGiveBackOwed = false;
   }
 
