@@ -1,0 +1,100 @@
+/** A version travels to an edge whose agent is killed at random moments: real control plane, NATS, Postgres, processes. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { AdminClient, VersionDto } from '#contracts';
+import { eventually } from '#testing';
+import { verifiedVersions } from '../../apps/agent/test/verified-versions.ts';
+import { type ClusterPlan, QuickstartFleet } from '../../deploy/quickstart/fleet.ts';
+import { Instance } from '../../deploy/quickstart/instance.ts';
+import { joinClusters, MODEL, ownerClient, publishFolder, publishModel } from '../../deploy/quickstart/story.ts';
+import { chosenKills } from './kills.fixture.ts';
+import { MODELS } from './test-fleet.fixture.ts';
+
+const EDGE: ClusterPlan = { name: 'edge-one', kind: 'edge', region: 'eu', labels: {} };
+const { seed, rounds, soon } = chosenKills();
+const silent = () => undefined;
+
+describe(`an edge that is killed while it syncs (seed ${seed})`, () => {
+  let instance: Instance;
+  let fleet: QuickstartFleet;
+  let admin: AdminClient;
+  let first: VersionDto;
+
+  beforeAll(async () => {
+    instance = await Instance.at(await mkdtemp(join(tmpdir(), 'atoll-e2e-')));
+    fleet = new QuickstartFleet(instance, { clusters: [EDGE] });
+    await fleet.startPostgres({ mayBeGiven: false });
+    await fleet.bootstrap();
+    await fleet.startNats();
+    await fleet.migrate();
+    await fleet.startControlPlane();
+    admin = await ownerClient(fleet.controlPlaneUrl, fleet.ownerKeyFile);
+    await joinClusters(admin, fleet, silent);
+    first = await publishModel(admin, silent);
+    await admin.createDeployment({ name: MODEL, model: MODEL, version: 1, replicas: 1 });
+    await serves();
+  }, 180_000);
+
+  afterAll(async () => {
+    await fleet?.stop();
+    await instance?.endLeftovers();
+    if (process.env.ATOLL_TEST_KEEP === undefined) await rm(instance.directory, { recursive: true, force: true });
+  }, 60_000);
+
+  it(
+    `invariant 5: at ${rounds} random moments of a diff's way, converges, and never shows a version that is not whole`,
+    async () => {
+      // Slow enough that the kills fall into the transfer.
+      const bytesPerSecondMax = Math.ceil(first.sizeBytes / (rounds * 0.6));
+      await admin.updateCluster(EDGE.name, { sync: { bytesPerSecondMax } });
+      const { process: engine } = await engineOf();
+      const second = await publishFolder(admin, join(MODELS, 'v2'), 'the next one', silent);
+      for (let round = 0; round < rounds; round += 1) {
+        await soon(2_000, () => fleet.processOf(EDGE.name)!.stop('SIGKILL'));
+        expect(await verifiedVersions(stateFolder())).toContain(first.digest);
+        await fleet.restart(EDGE.name);
+      }
+      await holds(second);
+      expect(await verifiedVersions(stateFolder())).toEqual([first.digest!, second.digest!].sort());
+      expect(await readFile(fleet.processOf(EDGE.name)!.logFile, 'utf8')).toContain('"path":"direct-diff"');
+      // R5: version 1 was served all the time, by the same engine.
+      await serves();
+      expect((await engineOf()).process).toBe(engine);
+    },
+    180_000 + rounds * 15_000,
+  );
+
+  const stateFolder = () => instance.path('agents', EDGE.name);
+
+  async function holds(version: VersionDto): Promise<void> {
+    await eventually(
+      async () => {
+        const { clusters, summary } = await admin.versionSync(MODEL, version.number);
+        if (clusters.length !== 1 || clusters[0]!.state !== 'held')
+          throw new Error(`${summary}: ${JSON.stringify(clusters)}`);
+      },
+      { timeoutMs: 120_000, intervalMs: 100 },
+    );
+  }
+
+  async function serves(): Promise<void> {
+    await eventually(
+      async () => {
+        const { readyReplicas, status } = await admin.deployment(MODEL);
+        if (readyReplicas !== 1) throw new Error(status);
+        await engineOf();
+      },
+      { timeoutMs: 120_000, intervalMs: 100 },
+    );
+  }
+
+  async function engineOf() {
+    const { observed } = await admin.cluster(EDGE.name);
+    const replica = observed?.replicas.find(({ phase }) => phase === 'Ready');
+    if (replica === undefined) throw new Error('no replica is Ready in what the agent says');
+    expect(replica.versionDigest).toBe(first.digest);
+    return { process: replica.processId };
+  }
+});
