@@ -51,9 +51,21 @@ describe(`an edge that is killed while it syncs (seed ${seed})`, () => {
       await admin.updateCluster(EDGE.name, { sync: { bytesPerSecondMax } });
       const { process: engine } = await engineOf();
       const second = await publishFolder(admin, join(MODELS, 'v2'), 'the next one', silent);
+      let plansBefore = await plans();
+      const isUnderWay = (version: VersionDto) =>
+        eventually(
+          async () => {
+            const isHeld = (await verifiedVersions(stateFolder())).includes(version.digest!);
+            if (!isHeld && (await plans()) <= plansBefore) throw new Error('it has no plan yet');
+          },
+          { timeoutMs: 60_000, intervalMs: 100 },
+        );
       for (let round = 0; round < rounds; round += 1) {
+        // Half of the kills come while the agent starts, the others once it carries out a plan, if it still has to.
+        if (round % 2 === 1) await isUnderWay(second);
         await soon(2_000, () => fleet.processOf(EDGE.name)!.stop('SIGKILL'));
         expect(await verifiedVersions(stateFolder())).toContain(first.digest);
+        plansBefore = await plans();
         await fleet.restart(EDGE.name);
       }
       await holds(second);
@@ -65,6 +77,12 @@ describe(`an edge that is killed while it syncs (seed ${seed})`, () => {
     },
     180_000 + rounds * 15_000,
   );
+
+  /** Plans that the agent began to carry out, in all its lives. */
+  async function plans(): Promise<number> {
+    const log = await readFile(fleet.processOf(EDGE.name)!.logFile, 'utf8');
+    return log.split('"msg":"sync plan"').length - 1;
+  }
 
   const stateFolder = () => instance.path('agents', EDGE.name);
 

@@ -306,7 +306,8 @@ export class VersionSync {
   async #proveBases({ version, signal }: Fetch): Promise<void> {
     const { folder } = this.#options;
     for (const [digest, { modelName, files }] of await folder.list()) {
-      if (modelName !== version.modelName || digest === version.digest || this.#held.has(digest)) continue;
+      if (modelName !== version.modelName || digest === version.digest) continue;
+      if (this.#held.has(digest) || this.#dropping.has(digest)) continue;
       if ((await this.#prove(digest, files)) && !this.#held.has(digest)) this.#hold(digest, files);
       signal.throwIfAborted();
     }
