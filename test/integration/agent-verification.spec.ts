@@ -94,7 +94,7 @@ describe('invariant 5: drift of what is held', () => {
     // An answer of a minute is not waited for: it was made from what is not to be trusted.
     expect(await inHand).not.toContain('[DONE]');
     await until(() => isServing(pid), log);
-    expect(world.log).toContain('its version was found damaged on disk and is being repaired');
+    await until(() => world.log.includes('its version was found damaged on disk and is being repaired'), log);
     expect(world.blobRequests).toEqual([sha256(TEXT)]);
     const answer = await world.ask(REPLICA_ID, {});
     expect(JSON.parse(answer.text).content).toBe(TEXT);
@@ -176,7 +176,7 @@ describe('S7: a cluster that demands signatures', () => {
     world.reports.length = 0;
     await world.startAgent(demanding);
     await until(() => reported()?.phase === 'Failed', log);
-    expect(world.log).toContain('engine not adopted');
+    await until(() => world.log.includes('engine not adopted'), log);
     await until(async () => (await processStartTicks(processId!)) === null, 'its engine is gone');
     expect(world.lastReport!.replicas[0]!.phase).not.toBe('Ready');
   }, 60_000);

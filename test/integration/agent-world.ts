@@ -250,7 +250,7 @@ export class AgentWorld {
     await until(
       () => find()?.phase === phase,
       () => `replica ${phase}; log: ${this.log.slice(-3_000)}`,
-      15_000,
+      30_000,
     );
     return find()!;
   }

@@ -165,16 +165,16 @@ export class DesiredKeeper {
     const { blobs, verification } = answer.data;
     const { url, token, expiresInSeconds, verifyingKey } = blobs;
     this.#source = { url, token, untilMs: performance.now() + expiresInSeconds * 1000 * TOKEN_USE };
-    if (verifyingKey !== undefined) this.#keepKey(verifyingKey);
+    if (verifyingKey !== undefined) await this.#keepKey(verifyingKey);
     if (verification !== undefined) this.#options.onVerification?.(verification);
     return answer.data;
   }
 
   /** It counts at once; that it could not be stored costs only that a restart without the centre serves no neighbours. */
-  #keepKey(verifyingKey: string): void {
+  async #keepKey(verifyingKey: string): Promise<void> {
     if (verifyingKey === this.#verifyingKey) return;
     this.#verifyingKey = verifyingKey;
-    this.#options.keyDocument
+    await this.#options.keyDocument
       ?.write({ verifyingKey })
       .catch((cause: unknown) => this.#options.log.warn({ reason: messageOf(cause) }, 'verifying key not stored'));
   }
