@@ -91,6 +91,7 @@ function addUpdates(deployment: Command, terminal: Terminal): void {
       addChangeOptions(
         deployment.command('update').description('change its version, how it rolls out, or its replicas'),
       ),
+      'another version; it follows no alias any more',
     ),
   )
     .argument('<name>', 'its name', parseName)

@@ -35,7 +35,12 @@ const LOST_AFTER_SECONDS_MAX = 86_400 * 30;
 const parseServedModel = accepted(createDeploymentSchema.shape.servedModel.unwrap());
 
 export function addSpecificationOptions(command: Command): Command {
-  return addRolloutOptions(addVersionOptions(command.requiredOption('--model <model>', 'the model', parseName)))
+  return addRolloutOptions(
+    addVersionOptions(
+      command.requiredOption('--model <model>', 'the model', parseName),
+      'its version (default: the newest published)',
+    ),
+  )
     .option('--served-model <name>', 'what clients call it (default: the model’s name)', parseServedModel)
     .option('--replicas <number>', 'how many', wholeNumber(0, REPLICAS_MAX))
     .option(
@@ -61,9 +66,9 @@ export function addSpecificationOptions(command: Command): Command {
 }
 
 /** `--version` and `--alias`: which version, by number or by a name that moves. */
-export function addVersionOptions(command: Command): Command {
+export function addVersionOptions(command: Command, description: string): Command {
   return command
-    .option('--version <number>', 'the version (default: the newest published)', wholeNumber(1))
+    .option('--version <number>', description, wholeNumber(1))
     .addOption(
       new Option('--alias <alias>', 'follow this alias of the model: when it moves, a rollout begins')
         .argParser(parseName)
