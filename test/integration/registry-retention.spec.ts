@@ -132,6 +132,24 @@ describe('retention', () => {
     });
   });
 
+  it('collecting all the time takes nothing from those who publish, even without its grace', async () => {
+    await installation.call('POST', '/api/v1/models', { body: { name: 'busy' } });
+    let isPublishing = true;
+    const collecting = (async () => {
+      while (isPublishing) await clean(2 * 3_600_000);
+    })();
+    const published: { path: string; digest: string; sizeBytes: number }[] = [];
+    for (let number = 0; number < 10; number += 1) {
+      // Too small to be encoded: this is about publishing.
+      const files = { 'a.txt': Buffer.from(`own ${number}`), 'b.txt': Buffer.from(`shared ${number % 2}`) };
+      published.push(...(await publishFiles(installation, 'busy', files)).files);
+    }
+    isPublishing = false;
+    await collecting;
+    const left = await blobDigests();
+    expect(published.filter(({ digest }) => !left.has(digest))).toEqual([]);
+  });
+
   it('a former leader retires nothing', async () => {
     const later = new Date(Date.now() + 2 * DAY_MS);
     await expect(retireVersions(storeOf(installation), leaderEpoch() - 1, later)).rejects.toThrow(/epoch/);

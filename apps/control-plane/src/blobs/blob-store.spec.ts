@@ -36,17 +36,19 @@ async function adopted(text: string, at = LONG_AGO): Promise<StoredBlob> {
   return { digest, sizeBytes: text.length, adoptedAt: at };
 }
 
-async function listed(): Promise<string[]> {
-  const digests: string[] = [];
-  for await (const { digest } of blobs.list()) digests.push(digest);
-  return digests.sort();
+async function all(): Promise<StoredBlob[]> {
+  const found: StoredBlob[] = [];
+  for await (const blob of blobs.list()) found.push(blob);
+  return found;
 }
+
+const listed = async () => (await all()).map(({ digest }) => digest).sort();
 
 describe('adopt', () => {
   it('gives the file its place and makes a blob that is there young again', async () => {
     const { digest } = await adopted('a');
     await blobs.adopt(join(directory, 'was-never-here'), digest);
-    const [blob] = await Array.fromAsync(blobs.list());
+    const [blob] = await all();
     expect(blob!.adoptedAt.getTime()).toBeGreaterThan(LONG_AGO.getTime());
     expect(await readFile(pathOf(digest), 'utf8')).toBe('a');
   });
