@@ -1,17 +1,14 @@
 import { createHash } from 'node:crypto';
-import { appendFile, chmod, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { appendFile, chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { SyncPlanReply } from '#contracts';
 import type { DesiredVersion } from '#domain';
-import { type Answer, cutInTheMiddle, modelFile, PlannedWorld, type StepFile } from '../../test/planned-world.ts';
-import { type TemporaryFolder, temporaryFolder, until } from '../../test/temporary-folder.ts';
+import { config, first, openStory, type PlannedStory, second, third } from '../../test/planned-story.ts';
+import { type Answer, cutInTheMiddle, type StepFile } from '../../test/planned-world.ts';
+import { until } from '../../test/temporary-folder.ts';
 import { blobPath } from './blob-download.ts';
-import type { VersionFolder } from './version-folder.ts';
-import type { VersionSync } from './version-sync.ts';
 
-const [first, second, third] = [modelFile(0), modelFile(1), modelFile(2)];
-const config = Buffer.from('{"layers":1}');
 const flipped: Answer = (_request, response, content) => {
   const wrong = Buffer.from(content);
   wrong[wrong.length - 5]! ^= 1;
@@ -27,48 +24,42 @@ const status =
 jest.setTimeout(60_000);
 
 describe('bringing a version here by a plan (invariant 5)', () => {
-  let folder: TemporaryFolder;
-  let world: PlannedWorld;
+  let story: PlannedStory;
+  let world: PlannedStory['world'];
   let v1: DesiredVersion;
   let v2: DesiredVersion;
   let v3: DesiredVersion;
   let diff: StepFile;
   let snapshot: StepFile;
-  let sync: VersionSync;
-  let versions: VersionFolder;
+  let sync: PlannedStory['sync'];
+  let versions: PlannedStory['versions'];
+  let holdFirst: PlannedStory['holdFirst'];
+  let byDiff: PlannedStory['byDiff'];
+  let bySnapshot: PlannedStory['bySnapshot'];
+  let contentOf: PlannedStory['contentOf'];
+  let fetchFolders: PlannedStory['fetchFolders'];
+  let onlyWhole: PlannedStory['onlyWhole'];
 
   beforeEach(async () => {
-    folder = await temporaryFolder();
-    world = new PlannedWorld(folder.path);
-    await world.start();
-    v1 = world.version(1, { 'model.safetensors': first, 'config.json': config });
-    v2 = world.version(2, { 'model.safetensors': second, 'config.json': config });
-    v3 = world.version(3, { 'model.safetensors': third, 'config.json': config });
-    diff = await world.diff(first, second);
-    snapshot = await world.snapshot(second);
-    ({ sync, folder: versions } = await world.open());
+    story = await openStory();
+    ({
+      world,
+      v1,
+      v2,
+      v3,
+      diff,
+      snapshot,
+      sync,
+      versions,
+      holdFirst,
+      byDiff,
+      bySnapshot,
+      contentOf,
+      fetchFolders,
+      onlyWhole,
+    } = story);
   }, 30_000);
-  afterEach(async () => {
-    await world.stop();
-    await folder.remove();
-  });
-
-  /** v1 is held, as after a normal fetch; what it took is forgotten. */
-  async function holdFirst(): Promise<void> {
-    expect(await world.settle(sync, v1)).toMatchObject({ phase: 'Held' });
-    for (const list of [world.requests, world.asked, world.held]) list.length = 0;
-  }
-
-  const byDiff = () => world.go([world.step([diff], { artifact: 1, from: v1.digest })]);
-  const bySnapshot = () => world.go([world.step([snapshot], { artifact: 2 })], { path: 'snapshot' });
-  const contentOf = (version: DesiredVersion) => readFile(join(versions.pathOf(version.digest), 'model.safetensors'));
-  const fetchFolders = () => readdir(join(folder.path, 'blobs', 'fetches'));
-  /** Every folder under versions/ holds exactly what its manifest says. */
-  async function expectOnlyWhole(): Promise<void> {
-    for (const [digest, { files }] of await versions.list()) {
-      expect(await versions.findDamaged(digest, files, new AbortController().signal)).toBeNull();
-    }
-  }
+  afterEach(() => story.stop());
 
   it('a direct diff: only its bytes travel, the result is verified, nothing of the way is left', async () => {
     await holdFirst();
@@ -79,8 +70,8 @@ describe('bringing a version here by a plan (invariant 5)', () => {
     expect((await contentOf(v2)).equals(second)).toBe(true);
     expect([world.requests, world.asked, world.held]).toEqual([['registry diff'], [['v1']], ['v2 new']]);
     expect([await fetchFolders(), diff.blobBytes < second.length / 4]).toEqual([[], true]);
-    expect(await readdir(join(folder.path, 'blobs', 'sha256'))).toHaveLength(3);
-    await expectOnlyWhole();
+    expect(await readdir(join(story.path, 'blobs', 'sha256'))).toHaveLength(3);
+    await onlyWhole();
   });
 
   it('a chain: the file in between serves the next step, and is nowhere afterwards', async () => {
@@ -91,7 +82,7 @@ describe('bringing a version here by a plan (invariant 5)', () => {
     expect(await world.settle(sync, v3)).toMatchObject({ phase: 'Held' });
     expect((await contentOf(v3)).equals(third)).toBe(true);
     expect([world.requests, await fetchFolders()]).toEqual([['registry diff', 'registry diff 2'], []]);
-    expect(await readdir(join(folder.path, 'blobs', 'sha256'))).toHaveLength(3);
+    expect(await readdir(join(story.path, 'blobs', 'sha256'))).toHaveLength(3);
   });
 
   it('a snapshot, with nothing here before; what is in no step comes as a whole file', async () => {
@@ -187,7 +178,7 @@ describe('bringing a version here by a plan (invariant 5)', () => {
         [],
       ]);
       expect(world.requests.at(-1)).toBe('registry snapshot');
-      await expectOnlyWhole();
+      await onlyWhole();
     },
   );
 
@@ -312,113 +303,6 @@ describe('bringing a version here by a plan (invariant 5)', () => {
     expect([world.requests.at(-1), await fetchFolders()]).toEqual([expect.stringContaining('diff from'), []]);
   });
 
-  const killedAt: { name: string; leave: () => Promise<void> }[] = [
-    {
-      name: 'in the middle of the transfer',
-      leave: () =>
-        leave(
-          versions.fetchFolder(v2.digest),
-          diff.blobDigest,
-          blobOf(diff).subarray(0, diff.blobBytes / 2),
-          '.partial',
-        ),
-    },
-    {
-      name: 'after the last byte, before the name',
-      leave: () => leave(versions.fetchFolder(v2.digest), diff.blobDigest, blobOf(diff), '.partial'),
-    },
-    {
-      name: 'after the transfer',
-      leave: () => leave(versions.fetchFolder(v2.digest), diff.blobDigest, blobOf(diff)),
-    },
-    {
-      name: 'while the file was made',
-      leave: () => leave(versions.blobsFolder, diff.digest, second.subarray(0, 20_001), '.partial'),
-    },
-    {
-      name: 'while the file was made, and the last block was torn',
-      leave: () =>
-        leave(
-          versions.blobsFolder,
-          diff.digest,
-          Buffer.concat([second.subarray(0, 9_000), Buffer.alloc(99)]),
-          '.partial',
-        ),
-    },
-    {
-      name: 'with more in the file than it has',
-      leave: () => leave(versions.blobsFolder, diff.digest, Buffer.concat([second, second]), '.partial'),
-    },
-    {
-      name: 'after the file was made, before it had its name',
-      leave: () => leave(versions.blobsFolder, diff.digest, second, '.partial'),
-    },
-    { name: 'before the switch', leave: () => leave(versions.blobsFolder, diff.digest, second) },
-    {
-      name: 'in the switch',
-      leave: async () => {
-        await leave(versions.blobsFolder, diff.digest, second);
-        await mkdir(join(folder.path, 'versions', `.${v2.digest}.aside`));
-      },
-    },
-    {
-      name: 'by a power cut that left a blob of noise under its name',
-      leave: () => leave(versions.fetchFolder(v2.digest), diff.blobDigest, Buffer.alloc(diff.blobBytes, 3)),
-    },
-  ];
-  const blobOf = ({ blobDigest }: StepFile) => world.blobs.get(blobDigest)!;
-  async function leave(blobsFolder: string, digest: string, content: Uint8Array, end = ''): Promise<void> {
-    const path = blobPath(blobsFolder, digest);
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(`${path}${end}`, content);
-  }
-  it.each(killedAt)('killed $name, the next start goes on and ends with the right bytes', async ({ leave: left }) => {
-    await holdFirst();
-    await left();
-    const again = await world.open();
-    world.plans = [byDiff()];
-    expect(await world.settle(again.sync, v2)).toMatchObject({ phase: 'Held' });
-    expect((await contentOf(v2)).equals(second)).toBe(true);
-    expect([world.avoided, world.drifts, await fetchFolders()]).toEqual([[], [], []]);
-    expect(world.requests.length).toBeLessThanOrEqual(1);
-    await expectOnlyWhole();
-  });
-
-  it('refuses what the disk cannot hold before the first byte: what travels and what is made of it', async () => {
-    await holdFirst();
-    world.freeBytes = 1_000 + diff.blobBytes + second.length - 1;
-    world.plans = [byDiff()];
-    const report = await world.settle(sync, v2);
-    expect([report.phase, world.requests]).toEqual(['Failed', []]);
-    const needed = `${diff.blobBytes + second.length} bytes are missing and 1000 must stay free`;
-    expect(report.reason).toContain(`Not enough disk: ${needed}, but only ${world.freeBytes} are`);
-    world.freeBytes += 1;
-    world.plans = [byDiff()];
-    expect(await world.settle(sync, v2)).toMatchObject({ phase: 'Held' });
-  });
-
-  const full = [
-    { name: 'its encoding', path: () => blobPath(versions.fetchFolder(v2.digest), diff.blobDigest) },
-    { name: 'the file', path: () => blobPath(versions.blobsFolder, diff.digest) },
-  ];
-  it.each(full)(
-    'the disk full in the middle of $name: a clear error, v1 untouched, and a later try succeeds',
-    async ({ path }) => {
-      await holdFirst();
-      await mkdir(dirname(path()), { recursive: true });
-      await symlink('/dev/full', `${path()}.partial`);
-      world.plans = [byDiff()];
-      const report = await world.settle(sync, v2);
-      expect(report.phase).toBe('Failed');
-      expect(report.reason).toMatch(/the disk is full \(.*ENOSPC.*\). Free some/);
-      expect([[...sync.heldDigests], world.avoided]).toEqual([[v1.digest], []]);
-      await rm(`${path()}.partial`, { force: true });
-      world.plans = [byDiff()];
-      expect(await world.settle(sync, v2)).toMatchObject({ phase: 'Held' });
-      await expectOnlyWhole();
-    },
-  );
-
   it('a plan that says to wait ends the try; a changed document asks again at once', async () => {
     await holdFirst();
     const begunMs = performance.now();
@@ -486,13 +370,7 @@ describe('bringing a version here by a plan (invariant 5)', () => {
     ]);
     await versions.sweep(new Set(v1.files.map(({ digest }) => digest)), new Set());
     expect(await fetchFolders()).toEqual([]);
-    await expectOnlyWhole();
-  });
-
-  it('the sweep leaves alone what a wanted version has in hand', async () => {
-    await leave(versions.fetchFolder(v2.digest), diff.blobDigest, blobOf(diff));
-    await versions.sweep(new Set(), new Set([v2.digest]));
-    expect(await fetchFolders()).toEqual([v2.digest]);
+    await onlyWhole();
   });
 
   it('two versions with files in common, at once: each file once', async () => {
