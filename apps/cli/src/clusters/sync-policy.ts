@@ -3,7 +3,6 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type SyncPolicyDto, syncPolicySchema } from '#contracts';
 import { SYNC_MODES, type SyncWindow } from '#domain';
 import { accepted } from '../arguments.ts';
-import { renderFields } from '../output/output.ts';
 import { formatBytes } from '../output/units.ts';
 
 export interface SyncPolicyOptions {
@@ -46,21 +45,21 @@ export function syncChangeOf({ mode, cron, window, timeZone, rate }: SyncPolicyO
   return Object.keys(change).length === 0 ? null : change;
 }
 
-export function renderSyncPolicy(policy: SyncPolicyDto): string {
+export function syncPolicyFields(policy: SyncPolicyDto): [string, string][] {
   const { mode, cron, windows, timeZone, bytesPerSecondMax } = policy;
   const purpose =
     mode === 'snapshot' ? 'takes snapshots and verifies all it holds' : 'verifies a sample of what it holds';
-  return renderFields([
+  return [
     ['Mode', MODE_WORDS[mode]],
     ['Cron', `${cron} ${timeZone}: ${purpose}`],
     ['Windows', windows.length === 0 ? 'none: at any time' : `${windows.map(wordsOfWindow).join(', ')} ${timeZone}`],
     ['Rate', bytesPerSecondMax === null ? 'unlimited' : `at most ${formatRate(bytesPerSecondMax)}`],
-  ]);
+  ];
 }
 
 const MODE_WORDS: Readonly<Record<SyncPolicyDto['mode'], string>> = {
   snapshot: 'snapshot: new versions when its cron fires, each whole in itself',
-  incremental: 'incremental: new versions as soon as they are published, by the cheapest path',
+  incremental: 'incremental: new versions as soon as they are published',
 };
 
 function wordsOfWindow({ from, to }: SyncWindow): string {

@@ -4,7 +4,7 @@ import { painter, renderFields, renderLabels } from '../output/output.ts';
 import { renderTable } from '../output/table.ts';
 import { formatBytes, relativeTime } from '../output/units.ts';
 import type { Terminal } from '../terminal.ts';
-import { formatRate, renderSyncPolicy } from './sync-policy.ts';
+import { formatRate, syncPolicyFields } from './sync-policy.ts';
 
 type Screen = Pick<Terminal, 'columns' | 'hasColours' | 'now'>;
 
@@ -54,13 +54,13 @@ export function renderSync({ sync, observed, labels }: ClusterDto): string {
   const measures = observed?.measures;
   const rate = (bytes: number | undefined) => (bytes === undefined ? 'not measured yet' : formatRate(bytes));
   const group = siteGroupOf({ labels });
-  const measured = renderFields([
+  return renderFields([
+    ...syncPolicyFields(sync),
     ['Site group', group === null ? 'none: it fetches from the registry only' : `${group}: neighbours first`],
     ['From registry', measures && rate(measures.registryBytesPerSecond)],
     ['From neighbours', measures && rate(measures.neighbourBytesPerSecond)],
     ['Disk free', measures && formatBytes(measures.diskFreeBytes)],
   ]);
-  return `${renderSyncPolicy(sync)}${measured}`;
 }
 
 type Observed = NonNullable<ClusterDto['observed']>;

@@ -116,7 +116,7 @@ describe('a dry run', () => {
     const { out } = await atoll(command, { columns: 200 });
     expect(out).toContain('Nothing was changed. It would be so:\n\n0/2 clusters fit');
     expect(out).toContain('How version 2 of tiny-llm would get there:\n');
-    expect(out).toContain('1.43 MB of 5.24 MB (27.3 %)');
+    expect(out).toMatch(/edge-shanghai +fetching +direct-diff +1\.43 MB +5\.24 MB +27\.3 %/);
     expect(out.endsWith('1 will finish.\n')).toBe(true);
     const json = JSON.parse((await atoll(`${command} --json`)).out);
     expect([json.outcome, json.sync.version]).toEqual([aPlan.outcome, 2]);

@@ -4,7 +4,7 @@ import type { AdminClient, AgreementDto, SyncClusterDto, VersionSyncDto } from '
 import { collect, parseName, wholeNumber } from '../arguments.ts';
 import { addConnectionOptions, type ConnectionOptions, connect } from '../connection.ts';
 import { FailedError, UsageError } from '../errors.ts';
-import { addOutputOption, type OutputOptions, painter, show } from '../output/output.ts';
+import { addOutputOption, type OutputOptions, painter, renderFields, show } from '../output/output.ts';
 import { renderTable } from '../output/table.ts';
 import { formatBytes, formatSeconds, relativeTime } from '../output/units.ts';
 import { addTimeoutOption, poll } from '../polling.ts';
@@ -88,42 +88,42 @@ function renderTransfer({ cluster, progress, reason }: SyncClusterDto): string {
   return `${cluster}: ${formatBytes(wireBytesHave)} of ${formatBytes(wireBytesTotal)} at ${formatBytes(bytesPerSecond)}/s${left}`;
 }
 
+/** A row a cluster, then what there is to say of each, then the summary. */
 export function renderSync({ summary, clusters }: VersionSyncDto, screen: Screen): string {
   if (clusters.length === 0) return `${summary || 'No cluster is a member yet.'}\n`;
-  const columns = [
-    ...['cluster', 'state'].map((title) => ({ title })),
-    ...['path', 'wire of full'].map((title) => ({ title, wraps: true })),
-    ...['rate', 'eta'].map((title) => ({ title })),
-    { title: 'reason', wraps: true },
-  ];
+  const columns = ['cluster', 'state', 'path', 'wire', 'full', '%', 'rate', 'eta'].map((title) => ({ title }));
   const rows = clusters.map((each) => [
     each.cluster,
     each.state,
-    each.source === '' ? each.path : `${each.path} from ${each.source}`,
-    wireOf(each),
+    each.path,
+    each.state === 'held' ? '-' : formatBytes(each.wireBytes),
+    formatBytes(each.fullBytes),
+    each.state === 'held' || each.fullBytes === 0 ? '-' : formatPercent((100 * each.wireBytes) / each.fullBytes),
     each.progress === null ? '-' : `${formatBytes(each.progress.bytesPerSecond)}/s`,
     etaOf(each),
-    each.reason,
   ]);
-  return `${renderTable(columns, rows, screen.columns, painter(screen))}\n${summary}\n`;
+  const notes = clusters.map((each) => [each.cluster, notesOf(each)] as const).filter(([, note]) => note !== '');
+  const table = renderTable(columns, rows, screen.columns, painter(screen));
+  return [table, ...(notes.length > 0 ? [renderFields(notes)] : []), `${summary}\n`].join('\n');
 }
 
 type Screen = Pick<Terminal, 'columns' | 'hasColours' | 'now'>;
 
-/** `1.20 MB of 9.35 MB (12.8 %)`; while it flows, with what came so far. */
-function wireOf({ state, progress, wireBytes, fullBytes }: SyncClusterDto): string {
-  if (state === 'held') return `${formatBytes(fullBytes)} held`;
-  const percent = fullBytes === 0 ? '' : ` (${formatPercent((100 * wireBytes) / fullBytes)})`;
-  const have = progress === null ? '' : `${formatBytes(progress.wireBytesHave)} of `;
-  return `${have}${formatBytes(wireBytes)} of ${formatBytes(fullBytes)}${percent}`;
-}
-
 /** Until it is here: what is left of the transfer, or the wait for the window and all of it. */
-function etaOf({ state, progress, seconds, startsInSeconds, finishesInWindow }: SyncClusterDto): string {
+function etaOf({ state, progress, seconds, startsInSeconds }: SyncClusterDto): string {
   if (state === 'held') return '-';
   const left = progress === null ? (seconds === null ? null : startsInSeconds + seconds) : progress.etaSeconds;
-  if (left === null) return 'unknown';
-  return `${formatSeconds(Math.ceil(left))}${finishesInWindow === false ? ', not in its window' : ''}`;
+  return left === null ? 'unknown' : formatSeconds(Math.ceil(left));
+}
+
+function notesOf({ progress, source, state, startsInSeconds, finishesInWindow, reason }: SyncClusterDto): string {
+  const parts = [
+    progress !== null && `${formatBytes(progress.wireBytesHave)} of ${formatBytes(progress.wireBytesTotal)}`,
+    state !== 'held' && source !== '' && `from ${source}`,
+    state !== 'held' && startsInSeconds > 0 && `starts in ${formatSeconds(startsInSeconds)}`,
+    finishesInWindow === false && 'does not finish in its window',
+  ].filter((part) => part !== false);
+  return [parts.join(', '), reason].filter((part) => part !== '').join('; ');
 }
 
 export function renderAgreement({ summary, clusters, newest, model }: AgreementDto, screen: Screen): string {
