@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { VersionArtifact } from '#domain';
 import { eventually } from '#testing';
+import type { ControlPlane } from '../../apps/control-plane/src/application.ts';
 import { wantDueSnapshots } from '../../apps/control-plane/src/artifacts/due-snapshots.ts';
 import { wantDiff } from '../../apps/control-plane/src/artifacts/want.ts';
 import { LeaderService } from '../../apps/control-plane/src/leader/leader.service.ts';
@@ -199,25 +200,52 @@ describe('by cadence', () => {
   }, 180_000);
 });
 
-describe('a maker that dies', () => {
-  it('left one in the making, which the next one makes', async () => {
+describe('a maker that goes', () => {
+  let leading: ControlPlane;
+  const leaderOf = ({ app }: ControlPlane) => app.get(LeaderService, { strict: false });
+
+  it('lets go of what it is at when it stops leading, and the next one makes it', async () => {
+    const { read } = storeOf(installation);
+    const model = await newModel('handed-over');
+    await publishFiles(installation, model, v1!);
+    const { id } = await publishFiles(installation, model, v2!);
+    const { modelId } = (await read.versions.find({ id }))!;
+    // Seen in the making, or, on a quick machine, made already.
+    await eventually(
+      async () => {
+        const phases = (await read.artifacts.ofModel(modelId)).map(({ phase }) => phase);
+        expect(phases.some((phase) => phase !== 'Wanted')).toBe(true);
+      },
+      { timeoutMs: 120_000 },
+    );
+    leading = await installation.startAnother();
+    await leaderOf(installation.controlPlane).onModuleDestroy();
+    const made = await madeArtifacts(installation, id, 2);
+    expect(made.map(({ phase, reason }) => [phase, reason])).toEqual([
+      ['Ready', ''],
+      ['Ready', ''],
+    ]);
+  }, 180_000);
+
+  it('and dies leaves one in the making, which the next one makes', async () => {
     const store = storeOf(installation);
+    const second = await installation.startAnother();
     const model = await newModel('abandoned');
     const first = await publishFiles(installation, model, { 'a.txt': Buffer.alloc(5_000, 1) });
-    const second = await publishFiles(installation, model, { 'a.txt': Buffer.alloc(6_000, 2) });
-    await madeArtifacts(installation, second.id, 2);
+    const next = await publishFiles(installation, model, { 'a.txt': Buffer.alloc(6_000, 2) });
+    await madeArtifacts(installation, next.id, 2);
     // Somebody takes one as a maker does, and is never heard of again.
-    const { modelId, tenantId } = (await store.read.versions.find({ id: second.id }))!;
+    const { modelId, tenantId } = (await store.read.versions.find({ id: next.id }))!;
     const taken = await store.transaction(async (rows) => {
-      await rows.artifacts.want({ tenantId, modelId, versionId: first.id, baseVersionId: second.id, profile: 'small' });
+      await rows.artifacts.want({ tenantId, modelId, versionId: first.id, baseVersionId: next.id, profile: 'small' });
       return rows.artifacts.take();
     });
-    expect(taken).toMatchObject({ phase: 'Making', baseVersionId: second.id });
-    const other = await installation.startAnother();
-    await installation.controlPlane.app.get(LeaderService, { strict: false }).onModuleDestroy();
+    expect(taken).toMatchObject({ phase: 'Making', baseVersionId: next.id });
+    // The one that leads now knows nothing of it; the term after gives it back.
+    await leaderOf(leading).onModuleDestroy();
     await eventually(async () => expect((await store.read.artifacts.find(taken!.id))!.phase).toBe('Ready'), {
       timeoutMs: 120_000,
     });
-    expect(other.app.get(LeaderService, { strict: false }).epoch()).not.toBeNull();
+    expect(leaderOf(second).epoch()).not.toBeNull();
   }, 180_000);
 });
