@@ -31,7 +31,6 @@ import { readInventory } from './inventory.ts';
 import { ControlPlaneClient } from './joining/control-plane-client.ts';
 import { CredentialKeeper, membershipSchema } from './joining/credentials.ts';
 import type { AgentMetrics } from './metrics.ts';
-import { blobEndpointOf } from './neighbours/blob-endpoint.ts';
 import { findHeldFile, NeighbourServer } from './neighbours/neighbour-server.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
 import { previousAfter, replicaReports, versionReports } from './reports/report-content.ts';
@@ -335,6 +334,7 @@ export class Agent {
       neighboursConfiguration.listen &&
       new NeighbourServer({
         ...neighboursConfiguration.listen,
+        advertise: neighboursConfiguration.advertise,
         clusterId,
         verifyingKey: () => desired.verifyingKey,
         onForged: () => desired.keyDoubted(),
@@ -377,7 +377,7 @@ export class Agent {
         ...desired.position,
         agentVersion: AGENT_VERSION,
         endpoint: dataPlane.advertise,
-        blobEndpoint: blobEndpointOf(neighboursConfiguration, neighbours?.port),
+        blobEndpoint: neighbours?.endpoint,
         nodes: [...nodes] as ReportMessage['nodes'],
         replicas: here as ReportMessage['replicas'],
         measures: sync.measures,

@@ -5,20 +5,20 @@ import { endpointSchema } from '#contracts';
 const ALL_ADDRESSES = new Set(['0.0.0.0', '::', '[::]']);
 
 /**
- * `host:port`, or undefined when nothing is served or nobody could be told where.
+ * `host:port`, or undefined when nothing listens or nobody could be told where.
  *
- * @param port on which the server listens; undefined while it does not
+ * @param host on which the server listens
+ * @param advertise the operator's own words, which win
+ * @param port the real one; undefined while it does not listen
  */
 export function blobEndpointOf(
-  {
-    listen,
-    advertise,
-  }: { readonly listen?: { readonly host: string } | undefined; readonly advertise?: string | undefined },
+  host: string,
+  advertise: string | undefined,
   port: number | undefined,
 ): string | undefined {
-  if (listen === undefined || port === undefined) return undefined;
+  if (port === undefined) return undefined;
   if (advertise !== undefined) return advertise;
-  if (ALL_ADDRESSES.has(listen.host)) return undefined;
-  const isBareIpv6 = listen.host.includes(':') && !listen.host.startsWith('[');
-  return endpointSchema.safeParse(`${isBareIpv6 ? `[${listen.host}]` : listen.host}:${port}`).data;
+  if (ALL_ADDRESSES.has(host)) return undefined;
+  const isBareIpv6 = host.includes(':') && !host.startsWith('[');
+  return endpointSchema.safeParse(`${isBareIpv6 ? `[${host}]` : host}:${port}`).data;
 }

@@ -41,7 +41,17 @@ describe('what a neighbour may fetch from here', () => {
     held = [{ versionDigest: V1, path: join(folder.path, 'model.gguf'), sizeBytes: content.length }];
     pem = keys.publicKey.export({ format: 'pem', type: 'spki' }) as string;
     seen = { served: 0, refused: [], forged: 0, damaged: [] };
-    server = new NeighbourServer({
+    server = open(5_000);
+    await server.start();
+    port = server.port!;
+  });
+  afterEach(async () => {
+    await server.stop();
+    await folder.remove();
+  });
+
+  function open(idleMsMax: number): NeighbourServer {
+    return new NeighbourServer({
       host: '127.0.0.1',
       port: 0,
       clusterId: CLUSTER_ID,
@@ -60,15 +70,9 @@ describe('what a neighbour may fetch from here', () => {
         },
         neighbourRefused: (status) => seen.refused.push(status),
       },
-      idleMsMax: 5_000,
+      idleMsMax,
     });
-    await server.start();
-    port = server.port!;
-  });
-  afterEach(async () => {
-    await server.stop();
-    await folder.remove();
-  });
+  }
 
   async function tokenOf({ audience, versions = [V1], issuedSecondsAgo = 0, subject = ASKER_ID, by }: Token = {}) {
     const issuedAt = Math.floor(Date.now() / 1000) - issuedSecondsAgo;
@@ -81,8 +85,8 @@ describe('what a neighbour may fetch from here', () => {
       .sign(by ?? keys.privateKey);
   }
 
-  async function ask(headers: Record<string, string> = {}, path = `/atoll/blobs/${digest}`, method = 'GET') {
-    const outgoing = request({ port, host: '127.0.0.1', path, method, headers, agent: false }).end();
+  async function ask(headers: Record<string, string> = {}, path = `/atoll/blobs/${digest}`, method = 'GET', at = port) {
+    const outgoing = request({ port: at, host: '127.0.0.1', path, method, headers, agent: false }).end();
     const [response] = await once(outgoing, 'response');
     const body = Buffer.concat(await response.toArray());
     return { status: response.statusCode as number, headers: response.headers as IncomingHttpHeaders, body };
@@ -204,6 +208,27 @@ describe('what a neighbour may fetch from here', () => {
     const large = connect(port, '127.0.0.1', () => large.write(`GET / HTTP/1.1\r\nx: ${'y'.repeat(20_000)}\r\n\r\n`));
     for (const socket of [slow, large]) socket.on('error', () => undefined).resume();
     await Promise.all([slow, large].map((socket) => once(socket, 'close')));
+  }, 30_000);
+
+  it('S11: more than 64 connections are closed at once; when one ends, the next may come', async () => {
+    const crowded = open(60_000);
+    await crowded.start();
+    const dial = async () => {
+      const socket = connect(crowded.port!, '127.0.0.1');
+      socket.on('error', () => undefined).resume();
+      await once(socket, 'connect');
+      return socket;
+    };
+    const sockets = [];
+    for (let count = 0; count < 64; count += 1) sockets.push(await dial());
+    const last = await dial();
+    if (!last.closed) await once(last, 'close');
+    sockets[0]!.destroy();
+    await until(
+      async () => (await ask(await bearer(), undefined, 'GET', crowded.port!)).status === 200,
+      'it is served',
+    );
+    await crowded.stop();
   }, 30_000);
 
   it('who goes away in the middle costs nothing; the next one is served', async () => {

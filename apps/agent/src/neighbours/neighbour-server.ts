@@ -16,6 +16,7 @@ import { digestSchema } from '#contracts';
 import type { VersionFile } from '#domain';
 import { hasCode, messageOf } from '../errors.ts';
 import type { AgentMetrics } from '../metrics.ts';
+import { blobEndpointOf } from './blob-endpoint.ts';
 import { byteRangeOf } from './byte-range.ts';
 import { bearerOf, judgeNeighbourToken, readVerifyingKey } from './neighbour-tokens.ts';
 
@@ -38,6 +39,8 @@ export interface NeighbourServerOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
+  /** `host:port` for neighbours to dial. Default: where it listens, when that is one address. */
+  readonly advertise?: string | undefined;
   readonly clusterId: string;
   /** SPKI, PEM; undefined until the control plane has told it once. */
   readonly verifyingKey: () => string | undefined;
@@ -87,12 +90,19 @@ export class NeighbourServer {
     return (this.#server.address() as AddressInfo | null)?.port;
   }
 
+  /** What the report tells neighbours; undefined while it does not listen, or nobody could be told where. */
+  get endpoint(): string | undefined {
+    const { host, advertise } = this.#options;
+    return blobEndpointOf(host, advertise, this.port);
+  }
+
   /** Resolves once it listens. */
   async start(): Promise<void> {
     const { host, log } = this.#options;
     this.#server.listen(this.#options.port, host);
     await once(this.#server, 'listening');
     log.info({ host, port: this.port }, 'neighbours may fetch here');
+    if (this.endpoint === undefined) log.warn('no neighbour is told where to fetch: set neighbours.advertise');
   }
 
   /** Closes every connection. Idempotent. */
