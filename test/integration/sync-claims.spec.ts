@@ -1,5 +1,5 @@
 /** One cluster of a site group asks the registry, the others wait for it and fetch from it, whatever becomes of it. */
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Client } from 'pg';
 import { v7 } from 'uuid';
 import type { SyncPlanReply } from '#contracts';
@@ -21,6 +21,8 @@ import {
   startSyncWorld,
   want,
 } from './sync.fixture.ts';
+
+jest.setTimeout(60_000);
 
 let world: SyncWorld;
 let database: Client;

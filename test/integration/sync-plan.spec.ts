@@ -1,5 +1,5 @@
 /** How an agent is answered that asks how to get a version: by the database that is, at the time that it is. */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { jwtVerify } from 'jose';
 import { v7 } from 'uuid';
 import { SUBJECTS, syncPlanReplySchema } from '#contracts';
@@ -22,6 +22,8 @@ import {
   startSyncWorld,
   want,
 } from './sync.fixture.ts';
+
+jest.setTimeout(60_000);
 
 let world: SyncWorld;
 beforeAll(async () => {
@@ -252,7 +254,7 @@ describe('over the wire', () => {
     const agent = await WireAgent.connect(servers, clusterId);
     try {
       const subject = SUBJECTS.syncPlan(clusterId);
-      return await requestJson(agent.session.connection, subject, value, { timeoutMs: 5_000 });
+      return await requestJson(agent.session.connection, subject, value, { timeoutMs: 30_000 });
     } finally {
       await agent.stop();
     }

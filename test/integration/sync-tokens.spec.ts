@@ -1,6 +1,6 @@
 /** What a token gives a right to, and for how long: nobody fetches what it may not have, by whatever it shows. */
 import { generateKeyPairSync } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { SignJWT } from 'jose';
 import { v7 } from 'uuid';
 import type { Cluster, ModelVersion, VersionArtifact } from '#domain';
@@ -17,6 +17,8 @@ import {
   startSyncWorld,
   want,
 } from './sync.fixture.ts';
+
+jest.setTimeout(60_000);
 
 let world: SyncWorld;
 beforeAll(async () => {
