@@ -39,5 +39,5 @@ describe(`R19: the fleet, simulated on ${seeds.length} seeds`, () => {
       expect(withoutIds(second.history)).toEqual(withoutIds(first.history));
       expect(second.events).toBe(first.events);
     }
-  });
+  }, 60_000);
 });

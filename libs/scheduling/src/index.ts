@@ -1,3 +1,4 @@
+export { mayRunVersion } from './cluster-version.ts';
 export { DeviceLedger } from './device-ledger.ts';
 export type { Filter } from './filters.ts';
 export { FILTERS } from './filters.ts';

@@ -41,6 +41,7 @@ function rank(fleet: WorkingFleet, deployment: Deployment, standing: Standing): 
     serviceOf(standing),
     cluster.cordoned ? 0 : 1,
     isPreferred ? 1 : 0,
+    placement.versionId === deployment.versionId ? 1 : 0, // during a rollout: what is tried out stays
     scoreCluster(here!, deployment, fleet.digestOf(deployment, cluster.id)).total,
     -placement.createdAt.getTime(),
   ];

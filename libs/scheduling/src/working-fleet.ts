@@ -7,8 +7,8 @@ import {
   type Placement,
   type ReplicaReport,
   type Rollout,
-  versionForCluster,
 } from '#domain';
+import { isSideBySide, servingVersion } from './cluster-version.ts';
 import { DeviceLedger } from './device-ledger.ts';
 import type { ClusterSnapshot, FleetSnapshot } from './snapshot.ts';
 
@@ -47,23 +47,16 @@ export class WorkingFleet {
     return this.placements.get(deploymentId) ?? [];
   }
 
-  /** The active rollout that brings the deployment to the version it wants. */
-  rolloutOf({ id, versionId }: Deployment): Rollout | undefined {
-    const rollout = this.snapshot.rollouts.get(id);
-    return rollout?.toVersionId === versionId ? rollout : undefined;
+  rolloutOf({ id }: Deployment): Rollout | undefined {
+    return this.snapshot.rollouts.get(id);
   }
 
-  /** Strict, before the switch: what serves is the old version everywhere, and the new one only makes ready beside it. */
   isSideBySide(deployment: Deployment): boolean {
-    const rollout = this.rolloutOf(deployment);
-    return rollout?.policy.consistency === 'strict' && !rollout.isSwitched && deployment.deletedAt === null;
+    return isSideBySide(deployment, this.rolloutOf(deployment));
   }
 
-  /** What replicas that are to serve in this cluster run. */
   versionFor(deployment: Deployment, clusterId: string): string {
-    const rollout = this.rolloutOf(deployment);
-    if (rollout !== undefined && this.isSideBySide(deployment)) return rollout.fromVersionId;
-    return versionForCluster(deployment.versionId, rollout, clusterId);
+    return servingVersion(deployment, this.rolloutOf(deployment), clusterId);
   }
 
   digestOf(deployment: Deployment, clusterId: string): string | undefined {

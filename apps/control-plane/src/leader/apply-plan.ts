@@ -1,11 +1,11 @@
 /**
- * Commits a plan. One transaction re-checks what the plan was made from – the deployment's revision, each cluster's phase
- * and cordon, free devices by the live placements – and takes the parts that still hold; the others come back with
+ * Commits a plan. One transaction re-checks what the plan was made from – the deployment's revision, its rollout, each cluster's
+ * phase and cordon, free devices by the live placements – and takes the parts that still hold; the others come back with
  * reasons and are planned again. Agents learn of it through the documents and hints written in the same transaction.
  */
 import { v7 as uuidv7 } from 'uuid';
-import type { Decision, Deployment, Placement, Rows, Store } from '#domain';
-import { type DeploymentPlan, DeviceLedger, type PlannedAssignment } from '#scheduling';
+import type { Decision, Deployment, Placement, Rollout, Rows, Store } from '#domain';
+import { type DeploymentPlan, DeviceLedger, mayRunVersion, type PlannedAssignment } from '#scheduling';
 import { writeDesired } from './write-desired.ts';
 
 export interface AppliedPlan {
@@ -44,7 +44,8 @@ async function applyIn(
     const rejected = plan.assign.map((assignment) => ({ assignment, reason }));
     return { assigned: [], rejected, drained: 0, removed: 0, clusters: [], isGone: false };
   }
-  const { assigned, rejected } = await accept(rows, epoch, deployment, plan);
+  const [rollout] = plan.assign.length === 0 ? [] : await rows.rollouts.active(deployment.id);
+  const { assigned, rejected } = await accept(rows, epoch, { deployment, rollout }, plan);
   await rows.placements.insert(assigned);
   // A move was planned on the strength of its replacement: with any part rejected, what runs stays.
   const drain = rejected.length === 0 ? plan.drain : [];
@@ -57,7 +58,12 @@ async function applyIn(
   return { assigned, rejected, drained: drain.length, removed: plan.remove.length, clusters, isGone };
 }
 
-async function accept(rows: Rows, epoch: number, deployment: Deployment, plan: DeploymentPlan) {
+async function accept(
+  rows: Rows,
+  epoch: number,
+  { deployment, rollout }: { deployment: Deployment; rollout: Rollout | undefined },
+  plan: DeploymentPlan,
+) {
   const ending = new Set(plan.remove.map(({ placementId }) => placementId));
   const assigned: Placement[] = [];
   const rejected: { assignment: PlannedAssignment; reason: string }[] = [];
@@ -66,17 +72,22 @@ async function accept(rows: Rows, epoch: number, deployment: Deployment, plan: D
     const room = await readRoom(rows, clusterId, ending);
     for (const assignment of byCluster.get(clusterId)!) {
       const placement = toPlacement(deployment, epoch, assignment);
-      const reason =
-        typeof room === 'string'
-          ? room
-          : room.take(placement.id, assignment.claim)
-            ? null
-            : 'its devices were taken meanwhile';
+      const reason = rejectVersion(deployment, rollout, assignment) ?? takeRoom(room, placement);
       if (reason === null) assigned.push(placement);
       else rejected.push({ assignment, reason });
     }
   }
   return { assigned, rejected };
+}
+
+function rejectVersion(deployment: Deployment, rollout: Rollout | undefined, assignment: PlannedAssignment) {
+  const { clusterId, versionId } = assignment;
+  return mayRunVersion(deployment, rollout, clusterId, versionId) ? null : 'the rollout went on meanwhile';
+}
+
+function takeRoom(room: DeviceLedger | string, { id, claim }: Placement): string | null {
+  if (typeof room === 'string') return room;
+  return room.take(id, claim) ? null : 'its devices were taken meanwhile';
 }
 
 /** The cluster's free devices under its row's lock, or why it takes nothing. What this plan ends holds none any more. */

@@ -105,7 +105,8 @@ function pendingWords({ rollout }: RolloutFacts, cluster: RolloutCluster, here: 
   const ready = next.filter(({ phase }) => phase === 'Ready').length;
   const old = here.length - next.length;
   const isSideBySide = policy.consistency === 'strict' && !isSwitched;
-  const wanted = isSideBySide ? Math.max(old, next.length) : here.length;
+  // Old and new stand side by side for a while: each new one is the place of one old one.
+  const wanted = Math.max(old, next.length);
   const isDone = ready === wanted && (isSideBySide || old === 0);
   if (isDone && cluster.contact === 'present') return null;
   if (cluster.contact === 'silent') return 'out of contact';
