@@ -36,7 +36,7 @@ export async function publishNext(
     return edges.length > 0 && edges.every(({ state }) => state === 'held');
   }).catch(async () => {
     const { summary } = await admin.versionSync(MODEL, version.number);
-    throw new StepError(`version 2 did not reach every edge: ${summary}`, `Ask ./atoll models sync ${MODEL} 2.`);
+    throw new StepError(`version 2 did not reach every edge: ${summary}`, `Ask ./atoll model sync ${MODEL} 2.`);
   });
   const diffs = (await admin.artifacts(MODEL)).filter(
     (artifact) => artifact.version === version.number && artifact.base !== null && artifact.phase === 'Ready',
@@ -98,7 +98,7 @@ async function completed(admin: AdminClient, version: Pick<VersionDto, 'number'>
   }).catch((error: unknown) => {
     if (error instanceof StepError) throw error;
     const why = deployment?.rollout?.reason ?? deployment?.status ?? 'unknown';
-    throw new StepError(`the rollout did not complete: ${why}`, `Ask ./atoll deployments rollout ${MODEL}.`);
+    throw new StepError(`the rollout did not complete: ${why}`, `Ask ./atoll deployment rollout ${MODEL}.`);
   });
 }
 
