@@ -55,8 +55,11 @@ const help = `
 Where to: --url and --token-file, or ATOLL_URL and ATOLL_TOKEN, or the quickstart that runs in this checkout.
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted.
 
-  ./atoll quickstart        starts a whole fleet on this machine; ./atoll down stops it
-  ./atoll cluster list      who is in the fleet
+  ./atoll quickstart                  starts a whole fleet on this machine; ./atoll down stops it
+  ./atoll cluster list                who is in the fleet
+  ./atoll model sync <model>          how every cluster gets its newest version
+  ./atoll model agreement <model>     whether all clusters hold and serve the same
+  ./atoll deployment rollout <name>   how its rollout goes
   ./atoll explain deployment <name>   why it runs where it runs, or why it does not`;
 
 /** What commander does not hand down to subcommands by itself when they were made before. */

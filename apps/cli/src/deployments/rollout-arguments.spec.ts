@@ -75,9 +75,9 @@ describe('the policy that options make', () => {
     ],
     [
       'an abort option turns the rule on',
-      { abortLatency: 2, abortRequests: 5 },
+      { abortLatency: 2, abortRequests: 5, abortStarts: 1 },
       unwatched,
-      { ...unwatched, abort: { firstByteRatioAbove: 2, requestsMin: 5 } },
+      { ...unwatched, abort: { firstByteRatioAbove: 2, requestsMin: 5, failedStarts: 1 } },
     ],
   ];
   it.each(cases)('%s', (_name, options, before, want) => {

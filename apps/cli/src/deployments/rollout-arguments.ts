@@ -17,11 +17,13 @@ export interface RolloutOptions {
   readonly abortErrors?: number;
   readonly abortLatency?: number;
   readonly abortRequests?: number;
+  readonly abortStarts?: number;
 }
 
 const SOAK_SECONDS_MAX = 2_592_000;
 const REQUESTS_MAX = 1_000_000;
 const RATIO_MAX = 1_000;
+const STARTS_MAX = 1_000;
 
 export function addRolloutOptions(command: Command): Command {
   return command
@@ -39,7 +41,8 @@ export function addRolloutOptions(command: Command): Command {
       'or when the first byte takes so much longer, such as 3x',
       parseTimes(1, RATIO_MAX),
     )
-    .option('--abort-requests <number>', 'judge after so many requests', wholeNumber(1, REQUESTS_MAX));
+    .option('--abort-requests <number>', 'judge after so many requests', wholeNumber(1, REQUESTS_MAX))
+    .option('--abort-starts <number>', 'or when a replica failed to start so often', wholeNumber(1, STARTS_MAX));
 }
 
 /**
@@ -51,8 +54,8 @@ export function rolloutPolicyOf(
   current: RolloutPolicy | DeploymentDto['rolloutPolicy'] = DEFAULT_ROLLOUT_POLICY,
 ): CreateDeployment['rollout'] | null {
   if (!changesRollout(options)) return null;
-  const { wave, strict, rolling, abort, abortErrors, abortLatency, abortRequests } = options;
-  const hasRule = [abortErrors, abortLatency, abortRequests].some((each) => each !== undefined);
+  const { wave, strict, rolling, abort, abortErrors, abortLatency, abortRequests, abortStarts } = options;
+  const hasRule = hasAbortRule(options);
   if (strict && rolling) throw new UsageError('--strict and --rolling contradict each other');
   if (!abort && hasRule) throw new UsageError('--no-abort contradicts the other --abort options');
   const rule: Partial<RolloutAbortRule> = {
@@ -60,6 +63,7 @@ export function rolloutPolicyOf(
     ...(abortErrors !== undefined && { errorRateAbove: abortErrors / 100 }),
     ...(abortLatency !== undefined && { firstByteRatioAbove: abortLatency }),
     ...(abortRequests !== undefined && { requestsMin: abortRequests }),
+    ...(abortStarts !== undefined && { failedStarts: abortStarts }),
   };
   return {
     waves: (wave ?? current.waves) as z.input<typeof rolloutWaveSchema>[],
@@ -68,8 +72,13 @@ export function rolloutPolicyOf(
   };
 }
 
-function changesRollout({ wave, strict, rolling, abort, abortErrors, abortLatency, abortRequests }: RolloutOptions) {
-  return !abort || [wave, strict, rolling, abortErrors, abortLatency, abortRequests].some((each) => each !== undefined);
+function changesRollout(options: RolloutOptions): boolean {
+  const { wave, strict, rolling, abort } = options;
+  return !abort || hasAbortRule(options) || [wave, strict, rolling].some((each) => each !== undefined);
+}
+
+function hasAbortRule({ abortErrors, abortLatency, abortRequests, abortStarts }: RolloutOptions): boolean {
+  return [abortErrors, abortLatency, abortRequests, abortStarts].some((each) => each !== undefined);
 }
 
 function collectWave(text: string, earlier: RolloutWave[] = []): RolloutWave[] {

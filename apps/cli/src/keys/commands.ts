@@ -16,7 +16,7 @@ const EXPIRY_SECONDS_MIN = 60;
 const EXPIRY_SECONDS_MAX = 315_360_000;
 
 export function addKeyCommands(program: Command, terminal: Terminal): void {
-  const key = program.command('key').description('API keys, for people, programs and inference');
+  const key = program.command('key').alias('keys').description('API keys, for people, programs and inference');
   addCreate(key, terminal);
   addConnectionOptions(addOutputOption(key.command('list').description('every key; never the secrets')))
     .alias('ls')

@@ -305,8 +305,9 @@ describe('model publish', () => {
   const files = [{ path: 'm.bin', digest: fileDigest, sizeBytes: content.length }];
   const digest = createHash('sha256').update(manifestText(files)).digest('hex');
 
+  beforeAll(() => writeFileSync(join(folder.path, 'm.bin'), content));
+
   it('says parent, metadata and a signature of the very digest, and what is made of it then', async () => {
-    writeFileSync(join(folder.path, 'm.bin'), content);
     const key = makeSigningKey();
     writeFileSync(join(folder.path, 'release.pem'), key, { mode: 0o600 });
     const uploaded = [{ ...files[0]!, receivedBytes: content.length }];
@@ -336,5 +337,16 @@ describe('model publish', () => {
     expect(
       verify(null, Buffer.from(signedText(digest)), createPublicKey(key), Buffer.from(sent.signature, 'hex')),
     ).toBe(true);
+  });
+
+  it('what is there already stays as it is: a signature that it does not have is said, with exit code 1', async () => {
+    writeFileSync(join(folder.path, 'late.pem'), makeSigningKey(), { mode: 0o600 });
+    server.on('GET /models/m/versions', page(aVersion({ number: 2, digest })));
+    const { exitCode, out, err } = await atoll('model publish m m.bin --sign late.pem', { cwd: folder.path });
+    expect([exitCode, out]).toEqual([
+      1,
+      `m has this content already, as version 2; nothing was sent.\ndigest ${digest}\n`,
+    ]);
+    expect(err).toContain('error: version 2 is not signed with this key, and a published version never changes\n');
   });
 });

@@ -3,11 +3,12 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { createVersionSchema, METADATA_ENTRIES_MAX, type VersionDto } from '#contracts';
 import { parseName, wholeNumber } from '../arguments.ts';
 import { addConnectionOptions, type ConnectionOptions, connect } from '../connection.ts';
+import { FailedError } from '../errors.ts';
 import { addOutputOption, type OutputOptions, show } from '../output/output.ts';
 import { formatBytes } from '../output/units.ts';
 import type { Terminal } from '../terminal.ts';
 import { type Published, publish } from './publish.ts';
-import { readSigningKey } from './signing.ts';
+import { publicKeyOf, readSigningKey } from './signing.ts';
 
 type PublishOptions = ConnectionOptions &
   OutputOptions & {
@@ -41,6 +42,10 @@ export function addPublishCommand(model: Command, terminal: Terminal): void {
       const request = { model: name, source, parent, notes, metadata, resume, signing };
       const published = await publish(client, request, terminal);
       show(terminal, options, published.version, () => describe(name, published));
+      const { signature, number } = published.version;
+      if (signing !== undefined && signature?.publicKey !== publicKeyOf(signing.key)) {
+        throw new FailedError(`version ${number} is not signed with this key, and a published version never changes`);
+      }
     });
 }
 
