@@ -39,22 +39,23 @@ function planOn(fleet: WorkingFleet, deployment: Deployment, explains: boolean):
   const standings = judgeStandings(fleet, deployment);
   const of = (state: Standing['state']) => standings.filter((standing) => standing.state === state);
   const kept = of('kept');
-  const newIn = new Set(kept.map(({ placement }) => placement.clusterId));
-  const outgoing = inReplacementOrder(of('outgoing'), newIn);
+  const held = kept.length + (fleet.isMassUnknown ? of('lost').length : 0);
+  const begun = Math.max(0, held + of('outgoing').length - wanted);
+  const { order: outgoing, replaced } = inReplacementOrder(of('outgoing'), kept, begun);
 
   // 2 End what is over; its room is free from here on.
   const ended = of('ended');
   for (const { placement } of ended) fleet.remove(placement);
 
   // 3 Assign what is missing: filter, score, select. What only changes its version stays in its cluster.
-  const held = kept.length + (fleet.isMassUnknown ? of('lost').length : 0);
   const missing = Math.max(0, wanted - held);
   const needed = Math.min(missing, Math.max(0, wanted + surgeOf(wanted) - held - outgoing.length));
   const upgrades = upgradesOf(fleet, deployment, outgoing);
   const inPlace = of('leaving').filter(({ placement }) => isReplacedInPlace(placement)).length;
   const unbound = Math.min(needed, Math.max(0, missing - upgrades.length - inPlace));
   const fresh = assignUnbound(fleet, deployment, unbound, ended);
-  const left = upgrades.slice(Math.max(0, held + outgoing.length - wanted));
+  const left = upgrades.filter(({ standing }) => !replaced.has(standing)).slice(begun - replaced.size);
+  const newIn = new Set(kept.map(({ placement }) => placement.clusterId));
   const upgraded = assignUpgrades(fleet, deployment, left, needed - fresh.assign.length, newIn);
   const assign = [...fresh.assign, ...upgraded.assign];
 
@@ -70,9 +71,9 @@ function planOn(fleet: WorkingFleet, deployment: Deployment, explains: boolean):
   const isAtRest = keptServing === kept.length && of('leaving').length === 0 && drained.length === 0;
   const stuck = needed > 0 && assign.length === 0 && isAtRest ? upgraded.left : [];
   const isLastServing = keptServing + outgoing.filter(({ mayServe }) => mayServe).length <= 1;
-  const replaced = replaceInPlace(fleet, deployment, stuck, isLastServing);
-  drained.push(...replaced.drain);
-  assign.push(...replaced.assign, ...(moved === null ? [] : [moved.assign]));
+  const exchanged = replaceInPlace(fleet, deployment, stuck, isLastServing);
+  drained.push(...exchanged.drain);
+  assign.push(...exchanged.assign, ...(moved === null ? [] : [moved.assign]));
 
   // 6 Strict: what is to take over makes ready beside what serves.
   const beside = placeSideBySide(fleet, deployment, of('next'), countByCluster(kept, assign, drained));

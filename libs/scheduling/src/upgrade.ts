@@ -40,22 +40,43 @@ function fitsInPlace(fleet: WorkingFleet, deployment: Deployment, { placement, h
 }
 
 /**
- * The order in which outgoing replicas are replaced and drained: first what does not serve, then where a replacement has
- * been made already, so that one cluster is finished before the next begins and each old replica goes for its own.
+ * The order in which outgoing replicas are drained: first those whose replacement exists, so that each goes for its own,
+ * then what does not serve, then where replacing has begun. Replacements that are not used up yet are `begun` of the kept
+ * ones, as many as there are beyond what is wanted: taken for them are those that do not serve, then the youngest.
  */
-export function inReplacementOrder(outgoing: readonly Standing[], newIn: ReadonlySet<string>): Standing[] {
+export function inReplacementOrder(
+  outgoing: readonly Standing[],
+  kept: readonly Standing[],
+  begun: number,
+): { order: Standing[]; replaced: ReadonlySet<Standing> } {
+  const replaced = new Set<Standing>();
+  const byUse = [...kept].sort(
+    (left, right) =>
+      Number(left.isServing) - Number(right.isServing) ||
+      right.placement.createdAt.getTime() - left.placement.createdAt.getTime(),
+  );
+  for (const { placement } of byUse) {
+    if (replaced.size >= begun) break;
+    const own = outgoing.find(
+      (standing) => !replaced.has(standing) && standing.placement.clusterId === placement.clusterId,
+    );
+    if (own !== undefined) replaced.add(own);
+  }
+  const newIn = new Set(kept.map(({ placement }) => placement.clusterId));
   const rank = (standing: Standing) => [
+    replaced.has(standing) ? 0 : 1,
     Number(standing.mayServe),
     newIn.has(standing.placement.clusterId) ? 0 : 1,
     serviceOf(standing),
   ];
-  return outgoing
+  const order = outgoing
     .map((standing) => ({ standing, rank: rank(standing) }))
     .sort((left, right) => {
       const at = left.rank.findIndex((value, index) => value !== right.rank[index]);
       return at === -1 ? 0 : left.rank[at]! - right.rank[at]!;
     })
     .map(({ standing }) => standing);
+  return { order, replaced };
 }
 
 /** A replica still to be replaced because of its version, and where that may be. */
