@@ -75,11 +75,8 @@ async function tellRollout(fleet: QuickstartFleet, admin: AdminClient, key: stri
   const { version } = await narrator.tell('publish a second version', async (report) => {
     const next = await publishNext(admin, narrator, report);
     const { number, sizeBytes, digest } = next.version;
-    const travelled =
-      next.diffBytes === null
-        ? 'whole'
-        : `as a diff of ${next.diffBytes} bytes (${percent(next.diffBytes, sizeBytes)})`;
-    return [next, `version ${number}, ${sizeBytes} bytes, digest ${short(digest)}, travels ${travelled}`];
+    const diff = `its diff has ${next.diffBytes} bytes (${percent(next.diffBytes, sizeBytes)})`;
+    return [next, `version ${number}, ${sizeBytes} bytes, digest ${short(digest)}; ${diff}`];
   });
   await narrator.tell('roll out', async (report) => {
     const gateway = { url: fleet.gatewayUrl, key };

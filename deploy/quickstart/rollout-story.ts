@@ -22,7 +22,7 @@ export async function publishNext(
   admin: AdminClient,
   narrator: Narrator,
   report: Report,
-): Promise<{ version: VersionDto; diffBytes: number | null }> {
+): Promise<{ version: VersionDto; diffBytes: number }> {
   const published = (await admin.versions(MODEL)).filter(({ phase }) => phase === 'Published');
   const known = published.find(({ number }) => number === 2);
   const version =
@@ -31,19 +31,41 @@ export async function publishNext(
   await until(SYNC_TIMEOUT_MS, async () => {
     const { clusters, summary } = await admin.versionSync(MODEL, version.number);
     const edges = clusters.filter(({ kind }) => kind === 'edge');
-    for (const row of edges) if (row.state === 'planned' || row.state === 'fetching') plans.set(row.cluster, row);
+    for (const row of edges) if (PATHS[row.path] !== undefined) plans.set(row.cluster, row);
     report(summary);
     return edges.length > 0 && edges.every(({ state }) => state === 'held');
   }).catch(async () => {
     const { summary } = await admin.versionSync(MODEL, version.number);
     throw new StepError(`version 2 did not reach every edge: ${summary}`, `Ask ./atoll model sync ${MODEL} 2.`);
   });
-  const diffs = (await admin.artifacts(MODEL)).filter(
-    (artifact) => artifact.version === version.number && artifact.base !== null && artifact.phase === 'Ready',
-  );
-  const diffBytes = diffs.length === 0 ? null : Math.min(...diffs.map(({ bytes }) => bytes));
-  for (const { cluster, reason } of plans.values()) if (reason !== '') narrator.line(`      ${cluster}: ${reason}`);
+  const diffBytes = await smallestDiff(admin, version.number, report);
+  for (const { cluster, path, source, wireBytes, fullBytes } of plans.values()) {
+    narrator.line(`      ${cluster}: ${PATHS[path]} from ${source}, ${wireBytes} of ${fullBytes} bytes`);
+  }
   return { version, diffBytes };
+}
+
+/** What an edge may be seen doing; waiting, or holding it already, is no path. */
+const PATHS: Readonly<Record<string, string>> = {
+  'direct-diff': 'a diff',
+  'diff-chain': 'a chain of diffs',
+  snapshot: 'a snapshot',
+  'snapshot-and-diffs': 'a snapshot and diffs',
+  'whole-files': 'whole files',
+};
+
+async function smallestDiff(admin: AdminClient, version: number, report: Report): Promise<number> {
+  let bytes: number[] = [];
+  await until(SYNC_TIMEOUT_MS, async () => {
+    report('the registry makes the diff');
+    const artifacts = await admin.artifacts(MODEL);
+    const diffs = artifacts.filter((artifact) => artifact.version === version && artifact.base !== null);
+    bytes = diffs.filter(({ phase }) => phase === 'Ready').map((artifact) => artifact.bytes);
+    return bytes.length > 0;
+  }).catch(() => {
+    throw new StepError('the registry made no diff of version 2', `Ask ./atoll model artifacts ${MODEL}.`);
+  });
+  return Math.min(...bytes);
 }
 
 export interface RolloutProof {

@@ -62,14 +62,19 @@ describe('quickstart --once', () => {
     for (const run of both) {
       expect({ code: await run.exited, output: run.output() }).toMatchObject({ code: 0 });
       const output = run.output();
-      expect(output).toMatch(/\[9\/9\] chat/);
+      expect(output).toMatch(/\[9\/12\] chat/);
       expect(output).toMatch(/tiny-llm: \S.*\S/);
       expect(output).toMatch(new RegExp(`cluster (${EDGES.join('|')}), path dialled, version [0-9a-f]{12}…`));
       expect(output).toMatch(/first token \d+ ms, [1-9]\d* tokens in \d+ ms/);
+      expect(output).toMatch(/\[10\/12\] publish a second version: version 2, .* its diff has \d+ bytes \(\d+ %\)/);
+      expect(output).toMatch(
+        /\[11\/12\] roll out: edge-shanghai, then edge-frankfurt, .* under \d+ chats, none failed/,
+      );
+      expect(output).toMatch(/\[12\/12\] roll back: version 1 serves everywhere again/);
       expect(output).toMatch(/All of it worked in [\d.]+ s/);
       await expectNothingLeft(run);
     }
-  }, 120_000);
+  }, 240_000);
 
   it('a flag that it does not know: usage, exit 2, nothing started', async () => {
     const run = quickstart(['--onec']);
@@ -81,7 +86,7 @@ describe('quickstart --once', () => {
 
   it('Ctrl-C in the middle stops everything in order and leaves nothing', async () => {
     const run = quickstart(['--once']);
-    await eventually(() => expect(run.output()).toMatch(/\[3\/9\] control plane: http/), { timeoutMs: 60_000 });
+    await eventually(() => expect(run.output()).toMatch(/\[3\/12\] control plane: http/), { timeoutMs: 60_000 });
     expect((await processesNaming(run.folder)).length).toBeGreaterThan(2);
     run.child.kill('SIGINT');
     expect(await run.exited).toBe(130);
