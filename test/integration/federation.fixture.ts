@@ -327,8 +327,14 @@ export class WireAgent {
     await this.apply();
   }
 
-  async stop(): Promise<void> {
+  /** Says nothing and does nothing until it lives again. */
+  pause(): void {
     if (this.timer !== null) clearInterval(this.timer);
+    this.isFollowing = false;
+  }
+
+  async stop(): Promise<void> {
+    this.pause();
     await this.session.close();
   }
 

@@ -4,7 +4,7 @@
 import { Injectable } from '@nestjs/common';
 import type { DeploymentDto, DeploymentPlanDto, RolloutDto } from '#contracts';
 import { type Deployment, RefusedError, type Rollout, type Rows, refuse, Store } from '#domain';
-import { resumeRollout, rolloutFactsOf } from '#scheduling';
+import { type FleetSnapshot, resumeRollout, rolloutFactsOf } from '#scheduling';
 import type { Actor } from '../auth/actor.ts';
 import { viewDeployment } from '../deployments/deployment-view.ts';
 import type { DeploymentTarget } from '../deployments/deployments.ts';
@@ -54,12 +54,14 @@ export class Rollouts {
 
   /** Pausing what is paused and resuming what goes on is harmless. */
   async steer(actor: Actor, target: DeploymentTarget, steering: Steering): Promise<DeploymentDto> {
+    // Read beforehand: it is many reads, and a transaction has one connection.
+    const fleet = steering === 'resume' ? await readSchedulingSnapshot(this.store.read) : null;
     const steered = await this.mutations.run(actor, `rollouts.${steering}`, async (rows) => {
       const deployment = await findDeployment(rows, actor.tenantId, target.name, true);
       demandMatch(target.ifMatch, deployment);
       demandStaying(deployment);
       const rollout = await demandActive(rows, deployment, steering);
-      const written = await STEPS[steering](rows, deployment, rollout, actor);
+      const written = await STEPS[steering](rows, { deployment, rollout, actor, fleet });
       return deed(rows, written, { name: deployment.name, rollout: rollout.id });
     });
     if (steering === 'abort') this.metrics.rolloutAborted('operator');
@@ -96,31 +98,39 @@ export class Rollouts {
   }
 }
 
-type Step = (rows: Rows, deployment: Deployment, rollout: Rollout, actor: Actor) => Promise<Deployment>;
+interface Steered {
+  readonly deployment: Deployment;
+  readonly rollout: Rollout;
+  readonly actor: Actor;
+  /** Only for resuming. */
+  readonly fleet: FleetSnapshot | null;
+}
+
+type Step = (rows: Rows, steered: Steered) => Promise<Deployment>;
 
 /** What each word does; returns the deployment as it is then. */
 const STEPS: Readonly<Record<Steering, Step>> = {
-  pause: async (rows, deployment, { id, phase }, actor) => {
+  pause: async (rows, { deployment, rollout: { id, phase }, actor }) => {
     if (phase === 'Paused') return deployment;
     await rows.rollouts.update(id, { phase: 'Paused', reason: `${PAUSED_BY}${actor.name}` });
     return deployment;
   },
-  resume: async (rows, deployment, rollout) => {
+  resume: async (rows, { deployment, rollout, fleet }) => {
     if (rollout.phase === 'Progressing') return deployment;
-    await rows.rollouts.update(rollout.id, { ...(await resumed(rows, rollout)), phase: 'Progressing' });
+    await rows.rollouts.update(rollout.id, { ...resumed(rollout, fleet), phase: 'Progressing' });
     return deployment;
   },
-  abort: (rows, deployment, rollout, actor) => abortRollout(rows, deployment, rollout, `aborted by ${actor.name}`),
+  abort: (rows, { deployment, rollout, actor }) => abortRollout(rows, deployment, rollout, `aborted by ${actor.name}`),
 };
 
 /** Only what the leader would not do by itself: open the wave after one with `pauseAfter`. */
-async function resumed(rows: Rows, rollout: Rollout): Promise<Parameters<Rows['rollouts']['update']>[1]> {
-  const snapshot = await readSchedulingSnapshot(rows);
+function resumed(rollout: Rollout, fleet: FleetSnapshot | null): Parameters<Rows['rollouts']['update']>[1] {
+  if (fleet === null) return { reason: 'resumed' };
   // A wave that asked for its pause has soaked by the leader's clock, and that one counts.
   const isDone = !rollout.reason.startsWith(PAUSED_BY);
   const soaked = isDone ? { ...rollout, waveReadyAt: new Date(0) } : new SoakClock(new ProcessClock()).apply(rollout);
-  const rollouts = new Map(snapshot.rollouts).set(rollout.deploymentId, soaked);
-  const facts = rolloutFactsOf({ ...snapshot, rollouts }, rollout.deploymentId, null);
+  const rollouts = new Map(fleet.rollouts).set(rollout.deploymentId, soaked);
+  const facts = rolloutFactsOf({ ...fleet, rollouts }, rollout.deploymentId, null);
   const step = facts === null ? null : resumeRollout(facts);
   return step?.step === 'open-wave' ? changeOf(step, new Date()) : { reason: step?.reason ?? 'resumed' };
 }
