@@ -62,10 +62,10 @@ export class Safety {
     checkSwitch(this.world, commit, ({ id }) => this.servedLately(id));
     if (commit.before.placements === commit.after.placements) return;
     this.checkDevices(commit.after);
+    checkWaves(this.world, commit);
     this.checkRemovals(commit);
     this.checkMoves(commit);
     this.checkDrains(commit);
-    checkWaves(this.world, commit);
   }
 
   onApplied(agent: Agent, state: DesiredState, isFromDisk: boolean): void {
