@@ -252,6 +252,7 @@ export class Agent {
       log,
       onConnected: () => {
         links.hearing(true);
+        sync.reconnected();
         reporter.flush();
         void desired.fetch();
         void outbox.send();

@@ -321,6 +321,16 @@ describe('bringing a version here by a plan (invariant 5)', () => {
     expect(sync.fetchRetryAtMs.size).toBe(0);
   });
 
+  it('R8: what failed while nobody could be asked is tried again at once when that is over', async () => {
+    world.answers.set(snapshot.blobDigest, [broken]);
+    world.plans = [bySnapshot()];
+    expect(await world.settle(sync, v2)).toMatchObject({ phase: 'Failed' });
+    sync.wake();
+    expect(sync.fetchRetryAtMs.get(v2.digest)).toBeGreaterThan(0);
+    sync.reconnected();
+    expect(sync.fetchRetryAtMs.get(v2.digest)).toBe(0);
+  });
+
   it('R8: whatever the plan says, it is asked for again after five minutes', async () => {
     world.plans = [{ decision: 'wait', reason: 'waits', retryAfterSeconds: 86_400 }];
     await world.settle(sync, v2);

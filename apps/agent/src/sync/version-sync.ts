@@ -149,9 +149,12 @@ export class VersionSync {
 
   /** What is desired has changed: whoever waits by an earlier plan asks for a new one at the next turn. */
   wake(): void {
-    for (const [digest, pause] of this.#pauses) {
-      if (pause.phase === 'Fetching') this.#pauses.set(digest, { ...pause, retryAtMs: 0 });
-    }
+    this.#retryAtOnce(({ phase }) => phase === 'Fetching');
+  }
+
+  /** The control plane can be asked again: what failed may have failed for that. Failures in a row still count. */
+  reconnected(): void {
+    this.#retryAtOnce(() => true);
   }
 
   /** A held version that is no longer to be trusted (or wanted) here. */
@@ -244,6 +247,12 @@ export class VersionSync {
       this.#fetches.delete(digest);
       this.#release();
       if (this.#fetches.size === 0) await this.#fetcher.rest();
+    }
+  }
+
+  #retryAtOnce(isMeant: (pause: Pause) => boolean): void {
+    for (const [digest, pause] of this.#pauses) {
+      if (isMeant(pause)) this.#pauses.set(digest, { ...pause, retryAtMs: 0 });
     }
   }
 
