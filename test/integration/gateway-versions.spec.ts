@@ -1,6 +1,6 @@
 // Two versions of one deployment side by side: a client may demand the newer one, and the control plane hears how the
 // answers of each went.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { type OutcomesMessage, outcomesSchema, SUBJECTS } from '#contracts';
 import type { RouteDeployment } from '#domain';
 import { type MessagingError, publishJson, subscribeJson } from '#messaging';
@@ -9,6 +9,8 @@ import { answering, failing } from '../bench/gateway/behaviours.ts';
 import type { FakeCluster } from '../bench/gateway/fake-cluster.ts';
 import { deploymentOf, identityFor, openSession } from '../bench/gateway/installation.ts';
 import { type Answer, errorOf, GatewayWorld, TENANT } from './gateway-world.ts';
+
+jest.setTimeout(60_000);
 
 const PATIENCE = { timeoutMs: 30_000 };
 const minVersion = (value: string | string[]) => ({ headers: { 'x-atoll-min-version': value } });

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import {
   aCluster,
   aDeployment,
@@ -15,6 +15,8 @@ import {
   ID,
 } from '../test/builders.fixture.ts';
 import { AdminServer, page, problem, run, TOKEN } from '../test/cli.fixture.ts';
+
+jest.setTimeout(30_000);
 
 let server: AdminServer;
 beforeAll(async () => {

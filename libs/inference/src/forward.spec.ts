@@ -400,5 +400,5 @@ describe('back-pressure', () => {
     }
     expect(await outcome).toMatchObject({ kind: 'completed', bytesSent: bytes });
     expect(bytes).toBeGreaterThan(63 * 1024 * 1024);
-  });
+  }, 60_000);
 });

@@ -1,8 +1,10 @@
 // What the commands of rollouts say, and with which exit code.
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { RolloutDto } from '#contracts';
 import { aDeployment, anAlias, aPlan, aRollout, aSyncCluster, aVersionSync } from '../../test/builders.fixture.ts';
 import { AdminServer, page, problem } from '../../test/cli.fixture.ts';
+
+jest.setTimeout(30_000);
 
 let server: AdminServer;
 beforeAll(async () => {

@@ -2,7 +2,7 @@
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { manifestText, signedText } from '#domain';
 import {
   aModel,
@@ -16,6 +16,8 @@ import {
 } from '../../test/builders.fixture.ts';
 import { AdminServer, page, run, temporaryFolder } from '../../test/cli.fixture.ts';
 import { makeSigningKey, publicKeyOf, readSigningKey, signDigest } from './signing.ts';
+
+jest.setTimeout(30_000);
 
 const folder = temporaryFolder();
 let server: AdminServer;
