@@ -1,5 +1,5 @@
 /** The wire between agents, gateways and the control plane, on real Postgres and NATS, with a fake agent. */
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { v7 } from 'uuid';
 import { routesViewSchema, SUBJECTS } from '#contracts';
 import { DEFAULT_TENANT_ID } from '#domain';
@@ -17,6 +17,8 @@ import {
   until,
   WireAgent,
 } from './federation.fixture.ts';
+
+jest.setTimeout(60_000);
 
 let servers: Servers;
 let centre: Centre;
@@ -129,6 +131,7 @@ describe('fetching', () => {
     expect(await agent.fetch()).toEqual({
       state: { clusterId: cluster.id, epoch: 3, revision: 1, ...content },
       blobs: { url: 'http://127.0.0.1:1/api/v1/blobs', token: `${cluster.id}:${digest}`, expiresInSeconds: 900 },
+      verification: { mode: 'sample', dueInSeconds: expect.any(Number) },
     });
   });
 

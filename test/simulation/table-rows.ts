@@ -14,6 +14,7 @@ import {
   type Rows,
   refuse,
   StaleEpochError,
+  siteGroupOf,
 } from '#domain';
 import type { Tables, Topic } from './tables.ts';
 
@@ -77,6 +78,8 @@ function clusterRows({ tables: { clusters }, now, touched }: RowsContext): Async
       return true;
     },
     all: async () => present(),
+    ofSiteGroup: async (tenantId, siteGroup) =>
+      present().filter((cluster) => cluster.tenantId === tenantId && siteGroupOf(cluster) === siteGroup),
   };
 }
 

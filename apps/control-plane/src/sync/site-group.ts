@@ -16,8 +16,10 @@ export interface Member {
 }
 
 export async function readNeighbours(rows: Rows, cluster: Cluster): Promise<Member[]> {
-  if (siteGroupOf(cluster) === null) return [];
-  const neighbours = (await rows.clusters.all()).filter((other) => isNeighbour(cluster, other));
+  const siteGroup = siteGroupOf(cluster);
+  if (siteGroup === null) return [];
+  const group = await rows.clusters.ofSiteGroup(cluster.tenantId, siteGroup);
+  const neighbours = group.filter((other) => isNeighbour(cluster, other));
   return Promise.all(
     neighbours.map(async (other) => ({ cluster: other, observation: await rows.observations.find(other.id) })),
   );

@@ -41,6 +41,8 @@ export abstract class ClusterRows {
   ): Promise<boolean>;
   /** Every cluster of the installation that has not left, for leader loops and the routes view. */
   abstract all(): Promise<Cluster[]>;
+  /** The tenant's clusters of a site group that have not left; see `siteGroupOf`. */
+  abstract ofSiteGroup(tenantId: string, siteGroup: string): Promise<Cluster[]>;
 }
 
 /** Revoked NATS users: public key → Unix seconds of the revocation. */

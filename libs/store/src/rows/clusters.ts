@@ -1,5 +1,5 @@
-import { Not } from 'typeorm';
-import { type Cluster, ClusterRows, type PageRequest } from '#domain';
+import { Not, Raw } from 'typeorm';
+import { type Cluster, ClusterRows, type PageRequest, SITE_GROUP_LABEL } from '#domain';
 import { ClusterRow } from '../entities/clusters.ts';
 import { isId, pageWhere } from '../paging.ts';
 import type { Session } from '../session.ts';
@@ -48,6 +48,12 @@ export class PostgresClusterRows extends ClusterRows {
 
   async all(): Promise<Cluster[]> {
     return (await this.session.find(ClusterRow, { phase: Not('Left') }, { order: { id: 'ASC' } })).map(fromRow);
+  }
+
+  async ofSiteGroup(tenantId: string, siteGroup: string): Promise<Cluster[]> {
+    const labels = Raw((column) => `${column} ->> :label = :siteGroup`, { label: SITE_GROUP_LABEL, siteGroup });
+    const where = { tenantId, phase: Not<'Left'>('Left'), labels };
+    return (await this.session.find(ClusterRow, where, { order: { id: 'ASC' } })).map(fromRow);
   }
 
   private async one(where: Parameters<typeof this.session.findOne<ClusterRow>>[1], forUpdate: boolean) {
