@@ -38,12 +38,10 @@ import { Reporter } from './reports/reporter.ts';
 import { StateDocument } from './state/document.ts';
 import { type FolderLock, lockFolder } from './state/folder-lock.ts';
 import { type AgentIdentity, loadIdentity } from './state/identity.ts';
-import { Measures, measuresSchema } from './sync/measures.ts';
-import { SignatureGate } from './sync/signature-gate.ts';
-import { SyncPlanner } from './sync/sync-planner.ts';
-import { type Drift, Verification } from './sync/verification.ts';
+import type { AgentStatus } from './status.ts';
+import { assembleSync, type SyncParts } from './sync/assembly.ts';
+import { measuresSchema } from './sync/measures.ts';
 import { VersionFolder } from './sync/version-folder.ts';
-import { VersionSync } from './sync/version-sync.ts';
 
 export const AGENT_VERSION = '0.1.0';
 
@@ -271,13 +269,7 @@ export class Agent {
       metrics,
     });
     const folder = new VersionFolder(stateFolder);
-    const signatures = new SignatureGate(syncConfiguration.requireSignatureBy);
-    const drifted = async ({ versionDigest, path, foundDigest }: Drift) => {
-      replicas.stopVersion(versionDigest, 'its version was found damaged on disk and is being repaired');
-      const event = { kind: 'version-drifted', versionDigest, path, foundDigest } as const;
-      await outbox.add(event).catch(warn('event not stored'));
-    };
-    const desired = new DesiredKeeper({
+    const desired: DesiredKeeper = new DesiredKeeper({
       clusterId,
       document: this.#document('desired', desiredStateSchema),
       request: (have) => link.fetchDesired(have),
@@ -293,40 +285,16 @@ export class Agent {
       log,
       metrics,
     });
-    const measuresDocument = this.#document('sync-measures', measuresSchema);
-    const measures = new Measures({ document: measuresDocument, folder: folder.blobsFolder });
-    const sync: VersionSync = new VersionSync({
+    const { sync, signatures, verification }: SyncParts = assembleSync({
+      configuration: syncConfiguration,
       folder,
-      measures,
-      planner: new SyncPlanner({
-        request: (question) => link.askSyncPlan(question),
-        measures: () => measures.current(),
-        log,
-      }),
-      source: (isRefused) => desired.blobSource(isRefused),
-      stallTimeoutMs: syncConfiguration.stallTimeoutSeconds * 1000,
-      headroomBytes: syncConfiguration.headroomBytes,
-      applyThreads: syncConfiguration.applyThreads,
-      refusal: (version) => signatures.refusal(version),
-      onHeld: ({ digest, files }, isNew) => {
-        verification.held(digest, files);
-        if (isNew) outbox.add({ kind: 'version-verified', versionDigest: digest }).catch(warn('event not stored'));
-      },
-      onDrift: (versionDigest, { path, foundDigest }) => void drifted({ versionDigest, path, foundDigest }),
+      measuresDocument: this.#document('sync-measures', measuresSchema),
+      link,
+      desired,
+      outbox,
+      stopVersion: (digest, reason) => replicas.stopVersion(digest, reason),
       onChange: changed,
       onProgress: () => reporter.changed(),
-      log,
-      metrics,
-    });
-    const verification: Verification = new Verification({
-      folder,
-      held: () => sync.heldFiles,
-      drop: (digest) => sync.drop(digest),
-      onDrift: drifted,
-      onVerified: (digest, at) => sync.verified(digest, at),
-      onRepairable: changed,
-      bytesPerSecondMax: syncConfiguration.verifyBytesPerSecondMax,
-      sampleBytes: syncConfiguration.verifySampleBytes,
       log,
       metrics,
     });
@@ -450,33 +418,12 @@ export class Agent {
   }
 }
 
-export interface AgentStatus {
-  readonly isReady: boolean;
-  readonly reason: string;
-  readonly details: {
-    readonly clusterId: string;
-    readonly clusterName: string;
-    readonly isConnected: boolean;
-    readonly epoch: number;
-    readonly revision: number;
-    readonly inflight: number;
-    readonly queued: number;
-    readonly engines: ReturnType<ReplicaSupervisor['countByPhase']>;
-    readonly links: { readonly gateways: number; readonly sockets: number; readonly busy: number };
-    readonly eventsPending: number;
-    readonly directPort: number | undefined;
-  } | null;
-}
-
-interface Parts {
+interface Parts extends SyncParts {
   readonly cluster: CredentialKeeper;
   readonly link: ControlLink;
   readonly outbox: Outbox;
   readonly folder: VersionFolder;
   readonly desired: DesiredKeeper;
-  readonly sync: VersionSync;
-  readonly signatures: SignatureGate;
-  readonly verification: Verification;
   readonly neighbours: NeighbourServer | undefined;
   readonly replicas: ReplicaSupervisor;
   readonly reconciler: Reconciler;

@@ -1,7 +1,7 @@
 // Binds what the agent counts to the metrics that the telemetry lib names.
 import type { Metrics } from '#telemetry';
-import type { AgentStatus } from './agent.ts';
 import type { AgentMetrics } from './metrics.ts';
+import type { AgentStatus } from './status.ts';
 
 const ENGINE_PHASES = ['Starting', 'Ready', 'Failed', 'Stopping'] as const;
 

@@ -188,7 +188,7 @@ export class PlannedWorld {
       stallTimeoutMs: change.stallTimeoutMs ?? 10_000,
       headroomBytes: 1_000,
       onHeld: ({ digest }, isNew) => this.held.push(`${this.nameOf(digest)} ${isNew ? 'new' : 'verified'}`),
-      onDrift: (digest, { path }) => this.drifts.push(`${this.nameOf(digest)} ${path}`),
+      onDrift: async (digest, { path }) => void this.drifts.push(`${this.nameOf(digest)} ${path}`),
       onChange: () => undefined,
       onProgress: () => {
         this.progressTold += 1;

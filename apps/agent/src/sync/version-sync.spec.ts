@@ -62,7 +62,7 @@ describe('bringing a version here (invariant 5)', () => {
       measures,
       planner: { ask: () => Promise.resolve(null), avoidArtifact: () => undefined, avoidNeighbour: () => undefined },
       applyThreads: 1,
-      onDrift: (digest, { path, foundDigest }) => drifts.push([digest, path, foundDigest]),
+      onDrift: async (digest, { path, foundDigest }) => void drifts.push([digest, path, foundDigest]),
       onProgress: () => undefined,
       source: (isRefused) => {
         tokens.push(isRefused);

@@ -27,8 +27,11 @@ export interface VersionSyncOptions extends Omit<FetcherOptions, 'damaged'> {
   /** Why a version may not be here at all, before a byte of it is fetched; null when it may. Default: all may. */
   readonly refusal?: (version: DesiredVersion) => string | null;
   readonly onHeld: (version: DesiredVersion, isNew: boolean) => void;
-  /** A held version, or one found on disk, had other content than it should; it is gone from here and will be fetched. */
-  readonly onDrift: (versionDigest: string, damaged: DamagedFile) => void;
+  /**
+   * A held version, or one found on disk, has other content than it should. It is not held any more; it goes from disk
+   * once this has resolved, and is fetched again if it is wanted. Must not reject.
+   */
+  readonly onDrift: (versionDigest: string, damaged: DamagedFile) => Promise<void>;
   /** Something that a report shows has changed. */
   readonly onChange: () => void;
   /** A fetch is further; not called more often than every two seconds. */
@@ -158,10 +161,11 @@ export class VersionSync {
   }
 
   /** A held version that is no longer to be trusted (or wanted) here. */
-  async drop(digest: string): Promise<void> {
+  async drop(digest: string, beforeItGoes: () => Promise<void> = async () => undefined): Promise<void> {
     this.#held.delete(digest);
     this.#dropping.add(digest);
     try {
+      await beforeItGoes();
       await this.#options.folder.remove(digest);
     } finally {
       this.#dropping.delete(digest);
@@ -192,10 +196,7 @@ export class VersionSync {
       const file = files.find((each) => each.digest === damaged.digest);
       return file === undefined ? [] : [{ digest, file: { ...file, foundDigest: damaged.foundDigest } }];
     });
-    for (const { digest, file } of found) {
-      await this.drop(digest);
-      this.#tellDrift(digest, file);
-    }
+    await Promise.all(found.map(({ digest, file }) => this.drop(digest, () => this.#tellDrift(digest, file))));
     await removeBlob(folder.blobsFolder, damaged.digest);
     this.#options.onChange();
     return found.length;
@@ -300,15 +301,15 @@ export class VersionSync {
     const damaged = await folder.findDamaged(digest, files, this.#stopping.signal);
     if (damaged === null) return true;
     log.error({ version: digest, file: damaged.path }, 'a file on disk is not what it was; fetching it again');
+    await this.#tellDrift(digest, damaged);
     await folder.remove(digest);
     await removeBlob(folder.blobsFolder, damaged.digest);
-    this.#tellDrift(digest, damaged);
     return false;
   }
 
-  #tellDrift(digest: string, damaged: DamagedFile): void {
+  async #tellDrift(digest: string, damaged: DamagedFile): Promise<void> {
     this.#options.metrics.versionDrifted();
-    this.#options.onDrift(digest, damaged);
+    await this.#options.onDrift(digest, damaged);
   }
 
   /** Versions of the model that lie here from an earlier start may be what a diff builds on. */

@@ -1,0 +1,20 @@
+// What the agent says of itself to whoever asks here: `/readyz`, gauges, the log.
+import type { ReplicaSupervisor } from './engines/replica-supervisor.ts';
+
+export interface AgentStatus {
+  readonly isReady: boolean;
+  readonly reason: string;
+  readonly details: {
+    readonly clusterId: string;
+    readonly clusterName: string;
+    readonly isConnected: boolean;
+    readonly epoch: number;
+    readonly revision: number;
+    readonly inflight: number;
+    readonly queued: number;
+    readonly engines: ReturnType<ReplicaSupervisor['countByPhase']>;
+    readonly links: { readonly gateways: number; readonly sockets: number; readonly busy: number };
+    readonly eventsPending: number;
+    readonly directPort: number | undefined;
+  } | null;
+}
