@@ -223,7 +223,8 @@ describe('rolling back', () => {
       const scene = await world.scene(2);
       await world.patch(scene, { version: 2 });
       await world.sees(scene, 'the end', phaseIs('Completed'));
-      const before = await world.get(scene);
+      // Until the old ones are gone, its list of replicas changes by itself.
+      const before = await world.sees(scene, 'the new ones alone', ({ placements }) => placements.length === 2);
       const plan = await world.installation.call('POST', `/api/v1/deployments/${scene.name}/rollback?dryRun=true`, {});
       expect(plan).toMatchObject({ status: 200, body: { deployment: scene.name } });
       expect(plan.body.assign.length).toBeGreaterThan(0);
@@ -332,10 +333,14 @@ describe('a strict rollout', () => {
       holdAt(scene.members[1]!, next!, 'Starting');
       await world.patch(scene, { version: 2 });
       await world.sees(scene, 'who is waited for', ({ status }) => status.includes(`waits for ${scene.region}-edge-2`));
-      await until('one new replica', async () => {
-        const { placements } = await world.get(scene);
-        return placements.some(({ version, phase }) => version === 2 && phase === 'Ready');
-      });
+      await until(
+        'one new replica',
+        async () => {
+          const { placements } = await world.get(scene);
+          return placements.some(({ version, phase }) => version === 2 && phase === 'Ready');
+        },
+        PATIENCE_MS,
+      );
       expect(await readyDigests(id)).toEqual(new Set([old]));
       letGo(scene.members[1]!);
       await world.sees(scene, 'the end', phaseIs('Completed'));
@@ -344,6 +349,25 @@ describe('a strict rollout', () => {
       await stop();
       await Promise.all(looks);
       expect(seen.filter((digests) => digests.length !== 1)).toEqual([]);
+    },
+    SPEC_MS,
+  );
+
+  it(
+    'that has switched goes the way back strictly too when it is aborted',
+    async () => {
+      const scene = await world.scene(2);
+      const waves = [{ percent: 100, soakSeconds: HOUR }];
+      await world.patch(scene, { version: 2, rollout: { waves, consistency: 'strict' } });
+      await world.sees(scene, 'the new version to soak', ({ rollout }) => rollout?.reason.includes('soaks') === true);
+      const { body } = await world.post(scene, 'rollout/abort');
+      expect(body).toMatchObject({
+        version: 1,
+        rollout: { fromVersion: 2, toVersion: 1, phase: 'Progressing', consistency: 'strict' },
+      });
+      await world.sees(scene, 'the end', phaseIs('Completed'));
+      await world.runs(scene, [1, 1]);
+      expect(await world.rollouts(scene)).toMatchObject([{ toVersion: 1 }, { toVersion: 2, phase: 'Aborted' }]);
     },
     SPEC_MS,
   );

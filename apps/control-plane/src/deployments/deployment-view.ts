@@ -96,8 +96,8 @@ export function describeStatus(
       : `Being removed; ${replicas.length} replica(s) are still draining.`;
   }
   const said = clauses.filter((clause) => clause !== '');
-  const text = [describeReplicas(deployment.replicas, replicas, ready, outcome), ...said].join('; ');
-  return text.endsWith('.') ? text : `${text}.`;
+  const text = describeReplicas(deployment.replicas, replicas, ready, outcome);
+  return said.length === 0 ? text : `${[text.replace(/\.$/, ''), ...said].join('; ')}.`;
 }
 
 function describeReplicas(
@@ -111,13 +111,13 @@ function describeReplicas(
   if (assigned.length < wanted) return `${count}; ${outcome ?? 'placement has not been decided yet'}`;
   const waiting = assigned.filter(({ phase }) => phase !== 'Ready');
   if (waiting.length === 0) {
-    return replicas.length > assigned.length ? `${count}; older replicas are draining` : `${count}, as wanted`;
+    return replicas.length > assigned.length ? `${count}; older replicas are draining.` : `${count}, as wanted.`;
   }
   const each = waiting.slice(0, 5).map(({ cluster, phase, reason }) => {
     const why = phase === 'Failed' || phase === null ? ` (${reason})` : '';
     return `${cluster}: ${phase ?? 'not reported yet'}${why}`;
   });
-  return `${count}; ${each.join(', ')}${waiting.length > 5 ? ` and ${waiting.length - 5} more` : ''}`;
+  return `${count}; ${each.join(', ')}${waiting.length > 5 ? ` and ${waiting.length - 5} more` : ''}.`;
 }
 
 /** A plan that was not carried out, with names for ids. */
