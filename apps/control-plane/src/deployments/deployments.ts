@@ -22,6 +22,9 @@ export interface DeploymentTarget {
 type Wanted = z.output<typeof createDeploymentSchema>;
 type Change = z.output<typeof updateDeploymentSchema>;
 
+/** Somebody who changes it faster than it can be read sees it as it was half-way. */
+const VIEW_TRIES_MAX = 3;
+
 @Injectable()
 export class Deployments {
   constructor(
@@ -47,7 +50,14 @@ export class Deployments {
   }
 
   async get(tenantId: string, name: string): Promise<DeploymentDto> {
-    return viewDeployment(this.store.read, await findDeployment(this.store.read, tenantId, name));
+    const { read } = this.store;
+    for (let tries = 1; ; tries += 1) {
+      const deployment = await findDeployment(read, tenantId, name);
+      const view = await viewDeployment(read, deployment);
+      // It is many reads: one that a change came in between would show the version of before beside the rollout of after.
+      const { revision } = await findDeployment(read, tenantId, name);
+      if (revision === deployment.revision || tries === VIEW_TRIES_MAX) return view;
+    }
   }
 
   /** Another version begins a rollout where something runs, in the same transaction. */
