@@ -184,7 +184,7 @@ export function anAgreement(changes: Partial<AgreementDto> = {}): AgreementDto {
     model: 'tiny-llm',
     newest: 2,
     agrees: true,
-    summary: 'All 1 clusters agree.',
+    summary: '1 cluster agrees',
     clusters: [
       {
         cluster: 'edge-shanghai',

@@ -60,8 +60,8 @@ describe('deployment rollout', () => {
     inTurn(aRollout(), aRollout({ phase: 'Paused', wave: 2, reason: '' }), aRollout({ phase: 'Completed', wave: 3 }));
     const { exitCode, out, err } = await atoll('deployment rollout chat --watch', { now: () => new Date() });
     expect({ exitCode, isShown: out.includes('version 1 → 2, Completed') }).toEqual({ exitCode: 0, isShown: true });
-    expect(err).toContain('version 1 → 2 Progressing, wave 1 of 3: Wave 1 soaks for 20 s more.  1/1 replicas ready');
-    expect(err).toContain('version 1 → 2 Paused, wave 2 of 3');
+    expect(err).toContain('version 1 → 2 Progressing: Wave 1 soaks for 20 s more.  1/1 replicas ready');
+    expect(err).toContain('version 1 → 2 Paused: wave 2 of 3');
   });
 
   it('a successor is followed', async () => {

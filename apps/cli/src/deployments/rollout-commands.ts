@@ -51,8 +51,9 @@ function untilEnded(client: AdminClient, name: string, timeoutSeconds: number, t
   });
 }
 
+/** The reason names the wave that it is about. */
 function describeProgress({ fromVersion, toVersion, phase, wave, waves, reason }: RolloutDto): string {
-  return `version ${fromVersion} → ${toVersion} ${phase}, wave ${wave} of ${waves}${reason === '' ? '' : `: ${reason}`}`;
+  return `version ${fromVersion} → ${toVersion} ${phase}: ${reason || `wave ${wave} of ${waves}`}`;
 }
 
 const VERBS = {

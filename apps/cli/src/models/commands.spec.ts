@@ -228,7 +228,7 @@ describe('model agreement', () => {
         'CLUSTER        KIND  HOLDS                                     SERVES  WANTS  SEEN     DRIFT',
         'edge-shanghai  edge  2 (verified 3 min ago), 1 (not verified)  2       2      3 s ago  none',
         '',
-        'All 1 clusters agree. The newest version of tiny-llm is 2.',
+        '1 cluster agrees; the newest version of tiny-llm is 2',
         '',
       ].join('\n'),
     });

@@ -144,7 +144,7 @@ export function renderAgreement({ summary, clusters, newest, model }: AgreementD
     drift || 'none',
   ]);
   const table = clusters.length === 0 ? '' : `${renderTable(columns, rows, screen.columns, painter(screen))}\n`;
-  return `${table}${summary}${newest === null ? '' : ` The newest version of ${model} is ${newest}.`}\n`;
+  return `${table}${summary}${newest === null ? '' : `; the newest version of ${model} is ${newest}`}\n`;
 }
 
 function wordsOfHeld(held: AgreementDto['clusters'][number]['held'][number], now: Date): string {
