@@ -18,8 +18,8 @@ export interface SyncPartsOptions {
   readonly configuration: AgentConfiguration['sync'];
   readonly folder: VersionFolder;
   readonly measuresDocument: StateDocument<typeof measuresSchema>;
-  readonly link: Pick<ControlLink, 'askSyncPlan'>;
-  readonly desired: Pick<DesiredKeeper, 'blobSource'>;
+  readonly link: Pick<ControlLink, 'askSyncPlan' | 'fetchDesired'>;
+  readonly desired: Pick<DesiredKeeper, 'blobSource' | 'position'>;
   readonly outbox: Pick<Outbox, 'add'>;
   /** Ends every engine of a version at once. */
   readonly stopVersion: (versionDigest: string, reason: string) => void;
@@ -52,6 +52,11 @@ export function assembleSync(options: SyncPartsOptions): SyncParts {
     measures,
     planner: new SyncPlanner({
       request: (question) => link.askSyncPlan(question),
+      isAnswering: () =>
+        link.fetchDesired(desired.position).then(
+          () => true,
+          () => false,
+        ),
       measures: () => measures.current(),
       log,
     }),

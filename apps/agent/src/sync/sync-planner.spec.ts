@@ -12,16 +12,18 @@ describe('asking for a sync plan', () => {
   function planner(...answers: (() => unknown)[]) {
     const seen: SyncPlanRequest[] = [];
     let nowMs = 0;
+    const centre = { isAnswering: true };
     const asked = new SyncPlanner({
       request: (request) => {
         seen.push(request);
         return Promise.resolve().then(answers.shift() ?? (() => wait));
       },
+      isAnswering: () => Promise.resolve(centre.isAnswering),
       measures: () => ({ applyBytesPerSecond: { fast: 5 }, diskFreeBytes: 7 }),
       log: pino({ level: 'silent' }),
       nowMs: () => nowMs,
     });
-    return { asked, seen, pass: (ms: number) => (nowMs += ms) };
+    return { asked, seen, centre, pass: (ms: number) => (nowMs += ms) };
   }
   const fails = (failure: MessagingError['failure']) => () => {
     throw new MessagingError(failure, failure);
@@ -67,6 +69,15 @@ describe('asking for a sync plan', () => {
   it('cut off is no answer yet', async () => {
     await expect(planner(fails('unreachable')).asked.ask(WANTED, [])).rejects.toMatchObject({ fault: 'unreachable' });
   });
+
+  it.each(['no-responder', 'timeout'] as const)(
+    'R17: a centre that answers nothing at all is away: %s',
+    async (failure) => {
+      const { asked, centre } = planner(fails(failure), fails(failure));
+      centre.isAnswering = false;
+      await expect(asked.ask(WANTED, [])).rejects.toMatchObject({ fault: 'unreachable' });
+    },
+  );
 
   it('one silence is not the end', async () => {
     expect(await planner(fails('timeout')).asked.ask(WANTED, [])).toEqual(wait);

@@ -1,9 +1,9 @@
 // Asks the control plane how to get a version, and remembers what failed here so that it is not offered again.
 //
 // No answer is an answer: whole files by the blob token, as agents did before there were plans. A centre that is one
-// release older has nobody on the subject, or its credentials do not cover it (R21). Silence is asked twice, for a control
-// plane that is being replaced answers a moment later; and being cut off is no answer yet: a whole version costs many
-// times a diff, so the caller tries again later first.
+// release older has nobody on the subject, or its credentials do not cover it (R21). But a centre that answers nothing at
+// all is away, and being cut off is no answer yet: a whole version costs many times a diff, and windows and neighbours
+// count, so the caller tries again later.
 import type { Logger } from 'pino';
 import { type SyncPlanReply, type SyncPlanRequest, syncPlanReplySchema } from '#contracts';
 import type { SyncMeasures } from '#domain';
@@ -22,6 +22,8 @@ const HELD_MAX = 1_000;
 export interface SyncPlannerOptions {
   /** One request; rejects when nobody answers. */
   readonly request: (request: SyncPlanRequest) => Promise<unknown>;
+  /** Whether the centre answers anything: other questions, which older releases know too. */
+  readonly isAnswering: () => Promise<boolean>;
   readonly measures: () => SyncMeasures;
   readonly log: Logger;
   /** Monotonic milliseconds. */
@@ -40,7 +42,7 @@ export class SyncPlanner {
 
   /**
    * Null: whole files.
-   * @throws SyncError `unreachable` while there is no connection to ask over
+   * @throws SyncError `unreachable` while there is no connection to ask over, or nobody at its other end
    */
   async ask(versionDigest: string, held: readonly string[]): Promise<SyncPlanReply | null> {
     if (this.#nowMs() < this.#restsUntilMs) return null;
@@ -57,7 +59,9 @@ export class SyncPlanner {
       } catch (cause) {
         const failure = cause instanceof MessagingError ? cause.failure : undefined;
         if (failure === 'timeout' && tries < TRIES) continue;
-        if (failure === 'unreachable' || failure === 'closed') {
+        const isSilent = failure === 'no-responder' || failure === 'timeout';
+        const isAway = failure === 'unreachable' || failure === 'closed';
+        if (isAway || (isSilent && !(await this.#options.isAnswering()))) {
           throw new SyncError('The control plane cannot be asked for a sync plan now.', {
             fault: 'unreachable',
             cause,

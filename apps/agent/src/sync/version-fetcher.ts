@@ -19,8 +19,6 @@ import type { VersionFolder } from './version-folder.ts';
 
 const BAD_ARTIFACTS_MAX = 3;
 const PLANS_MAX = 32;
-/** Tries without a connection to ask over before whole files do. */
-const UNASKED_TRIES_MAX = 3;
 const WINDOW_CLOSED_MS = 1_000;
 
 export interface FetcherOptions extends DiskOptions {
@@ -67,13 +65,13 @@ export class VersionFetcher {
   }
 
   /**
-   * Null: every file is a verified blob here. `attempts`: failures since the last progress.
+   * Null: every file is a verified blob here.
    * @throws SyncError; the signal's reason
    */
-  async bring(fetch: FetchState, held: () => readonly string[], attempts: number): Promise<Wait | null> {
+  async bring(fetch: FetchState, held: () => readonly string[]): Promise<Wait | null> {
     let badArtifacts = 0;
     for (let plans = 0; plans < PLANS_MAX && badArtifacts < BAD_ARTIFACTS_MAX; plans += 1) {
-      const plan = await this.#ask(fetch, held(), attempts);
+      const plan = await this.#ask(fetch, held());
       if (plan === null) break;
       if (plan.decision === 'wait') return { reason: plan.reason, waitMs: plan.retryAfterSeconds * 1000 };
       const bytesBefore = fetch.netBytes;
@@ -97,14 +95,10 @@ export class VersionFetcher {
     await measures.store().catch((cause: unknown) => log.warn({ reason: messageOf(cause) }, 'measures not stored'));
   }
 
-  async #ask({ version, signal }: FetchState, held: readonly string[], attempts: number) {
+  async #ask({ version, signal }: FetchState, held: readonly string[]) {
     const { planner, measures, metrics, log } = this.#options;
     await measures.refreshDisk().catch(() => undefined);
-    const asked = planner.ask(version.digest, held).catch((cause: unknown) => {
-      if (attempts + 1 < UNASKED_TRIES_MAX) throw cause;
-      return null;
-    });
-    const plan = await orAborted(signal, asked);
+    const plan = await orAborted(signal, planner.ask(version.digest, held));
     if (plan === null) metrics.syncDiverted('no-plan');
     if (plan?.decision === 'go') {
       log.info({ version: version.digest, path: plan.path, reason: plan.reason }, 'sync plan');

@@ -232,7 +232,7 @@ export class VersionSync {
       signal.throwIfAborted();
       if (isNew) await this.#proveBases(fetch);
       const held = () => [...this.#held.keys()];
-      const wait = isNew ? await this.#fetcher.bring(fetch, held, before?.attempts ?? 0) : null;
+      const wait = isNew ? await this.#fetcher.bring(fetch, held) : null;
       if (wait !== null) return this.#waitFor(fetch, wait, before);
       if (isNew) await this.#options.folder.assemble(version);
       await this.#options.folder.removeFetchFolder(digest);
