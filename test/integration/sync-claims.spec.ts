@@ -147,6 +147,16 @@ describe('the one who fetches', () => {
     expect(await word(second)).toBe(`${waitsFor(first)} (0 %)`);
   });
 
+  it('keeps it while it makes files of what it fetched', async () => {
+    const making = (bytesHave: number) => [{ ...fetching(version, MB, MB), bytesHave }];
+    await observe(world.store, first.id, { versions: making(0) });
+    await ask(first);
+    await word(second);
+    await stall(21);
+    await observe(world.store, first.id, { versions: making(10 * MB) });
+    expect(await word(second)).toBe(`${waitsFor(first)} (100 %)`);
+  });
+
   const releases: { name: string; happens: () => Promise<void> }[] = [
     { name: 'left', happens: () => changeCluster(world.store, first, { phase: 'Left' }) },
     { name: 'is out of contact', happens: () => changeCluster(world.store, first, { phase: 'Suspect' }) },

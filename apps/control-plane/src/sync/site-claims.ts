@@ -8,7 +8,7 @@
  * claim again.
  */
 import { type Cluster, type Rows, type Store, siteGroupOf } from '#domain';
-import { heldOf, type Member, progressOf } from './site-group.ts';
+import { heldOf, type Member, movedBytesOf } from './site-group.ts';
 
 /** By Postgres' clock, from when a report last showed more bytes. */
 export const STALL_SECONDS = 20;
@@ -29,7 +29,7 @@ export async function claimFetch(store: Store, question: ClaimQuestion): Promise
   const byId = new Map(members.map((member) => [member.cluster.id, member]));
   const holderBytes = (id: string) => {
     const member = byId.get(id);
-    return member === undefined ? 0 : progressOf(member, versionDigest).have;
+    return member === undefined ? 0 : movedBytesOf(member, versionDigest);
   };
   return store.transaction(async (rows) => {
     const ask = () => rows.syncClaims.claim(key, cluster.id, { holderBytes }, STALL_SECONDS);

@@ -65,6 +65,12 @@ export function progressOf(member: Pick<Member, 'observation'>, versionDigest: s
   return { have: held.bytesHave, of: held.bytesTotal };
 }
 
+/** Rises while it gets on: with what it fetched, and with what it made of that, which may take longer. */
+export function movedBytesOf(member: Pick<Member, 'observation'>, versionDigest: string): number {
+  const held = heldOf(member, versionDigest);
+  return held?.phase === 'Fetching' ? held.bytesHave + (held.sync?.wireBytesHave ?? 0) : 0;
+}
+
 function rankOf(askerId: string, servingId: string): string {
   return createHash('sha256').update(`${askerId} ${servingId}`).digest('hex');
 }
