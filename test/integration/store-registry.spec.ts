@@ -86,6 +86,49 @@ describe('versions', () => {
     const retired = await store.transaction((rows) => rows.versions.retireUnused([older.id, newer.id]));
     expect(retired).toEqual([older.id]);
   });
+
+  it('keep what a rollback goes to also after a newer rollout that came to nothing', async () => {
+    const deployment = await insertDeployment(store);
+    const [before, tried] = [await insertVersion(deployment), await insertVersion(deployment)];
+    const led = { ...aRollout(deployment, deployment.versionId), fromVersionId: before.id };
+    await store.transaction((rows) => rows.rollouts.insert({ ...led, phase: 'Completed', endedAt: NOW }));
+    const aborted = { ...aRollout(deployment, tried.id), phase: 'Aborted' as const, endedAt: NOW };
+    await store.transaction((rows) => rows.rollouts.insert(aborted));
+    expect(await store.transaction((rows) => rows.versions.retireUnused([before.id]))).toEqual([]);
+  });
+
+  describe('that a rollout needs are not abandoned', () => {
+    const abandon = (id: string) => store.transaction((rows) => rows.versions.abandon(id));
+    const refusal = (reason: string) => ({
+      refusal: { refused: 'conflict', reason: expect.stringContaining(reason) },
+    });
+
+    it('neither side of an active one, though nothing runs it any more or yet', async () => {
+      const deployment = await insertDeployment(store);
+      const [before, next] = [await insertVersion(deployment), await insertVersion(deployment)];
+      const rollout = { ...aRollout(deployment, next.id), fromVersionId: before.id };
+      await store.transaction((rows) => rows.rollouts.insert(rollout));
+      const words = refusal(`in the rollout of deployment "${deployment.name}"; wait`);
+      await expect(abandon(before.id)).rejects.toMatchObject(words);
+      await expect(abandon(next.id)).rejects.toMatchObject(words);
+      await store.transaction((rows) => rows.rollouts.update(rollout.id, { phase: 'Aborted', reason: 'tried' }));
+      expect([await abandon(before.id), await abandon(next.id)]).toEqual([true, true]);
+    });
+
+    it('nor what a deployment would be rolled back to, until it has gone on from there', async () => {
+      const deployment = await insertDeployment(store);
+      const [before, next] = [await insertVersion(deployment), await insertVersion(deployment)];
+      const led = { ...aRollout(deployment, deployment.versionId), fromVersionId: before.id };
+      await store.transaction((rows) => rows.rollouts.insert({ ...led, phase: 'Completed', endedAt: NOW }));
+      await expect(abandon(before.id)).rejects.toMatchObject(
+        refusal(`what deployment "${deployment.name}" would be rolled back to; bring it to another version`),
+      );
+      await store.transaction((rows) =>
+        rows.deployments.update(deployment.id, deployment.revision, { versionId: next.id }),
+      );
+      expect(await abandon(before.id)).toBe(true);
+    });
+  });
 });
 
 describe('models', () => {

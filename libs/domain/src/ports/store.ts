@@ -99,15 +99,17 @@ export abstract class VersionRows {
   ): Promise<void>;
   /**
    * Published → Retired, except those in use: by a deployment, a live placement, an alias, an active rollout (either
-   * side), the last ended rollout of a deployment (what a rollback goes to), or a cluster whose newest report or desired
-   * document names its digest. Returns the ids that were retired.
+   * side), the last ended rollout of a deployment, the rollout that led a deployment to its present version (what a
+   * rollback goes to), or a cluster whose newest report or desired document names its digest. Returns the ids that were
+   * retired.
    */
   abstract retireUnused(ids: readonly string[]): Promise<string[]>;
   /** Digests of every blob that a version that is Uploading or Published, or an artifact, refers to. */
   abstract blobDigestsInUse(): Promise<Set<string>>;
   /**
    * Marks one version, uploading or published, as Abandoned: its number is never given again. False when there is no such
-   * version or it already was. Throws a conflict refusal while a deployment or a live placement uses it.
+   * version or it already was. Throws a conflict refusal while a deployment, a live placement or an active rollout uses
+   * it, or a deployment would be rolled back to it. Clusters that only mirror it let go of it.
    */
   abstract abandon(id: string): Promise<boolean>;
   /** Marks uploads begun before `before` as Abandoned and returns their ids. */

@@ -66,11 +66,8 @@ export class PostgresVersionRows extends VersionRows {
     if (!isId(id)) return false;
     // Waits for a deployment of this version that is being inserted (its foreign key holds a share lock on this row).
     await this.session.write('SELECT FROM model_versions WHERE id = $1 FOR UPDATE', [id]);
-    const users = await this.session.rows<{ name: string }>(USERS_OF_VERSION, [id]);
-    if (users.length > 0) {
-      const names = users.map((user) => `"${user.name}"`).join(', ');
-      throw new RefusedError(refuse.conflict(`the version is used by deployment ${names}; move or delete it first`));
-    }
+    const reason = inUseWords(await this.session.rows<VersionUser>(USERS_OF_VERSION, [id]));
+    if (reason !== null) throw new RefusedError(refuse.conflict(reason));
     const { affected } = await this.session.write(
       `UPDATE model_versions SET phase = 'Abandoned' WHERE id = $1 AND phase <> 'Abandoned'`,
       [id],
@@ -104,11 +101,56 @@ const PUBLISH = `
     published_at = now()
   WHERE id = $1 AND phase = 'Uploading'`;
 
+interface VersionUser {
+  readonly name: string;
+  readonly use: 'serves' | 'rollout' | 'rollback';
+}
+
+const USE_WORDS: Readonly<Record<VersionUser['use'], (names: string) => string>> = {
+  serves: (names) => `the version is used by deployment ${names}; move or delete it first`,
+  rollout: (names) => `the version is in the rollout of deployment ${names}; wait until that is over`,
+  rollback: (names) =>
+    `the version is what deployment ${names} would be rolled back to; bring it to another version or delete it first`,
+};
+
+/** Null: nobody uses it. What stands most in the way is named first. */
+function inUseWords(users: readonly VersionUser[]): string | null {
+  const [first] = users;
+  if (first === undefined) return null;
+  const names = users.filter(({ use }) => use === first.use).map(({ name }) => `"${name}"`);
+  return USE_WORDS[first.use](names.join(', '));
+}
+
+/** Rollouts `rollout` of whose deployment a rollback, asked for without a number, goes to their `from_version_id`. */
+const LED_TO_THE_PRESENT = `
+  rollout.phase = 'Completed'
+  AND EXISTS (
+    SELECT FROM deployments led WHERE led.id = rollout.deployment_id AND led.version_id = rollout.to_version_id)
+  AND NOT EXISTS (
+    SELECT FROM rollouts newer
+    WHERE newer.deployment_id = rollout.deployment_id AND newer.to_version_id = rollout.to_version_id
+      AND newer.phase = 'Completed' AND newer.id > rollout.id)`;
+
 const USERS_OF_VERSION = `
-  SELECT name FROM deployments d
-  WHERE version_id = $1
-     OR EXISTS (SELECT FROM placements p WHERE p.deployment_id = d.id AND p.version_id = $1 AND p.phase <> 'Removed')
-  ORDER BY name LIMIT 20`;
+  SELECT name, use FROM (
+    SELECT name, CASE
+      WHEN version_id = $1 OR EXISTS (
+        SELECT FROM placements p WHERE p.deployment_id = d.id AND p.version_id = $1 AND p.phase <> 'Removed')
+        THEN 'serves'
+      WHEN EXISTS (
+        SELECT FROM rollouts rollout
+        WHERE rollout.deployment_id = d.id AND rollout.phase IN ('Progressing', 'Paused')
+          AND $1 IN (rollout.from_version_id, rollout.to_version_id))
+        THEN 'rollout'
+      WHEN deleted_at IS NULL AND EXISTS (
+        SELECT FROM rollouts rollout
+        WHERE rollout.deployment_id = d.id AND rollout.from_version_id = $1 AND ${LED_TO_THE_PRESENT})
+        THEN 'rollback'
+    END AS use
+    FROM deployments d WHERE model_id = (SELECT model_id FROM model_versions WHERE id = $1)
+  ) users
+  WHERE use IS NOT NULL
+  ORDER BY array_position(ARRAY['serves', 'rollout', 'rollback'], use), name LIMIT 20`;
 
 const ABANDON_UPLOADS = `
   UPDATE model_versions SET phase = 'Abandoned' WHERE phase = 'Uploading' AND created_at < $1 RETURNING id`;
@@ -125,6 +167,8 @@ const RETIRE_UNUSED = `
       WHERE version.id IN (rollout.from_version_id, rollout.to_version_id)
         AND NOT EXISTS (
           SELECT FROM rollouts newer WHERE newer.deployment_id = rollout.deployment_id AND newer.id > rollout.id))
+    AND NOT EXISTS (
+      SELECT FROM rollouts rollout WHERE version.id = rollout.from_version_id AND ${LED_TO_THE_PRESENT})
     AND NOT EXISTS (
       SELECT FROM observations observation
       JOIN clusters cluster ON cluster.id = observation.cluster_id AND cluster.phase <> 'Left',
