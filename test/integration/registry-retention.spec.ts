@@ -1,12 +1,14 @@
 // What is kept and what goes: versions by policy and by use, blobs once nothing refers to them.
 
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { Client } from 'pg';
 import { v7 } from 'uuid';
 import { DEFAULT_ROLLOUT_POLICY, type ModelVersion } from '#domain';
+import { eventually } from '#testing';
 import { BlobsJanitor } from '../../apps/control-plane/src/blobs/janitor.ts';
 import { LeaderService } from '../../apps/control-plane/src/leader/leader.service.ts';
 import { retireVersions } from '../../apps/control-plane/src/models/retention.ts';
-import { type Installation, joinCluster, startInstallation } from './admin.fixture.ts';
+import { type Answer, type Installation, joinCluster, startInstallation } from './admin.fixture.ts';
 import { blobsOf, madeArtifacts, publishFiles, storeOf } from './registry.fixture.ts';
 import { observe } from './store.fixture.ts';
 
@@ -153,5 +155,56 @@ describe('retention', () => {
   it('a former leader retires nothing', async () => {
     const later = new Date(Date.now() + 2 * DAY_MS);
     await expect(retireVersions(storeOf(installation), leaderEpoch() - 1, later)).rejects.toThrow(/epoch/);
+  });
+});
+
+describe('a version that is taken away while somebody decides for it', () => {
+  const claim = { deviceType: 'cpu', count: 1 };
+  const at = '/api/v1/deployments';
+
+  /** `ask` has read the version as Published and waits for who takes it away, which then commits. */
+  async function takenAwayUnder(versionId: string, ask: () => Promise<Answer>): Promise<Answer> {
+    const store = storeOf(installation);
+    let answer: Promise<Answer> | undefined;
+    await store.transaction(async (rows) => {
+      expect(await rows.versions.abandon(versionId)).toBe(true);
+      answer = ask();
+      await eventually(async () => {
+        const { rows: waiting } = await database.query(
+          `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%deployments%'`,
+        );
+        expect(waiting.length).toBeGreaterThan(0);
+      });
+    });
+    return answer!;
+  }
+
+  let database: Client;
+  beforeAll(async () => {
+    database = new Client(installation.database.url);
+    await database.connect();
+    await installation.call('POST', '/api/v1/models', { body: { name: 'fleeting' } });
+    for (const name of ['one', 'two', 'three']) {
+      await publishFiles(installation, 'fleeting', { 'a.txt': Buffer.from(name) });
+    }
+  });
+  afterAll(() => database?.end());
+
+  const versionId = async (number: number) =>
+    (await installation.call('GET', `/api/v1/models/fleeting/versions/${number}`)).body.id;
+
+  it('is not deployed', async () => {
+    const body = { name: 'late', model: 'fleeting', version: 1, replicas: 0, claim };
+    const answer = await takenAwayUnder(await versionId(1), () => installation.call('POST', at, { body }));
+    expect(answer).toMatchObject({ status: 409, body: { detail: expect.stringContaining('version 1 is Abandoned') } });
+    expect((await installation.call('GET', `${at}/late`)).status).toBe(404);
+  });
+
+  it('is not gone to', async () => {
+    const body = { name: 'later', model: 'fleeting', version: 3, replicas: 0, claim };
+    expect(await installation.call('POST', at, { body })).toMatchObject({ status: 201 });
+    const change = () => installation.call('PATCH', `${at}/later`, { body: { version: 2 } });
+    expect(await takenAwayUnder(await versionId(2), change)).toMatchObject({ status: 409 });
+    expect((await installation.call('GET', `${at}/later`)).body).toMatchObject({ version: 3 });
   });
 });

@@ -12,7 +12,7 @@ import { type Page, readPage } from '../mutations/pages.ts';
 import { changeVersion } from '../rollouts/version-change.ts';
 import { viewDeployment, viewPlan } from './deployment-view.ts';
 import { planChange } from './dry-run.ts';
-import { demandStaying, findDeployment, lockAlias, wantedVersion } from './wanted-version.ts';
+import { demandPublished, demandStaying, findDeployment, lockAlias, wantedVersion } from './wanted-version.ts';
 
 export interface DeploymentTarget {
   readonly name: string;
@@ -39,6 +39,7 @@ export class Deployments {
       await lockAlias(rows, model?.id, wanted.alias);
       const deployment = await newDeployment(rows, actor.tenantId, wanted);
       await rows.deployments.insert(deployment);
+      await demandPublished(rows, deployment.versionId);
       return deed(rows, deployment, { ...wanted });
     });
   }
@@ -72,6 +73,7 @@ export class Deployments {
       if (versionId !== deployment.versionId) await startRollout(rows, actor, deployment, changed);
       const written = { replicas, versionId, alias, selector, disconnect, rollout };
       await rows.deployments.update(deployment.id, deployment.revision, written);
+      if (versionId !== deployment.versionId) await demandPublished(rows, versionId);
       return deed(rows, { ...changed, revision: deployment.revision + 1 }, { name: deployment.name, ...change });
     });
   }

@@ -55,6 +55,19 @@ async function publishedVersion(rows: Rows, model: Named, number: number | undef
   throw new RefusedError(refuse.invalid('version', `model "${model.name}" lacks ${what}; ${there}`));
 }
 
+/**
+ * That the version has not been retired or taken back since it was read. Called in the transaction that made a row name
+ * it, after that: from then on whoever takes versions away waits for this transaction, and sees the row.
+ *
+ * @throws RefusedError conflict
+ */
+export async function demandPublished(rows: Rows, versionId: string): Promise<void> {
+  const version = await rows.versions.find({ id: versionId });
+  if (version?.phase === 'Published') return;
+  const words = version === null ? 'the version is gone' : `version ${version.number} is ${version.phase}`;
+  throw new RefusedError(refuse.conflict(`${words} since just now; name another one`));
+}
+
 /** @throws RefusedError not-found */
 export async function findDeployment(
   rows: Rows,

@@ -9,7 +9,7 @@ import type { Actor } from '../auth/actor.ts';
 import { viewDeployment } from '../deployments/deployment-view.ts';
 import type { DeploymentTarget } from '../deployments/deployments.ts';
 import { planChange } from '../deployments/dry-run.ts';
-import { demandStaying, findDeployment, wantedVersion } from '../deployments/wanted-version.ts';
+import { demandPublished, demandStaying, findDeployment, wantedVersion } from '../deployments/wanted-version.ts';
 import { ProcessClock } from '../federation/fleet-liveness.ts';
 import { FederationMetrics } from '../federation/metrics.ts';
 import { readSchedulingSnapshot } from '../leader/snapshot.ts';
@@ -80,6 +80,7 @@ export class Rollouts {
         ending: { phase: 'RolledBack', reason },
       });
       await rows.deployments.update(deployment.id, deployment.revision, { versionId });
+      await demandPublished(rows, versionId);
       const written = { ...deployment, versionId, revision: deployment.revision + 1 };
       return deed(rows, written, { name: deployment.name, version });
     });
