@@ -21,13 +21,19 @@ interface Pending {
 interface Thread {
   readonly worker: Worker;
   readonly pending: Map<number, Pending>;
+  /** A message to a worker that has ended goes nowhere, without a word. */
+  hasEnded: boolean;
 }
 
-/** A runner over `threads` worker threads, which start at once. Close it, or the process stays. */
+/**
+ * A runner over `threads` worker threads, which start at once. One that dies (of memory, say) fails what it had under way
+ * and is replaced when the next work comes. Close the pool, or the process stays.
+ */
 export class WorkerPool implements BlockRunner {
   readonly concurrency: number;
   private readonly threads: Thread[];
   private sequence = 0;
+  private isClosed = false;
 
   /** Throws InvalidOptionError unless `threads` is a whole number in 1–64. */
   constructor(threads: number) {
@@ -49,18 +55,25 @@ export class WorkerPool implements BlockRunner {
     return (await this.run({ kind: 'fit', work })) as Uint8Array;
   }
 
-  /** Ends the threads; what is under way fails. */
+  /** Ends the threads; what is under way fails, and so does what comes later. */
   async close(): Promise<void> {
+    this.isClosed = true;
     await Promise.all(this.threads.map(({ worker }) => worker.terminate()));
   }
 
   private run(request: Omit<WorkerRequest, 'id'>): Promise<EncodedBlock | Uint8Array> {
-    const thread = this.threads.reduce((left, right) => (right.pending.size < left.pending.size ? right : left));
+    if (this.isClosed) return Promise.reject(new Error('the codec threads were ended'));
+    const thread = this.leastLoaded();
     const id = ++this.sequence;
     return new Promise((resolve, reject) => {
       thread.pending.set(id, { resolve, reject });
       thread.worker.postMessage({ ...request, id });
     });
+  }
+
+  private leastLoaded(): Thread {
+    for (const [index, { hasEnded }] of this.threads.entries()) if (hasEnded) this.threads[index] = startThread();
+    return this.threads.reduce((left, right) => (right.pending.size < left.pending.size ? right : left));
   }
 }
 
@@ -68,7 +81,8 @@ function startThread(): Thread {
   // Compiled, the file beside this one is .js; run from source, it is .ts.
   const file = import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js';
   const worker = new Worker(new URL(file, import.meta.url));
-  const pending = new Map<number, Pending>();
+  const thread: Thread = { worker, pending: new Map(), hasEnded: false };
+  const { pending } = thread;
   worker.on('message', ({ id, result, error }: WorkerAnswer) => {
     const waiting = pending.get(id);
     pending.delete(id);
@@ -76,10 +90,11 @@ function startThread(): Thread {
     else waiting?.resolve(result!);
   });
   const failAll = (error: Error) => {
+    thread.hasEnded = true;
     for (const { reject } of pending.values()) reject(error);
     pending.clear();
   };
   worker.on('error', (error) => failAll(error as Error));
   worker.on('exit', (code) => failAll(new Error(`a codec thread ended with code ${code}`)));
-  return { worker, pending };
+  return thread;
 }
