@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type TemporaryFolder, temporaryFolder } from '../../test/temporary-folder.ts';
 import { StateDocument } from '../state/document.ts';
-import { Measures, measuresSchema, SpeedMeasure } from './measures.ts';
+import { Measures, measuresSchema, PieceTimer, SpeedMeasure } from './measures.ts';
 
 describe('a measured speed', () => {
   const cases: { name: string; pieces: [bytes: number, ms: number][]; want: number | undefined }[] = [
@@ -41,6 +41,22 @@ describe('a measured speed', () => {
   });
 });
 
+describe('timing what is made in pieces', () => {
+  it('begins with the first piece: what it waited for before is no speed', () => {
+    const timer = new PieceTimer();
+    timer.reached(1_000, 60_000);
+    timer.reached(2_000, 60_010);
+    expect(timer.ended(3_000, 60_020)).toEqual({ bytes: 2_000, ms: 20 });
+  });
+
+  it('says nothing of a single piece, or of none', () => {
+    const timer = new PieceTimer();
+    expect(timer.ended(0, 5)).toBeNull();
+    timer.reached(1_000, 60_000);
+    expect(timer.ended(1_000, 61_000)).toBeNull();
+  });
+});
+
 describe('the measures of an agent', () => {
   let folder: TemporaryFolder;
   beforeEach(async () => {
@@ -64,7 +80,7 @@ describe('the measures of an agent', () => {
     const measures = await open();
     measures.transferred('registry', 1_000_000, 1_000);
     measures.applied('fast', 4_000_000, 1_000);
-    measures.applied('small', 1, 1);
+    measures.applied('small', 3_999_999, 60_000);
     await measures.store();
     expect((await open(5)).current()).toEqual({
       registryBytesPerSecond: 1_000_000,

@@ -1,13 +1,17 @@
 // What this agent measured of its own transfers, for the plans of the control plane. Kept over restarts.
 //
 // A sample is at least 1 MB or 1 s of work, small pieces added up until then, so that a short answer says nothing by
-// itself; samples are averaged with a weight of 0.3 for the newest.
+// itself; samples are averaged with a weight of 0.3 for the newest. What comes before the first piece (waiting for a turn,
+// threads that start, an answer on its way) is not measured: it is no speed, and after one such sample for a way that then
+// looks too slow to be taken there would never be another.
 import { z } from 'zod';
 import type { SyncMeasures } from '#domain';
 import { freeBytesOf } from './disk-space.ts';
 
 const SAMPLE_BYTES = 1_000_000;
 const SAMPLE_MS = 1_000;
+/** Making less than this is mostly syncing the disk, which says nothing of a large file. */
+const APPLIED_BYTES_MIN = 4_000_000;
 const NEWEST_WEIGHT = 0.3;
 const DISK_AGE_MS = 10_000;
 const PROFILES_MAX = 16;
@@ -43,6 +47,22 @@ export class SpeedMeasure {
     const before = this.#bytesPerSecond ?? sample;
     this.#bytesPerSecond = before + NEWEST_WEIGHT * (sample - before);
     [this.#bytes, this.#ms] = [0, 0];
+  }
+}
+
+/** What is made in pieces, timed from its first piece on; pieces tell how far it is. Pure: monotonic times are arguments. */
+export class PieceTimer {
+  #first: { readonly bytes: number; readonly atMs: number } | undefined;
+
+  /** So much is there at `nowMs`. */
+  reached(bytes: number, nowMs: number): void {
+    this.#first ??= { bytes, atMs: nowMs };
+  }
+
+  /** What came after the first piece, and in which time; null when there was no more than one. */
+  ended(bytes: number, nowMs: number): { readonly bytes: number; readonly ms: number } | null {
+    if (this.#first === undefined || bytes <= this.#first.bytes) return null;
+    return { bytes: bytes - this.#first.bytes, ms: nowMs - this.#first.atMs };
   }
 }
 
@@ -85,8 +105,9 @@ export class Measures {
     this.#transfer[from].add(bytes, ms);
   }
 
-  /** `bytes` of result were made. */
+  /** `bytes` of result were made; fewer than 4 MB at once count for nothing. */
   applied(profile: string, bytes: number, ms: number): void {
+    if (bytes < APPLIED_BYTES_MIN) return;
     const measure = this.#apply.get(profile) ?? new SpeedMeasure();
     if (this.#apply.size < PROFILES_MAX) this.#apply.set(profile, measure);
     measure.add(bytes, ms);

@@ -13,7 +13,7 @@ import type { AgentMetrics } from '../metrics.ts';
 import { blobPath, bytesHere, hashFile, removeBlob } from './blob-download.ts';
 import { checkDisk, type DiskOptions } from './disk-space.ts';
 import type { FileMaker } from './file-maker.ts';
-import type { Measures } from './measures.ts';
+import { type Measures, PieceTimer } from './measures.ts';
 import type { OneAtATime } from './one-at-a-time.ts';
 import { diskBytesOf, type FileWork, wireBytesOf, workOf } from './plan-work.ts';
 import type { ProgressMeter } from './progress.ts';
@@ -220,7 +220,7 @@ export class PlanExecution {
     await files.run(blobPath(into, file.digest), signal, async () => {
       // Another version that has it too may have been quicker.
       if (await isWhole(into, file, signal)) return;
-      const begunMs = performance.now();
+      const timer = new PieceTimer();
       await maker.make({
         digest: file.digest,
         sizeBytes: file.sizeBytes,
@@ -228,9 +228,13 @@ export class PlanExecution {
         base,
         blobsFolder: into,
         signal,
-        onProgress: (bytes) => isFinal && fetch.onFile(file.digest, bytes),
+        onProgress: (bytes) => {
+          timer.reached(bytes, performance.now());
+          if (isFinal) fetch.onFile(file.digest, bytes);
+        },
       });
-      measures.applied(step.profile, file.sizeBytes, performance.now() - begunMs);
+      const made = timer.ended(file.sizeBytes, performance.now());
+      if (made !== null) measures.applied(step.profile, made.bytes, made.ms);
       metrics.fileMade(step.profile, file.sizeBytes);
     });
   }
