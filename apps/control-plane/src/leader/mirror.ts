@@ -29,9 +29,10 @@ export function mirroredVersions(
   if (!isMirroredTo(cluster)) return [];
   const needed = new Set(placements.filter(({ phase }) => phase === 'Assigned').map(({ versionId }) => versionId));
   const models = new Set(versions.filter(({ id }) => needed.has(id)).map(({ modelId }) => modelId));
+  // The newest first: of those that are due nothing older is looked at, and crons are dear.
+  const newestFirst = [...versions].sort((left, right) => right.number - left.number);
   return [...models].sort().flatMap((modelId) => {
-    const due = versions.filter((version) => version.modelId === modelId && isDue(cluster, version, now));
-    const newest = due.sort((left, right) => right.number - left.number)[0];
+    const newest = newestFirst.find((version) => version.modelId === modelId && isDue(cluster, version, now));
     return newest === undefined ? [] : [newest.id];
   });
 }

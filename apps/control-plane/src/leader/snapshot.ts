@@ -46,11 +46,6 @@ export async function readSchedulingSnapshot(rows: Rows, options: SnapshotOption
 
 /** Only where something drains does it matter whether the report answers the newest document. */
 async function readSettled(rows: Rows, placements: readonly Placement[]): Promise<Map<string, number>> {
-  const draining = placements.filter(({ phase }) => phase === 'Draining');
-  const revisions = new Map<string, number>();
-  for (const clusterId of new Set(draining.map((placement) => placement.clusterId))) {
-    const state = await rows.desired.find(clusterId);
-    if (state !== null) revisions.set(clusterId, state.revision);
-  }
-  return revisions;
+  if (!placements.some(({ phase }) => phase === 'Draining')) return new Map();
+  return new Map((await rows.desired.revisions()).map(({ clusterId, revision }) => [clusterId, revision]));
 }
