@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { VersionFile } from '#domain';
 import { type TemporaryFolder, temporaryFolder } from '../../test/temporary-folder.ts';
 import { SyncError } from '../errors.ts';
-import { blobPath, bytesHere, downloadBlob } from './blob-download.ts';
+import { blobPath, bytesHere, type DownloadOptions, downloadBlob } from './blob-download.ts';
 
 const content = randomBytes(300_000);
 const digest = createHash('sha256').update(content).digest('hex');
@@ -46,7 +46,7 @@ describe('fetching a blob', () => {
     await folder.remove();
   });
 
-  const options = (change: { signal?: AbortSignal; stallTimeoutMs?: number } = {}) => ({
+  const options = (change: Partial<DownloadOptions> = {}) => ({
     blobsFolder: folder.path,
     stallTimeoutMs: 2_000,
     signal: new AbortController().signal,
@@ -189,6 +189,17 @@ describe('fetching a blob', () => {
     answers.push((_request, response) => response.writeHead(200).write(content.subarray(0, 10)));
     // Long enough for the head and the first bytes to come on a busy machine: before them it is another message.
     await expect(download({ stallTimeoutMs: 1_000 })).rejects.toThrow(/transfer broke/);
+  });
+
+  it('gives up on a source that trickles where a better one is to be had', async () => {
+    answers.push((_request, response) => {
+      response.writeHead(200);
+      const drops = setInterval(() => response.write('.'), 50);
+      response.on('close', () => clearInterval(drops));
+    });
+    // On a busy machine it may be silent for too long instead: the same fault.
+    const change = { stallTimeoutMs: 1_000, stallBytesMin: 10_000 };
+    await expect(download(change)).rejects.toMatchObject({ fault: 'unreachable' });
   });
 
   it('stops at once when it is cancelled, and keeps what came', async () => {

@@ -2,7 +2,7 @@
 //
 // Invariants (DESIGN §7.5): `<digest>` exists only with content of that digest; what is not proven yet is called
 // `<digest>.partial`. A partial file's bytes are hashed again before more are added, so a torn write cannot hide.
-// Deadlines are by progress (no byte for so long), never by the size or the wall clock.
+// Deadlines are by progress (no byte, or too few, for so long), never by the size or the wall clock.
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { chmod, type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
@@ -24,6 +24,8 @@ export interface BlobSource {
 export interface DownloadOptions {
   readonly blobsFolder: string;
   readonly stallTimeoutMs: number;
+  /** Fewer bytes than this in so long a wait for them end the transfer: there is a better source. Default: any will do. */
+  readonly stallBytesMin?: number | undefined;
   readonly signal: AbortSignal;
   /** Called with each number of bytes that was newly written; negative when what was there proved worthless. */
   readonly onBytes: (bytes: number) => void;
@@ -101,7 +103,9 @@ async function fill(
   try {
     await checkStatus(answer, handle, from, file, options);
     let bytes = from;
+    const waiting = new Waiting(options);
     for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+      waiting.ended(file, chunk.length);
       bytes += chunk.length;
       if (bytes > file.sizeBytes) {
         await discard(handle, bytes - chunk.length, options);
@@ -111,6 +115,7 @@ async function fill(
       await handle.appendFile(chunk);
       options.onBytes(chunk.length);
       await options.pace?.(chunk.length);
+      waiting.begins();
     }
     if (bytes < file.sizeBytes)
       throw new SyncError(`${file.path}: the answer ended after ${bytes} of ${file.sizeBytes} bytes.`, {
@@ -123,6 +128,37 @@ async function fill(
     throw new SyncError(`${file.path}: the transfer broke (${messageOf(cause)}).`, { fault: 'unreachable', cause });
   } finally {
     answer.body.on('error', () => undefined).destroy();
+  }
+}
+
+/** Tells a source that trickles from one that is held to a rate by this side: only the time in which it could send counts. */
+class Waiting {
+  readonly #stallTimeoutMs: number;
+  readonly #bytesMin: number;
+  #sinceMs = performance.now();
+  #waitedMs = 0;
+  #bytes = 0;
+
+  constructor({ stallTimeoutMs, stallBytesMin = 0 }: DownloadOptions) {
+    this.#stallTimeoutMs = stallTimeoutMs;
+    this.#bytesMin = stallBytesMin;
+  }
+
+  begins(): void {
+    this.#sinceMs = performance.now();
+  }
+
+  /** @throws SyncError when too little came in all of the wait */
+  ended(file: VersionFile, bytes: number): void {
+    this.#waitedMs += performance.now() - this.#sinceMs;
+    this.#bytes += bytes;
+    if (this.#waitedMs < this.#stallTimeoutMs) return;
+    if (this.#bytes < this.#bytesMin) {
+      const seconds = Math.round(this.#waitedMs / 1000);
+      const message = `${file.path}: only ${this.#bytes} bytes came in ${seconds} s.`;
+      throw new SyncError(message, { fault: 'unreachable' });
+    }
+    [this.#waitedMs, this.#bytes] = [0, 0];
   }
 }
 

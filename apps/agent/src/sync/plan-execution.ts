@@ -28,7 +28,9 @@ export type ExecutionOutcome =
   | { readonly outcome: 'bad-artifact'; readonly artifactId: string; readonly reason: string }
   | { readonly outcome: 'bad-neighbour'; readonly name: string; readonly reason: string }
   | { readonly outcome: 'bad-base'; readonly digest: string; readonly foundDigest: string | null }
-  | { readonly outcome: 'bad-plan' | 'refused'; readonly reason: string };
+  | { readonly outcome: 'bad-plan'; readonly reason: string }
+  /** The token of a step; `neighbour`: whose it is, null for the registry. */
+  | { readonly outcome: 'refused'; readonly neighbour: string | null; readonly reason: string };
 
 /** The fetch that a plan is carried out for. */
 export interface PlannedFetch {
@@ -258,8 +260,9 @@ function outcomeOf(cause: unknown, step: SyncStepMessage): ExecutionOutcome | nu
     return artifactId === null ? { outcome: 'bad-plan', reason } : { outcome: 'bad-artifact', artifactId, reason };
   }
   if (!(cause instanceof SyncError) || cause.fault === 'disk-full') return null;
-  if (source.kind === 'neighbour') return { outcome: 'bad-neighbour', name: source.name, reason };
-  if (cause.fault === 'unauthorized') return { outcome: 'refused', reason };
+  const neighbour = source.kind === 'neighbour' ? source.name : null;
+  if (cause.fault === 'unauthorized') return { outcome: 'refused', neighbour, reason };
+  if (neighbour !== null) return { outcome: 'bad-neighbour', name: neighbour, reason };
   const isAtFault = cause.fault === 'wrong-bytes' || cause.fault === 'torn' || cause.fault === 'gone';
   return isAtFault && artifactId !== null ? { outcome: 'bad-artifact', artifactId, reason } : null;
 }

@@ -7,6 +7,9 @@ import type { Measures } from './measures.ts';
 import type { OneAtATime } from './one-at-a-time.ts';
 import { pace, TokenBucket } from './rate-limit.ts';
 
+/** A neighbour that sends less within the stall timeout holds a fetch up that the registry, or another one, would end. */
+const NEIGHBOUR_STALL_BYTES_MIN = 65_536;
+
 export interface TransferSource extends BlobSource {
   readonly kind: 'registry' | 'neighbour';
 }
@@ -72,6 +75,7 @@ export class Transfers {
     await downloadBlob(blob, source, {
       blobsFolder: into,
       stallTimeoutMs,
+      stallBytesMin: source.kind === 'neighbour' ? NEIGHBOUR_STALL_BYTES_MIN : undefined,
       signal,
       onBytes: (bytes) => {
         onBytes(bytes);

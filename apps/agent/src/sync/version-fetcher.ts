@@ -75,12 +75,10 @@ export class VersionFetcher {
       if (plan === null) break;
       if (plan.decision === 'wait') return { reason: plan.reason, waitMs: plan.retryAfterSeconds * 1000 };
       const bytesBefore = fetch.netBytes;
-      const outcome = await this.#execution.run(plan, fetch);
+      const outcome = judgeRefusal(await this.#execution.run(plan, fetch), () => fetch.netBytes > bytesBefore);
       if (outcome.outcome === 'window-closed') {
         return { reason: 'waits for its window, which has closed', waitMs: WINDOW_CLOSED_MS };
       }
-      // A token that is refused before anything came will be refused again.
-      if (outcome.outcome === 'refused' && fetch.netBytes <= bytesBefore) throw new SyncError(outcome.reason);
       if (!(await this.#mayAskAgain(outcome, fetch))) break;
       if (outcome.outcome === 'bad-artifact') badArtifacts += 1;
     }
@@ -157,6 +155,18 @@ export class VersionFetcher {
       await download(true);
     }
   }
+}
+
+/**
+ * A token that is refused before anything came will be refused again: by the registry, that ends the try; by a neighbour,
+ * it is left alone. Later, the token has only come of age, and the next plan has another.
+ * @throws SyncError
+ */
+function judgeRefusal(outcome: ExecutionOutcome, hasCome: () => boolean): ExecutionOutcome {
+  if (outcome.outcome !== 'refused' || hasCome()) return outcome;
+  const { neighbour, reason } = outcome;
+  if (neighbour === null) throw new SyncError(reason);
+  return { outcome: 'bad-neighbour', name: neighbour, reason };
 }
 
 export function bytesOf(files: readonly VersionFile[]): number {
