@@ -8,6 +8,8 @@ import type { VersionFolder } from '../sync/version-folder.ts';
 import type { VersionSync } from '../sync/version-sync.ts';
 
 const TICK_MS = 1_000;
+/** A disk that did not let old versions go is not asked again at every turn. */
+const PRUNE_RETRY_MS = 60_000;
 
 export interface ReconcilerOptions {
   readonly desired: () => DesiredState | null;
@@ -29,6 +31,7 @@ export class Reconciler {
   #isWoken = false;
   #pruning: Promise<void> | undefined;
   #prunedFor: string | undefined;
+  #pruneAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -106,34 +109,41 @@ export class Reconciler {
 
   /** Versions go only when no document, no engine and no rollback needs them, and nothing is on its way. */
   #prune(desired: DesiredState): void {
-    const { sync, replicas, previous, folder, log } = this.#options;
-    if (this.#pruning !== undefined || sync.fetchingDigests.size > 0) return;
-    const kept = new Set([
-      ...desired.versions.map(({ digest }) => digest),
-      ...replicas.usedDigests(),
-      ...Object.values(previous()),
-    ]);
-    const key = [...kept].sort().join();
+    const { sync, folder, log } = this.#options;
+    if (this.#pruning !== undefined || sync.fetchingDigests.size > 0 || performance.now() < this.#pruneAtMs) return;
+    const key = [...this.#kept(desired)].sort().join();
     if (key === this.#prunedFor) return;
-    this.#pruning = this.#pruneNow(kept, desired.versions)
+    this.#pruning = this.#pruneNow(() => this.#options.desired() ?? desired)
       .then(() => {
         this.#prunedFor = key;
       })
-      .catch((cause: unknown) =>
-        log.warn({ reason: messageOf(cause), folder: folder.blobsFolder }, 'old versions not removed'),
-      )
+      .catch((cause: unknown) => {
+        this.#pruneAtMs = performance.now() + PRUNE_RETRY_MS;
+        log.warn({ reason: messageOf(cause), folder: folder.blobsFolder }, 'old versions not removed');
+      })
       .finally(() => {
         this.#pruning = undefined;
       });
   }
 
-  async #pruneNow(kept: ReadonlySet<string>, wanted: readonly DesiredVersion[]): Promise<void> {
+  #kept(desired: DesiredState): ReadonlySet<string> {
+    const { replicas, previous } = this.#options;
+    return new Set([
+      ...desired.versions.map(({ digest }) => digest),
+      ...replicas.usedDigests(),
+      ...Object.values(previous()),
+    ]);
+  }
+
+  /** What is needed is asked again before each version goes: a document may come meanwhile, and an engine start. */
+  async #pruneNow(desired: () => DesiredState): Promise<void> {
     const { folder, sync, log } = this.#options;
     for (const digest of await folder.digests()) {
-      if (kept.has(digest)) continue;
+      if (this.#kept(desired()).has(digest)) continue;
       log.info({ version: digest }, 'version removed: nothing needs it');
       await sync.drop(digest);
     }
+    const wanted = desired().versions;
     const held = sync.heldDigests;
     await folder.sweep(
       new Set(wanted.flatMap(({ files }) => files.map(({ digest }) => digest))),
