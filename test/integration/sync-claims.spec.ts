@@ -97,6 +97,12 @@ describe('of a site group', () => {
     });
   });
 
+  it('in a large group they ask less often', async () => {
+    const [holder, other] = (await makeGroup(45)) as [Cluster, Cluster];
+    await ask(holder);
+    expect(await ask(other)).toMatchObject({ decision: 'wait', retryAfterSeconds: 2.2 });
+  });
+
   it('of those who ask at once exactly one goes', async () => {
     const words = await Promise.all([first, second, third].map(word));
     const going = words.filter((each) => each === 'go registry');

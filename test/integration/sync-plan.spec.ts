@@ -5,6 +5,7 @@ import { v7 } from 'uuid';
 import { SUBJECTS, syncPlanReplySchema } from '#contracts';
 import { type Cluster, DEFAULT_SYNC_POLICIES, type ModelVersion } from '#domain';
 import { requestJson } from '#messaging';
+import { eventually } from '#testing';
 import { type Centre, makeCluster, type Servers, startCentre, startServers, WireAgent } from './federation.fixture.ts';
 import {
   changeCluster,
@@ -108,6 +109,36 @@ describe('a plan', () => {
     await world.store.transaction((rows) => rows.artifacts.removeStale(new Date(0)));
     const reply = demandGo(await world.plans.answer(cluster.id, request(newest, { held: [versions[0]!.digest!] })));
     expect([reply.path, reply.wireBytes]).toEqual(['whole-files', 100 * MB]);
+  });
+});
+
+describe('of many that ask at once', () => {
+  afterEach(() => jest.restoreAllMocks());
+
+  it('the model is read once: who asks during the read waits for it', async () => {
+    const { cluster, newest } = await makeScene(2);
+    const { versions } = world.store.read;
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    const { promise: isReading, resolve: reads } = Promise.withResolvers<void>();
+    const readThem = versions.listOfModel.bind(versions);
+    const reading = jest.spyOn(versions, 'listOfModel').mockImplementation(async (modelId) => {
+      reads();
+      await gate;
+      return readThem(modelId);
+    });
+    const found = jest.spyOn(versions, 'find');
+    const ask = async () => demandGo(await world.plans.answer(cluster.id, request(newest)));
+    const first = ask();
+    await isReading;
+    const others = [ask(), ask(), ask()];
+    await eventually(() => expect(found).toHaveBeenCalledTimes(4));
+    await Promise.all(found.mock.results.map(({ value }) => value));
+    await new Promise((resolve) => setImmediate(resolve));
+    open();
+    const paths = (await Promise.all([first, ...others])).map(({ path }) => path);
+    expect([reading.mock.calls.length, ...paths]).toEqual([1, ...Array(4).fill('whole-files')]);
+    await ask();
+    expect(reading).toHaveBeenCalledTimes(2);
   });
 });
 

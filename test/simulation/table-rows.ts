@@ -223,6 +223,7 @@ function observationRows({ tables, touched }: RowsContext): Async<Rows['observat
       if (contentOf(before) !== contentOf(observation)) touched.add('observation');
       observations.set(observation.clusterId, observation);
     },
+    findAll: async (clusterIds) => [...observations.values()].filter(({ clusterId }) => clusterIds.includes(clusterId)),
     all: async () => [...observations.values()].filter(({ clusterId }) => clusters.get(clusterId)?.phase !== 'Left'),
   };
 }

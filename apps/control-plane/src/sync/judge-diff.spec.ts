@@ -129,4 +129,23 @@ describe('whether a diff is worth having when', () => {
     };
     expect([waitsAt(10 * MB), waitsAt(1_000 * MB)]).toEqual([true, false]);
   });
+
+  it('who waits asks again when it may be there, not every second', () => {
+    const retryAt = (ageSeconds: number) => {
+      const wantedAt = new Date(NOW.getTime() - ageSeconds * 1_000);
+      const question: ClusterQuestion = {
+        cluster: { kind: 'edge', sync: policy() },
+        version: version(4),
+        versions: VERSIONS,
+        artifacts: [artifact(3, 4, 0, { phase: 'Making', wantedAt })],
+        neighbour: null,
+        held: [digestOf(3)],
+        measures: SLOW,
+      };
+      return judgeDiff(question, planForCluster(question), NOW).waitFor?.retryAfterSeconds;
+    };
+    const [atOnce, later, late] = [retryAt(0)!, retryAt(1)!, retryAt(8)!];
+    expect(atOnce).toBeGreaterThan(2);
+    expect([atOnce - later, late]).toEqual([1, 1]);
+  });
 });

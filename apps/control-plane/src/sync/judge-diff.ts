@@ -20,6 +20,8 @@ const SAVING_SHARE_MIN = 0.25;
 const SAVING_BYTES_MIN = 65_536;
 /** Longest wait for one artifact, counted from when it was wanted. */
 export const DIFF_WAIT_SECONDS_MAX = 60;
+/** Whoever waits asks again when the diff may be there, at most so much later: who makes it may be quicker or dead. */
+const RETRY_SECONDS_MAX = 10;
 /** An encoding that takes no longer than this is waited for even if it spares only bytes. */
 const SHORT_MAKE_SECONDS = 5;
 const CLEAR_WIN_FACTOR = 2;
@@ -51,9 +53,10 @@ export function judgeDiff(question: ClusterQuestion, plan: ClusterPlan | NoClust
   if (pending === undefined && !isNew) return NEITHER;
   const ageMs = pending === undefined ? 0 : now.getTime() - pending.wantedAt.getTime();
   const ageSeconds = Math.max(0, ageMs / 1_000);
+  const retryAfterSeconds = Math.min(RETRY_SECONDS_MAX, Math.max(1, makeSecondsOf(plan, profile) - ageSeconds));
   return {
     want: isNew ? { baseVersionId: base, profile } : null,
-    waitFor: isWorthWaiting(plan, profile, ageSeconds, speeds) ? { baseVersionId: base, retryAfterSeconds: 1 } : null,
+    waitFor: isWorthWaiting(plan, profile, ageSeconds, speeds) ? { baseVersionId: base, retryAfterSeconds } : null,
   };
 }
 
@@ -92,13 +95,17 @@ function isWorthIt(plan: ClusterPlan | NoClusterPlan, profile: DiffProfile): boo
   return saved >= SAVING_BYTES_MIN && saved >= plan.missingBytes * SAVING_SHARE_MIN;
 }
 
+function makeSecondsOf({ missingBytes }: ClusterPlan | NoClusterPlan, profile: DiffProfile): number {
+  return MAKE_OVERHEAD_SECONDS + missingBytes / MAKE_BYTES_PER_SECOND[profile];
+}
+
 function isWorthWaiting(
   plan: ClusterPlan | NoClusterPlan,
   profile: DiffProfile,
   ageSeconds: number,
   speeds: Speeds,
 ): boolean {
-  const makeSeconds = MAKE_OVERHEAD_SECONDS + plan.missingBytes / MAKE_BYTES_PER_SECOND[profile];
+  const makeSeconds = makeSecondsOf(plan, profile);
   if (ageSeconds > Math.min(DIFF_WAIT_SECONDS_MAX, 3 * makeSeconds + SHORT_MAKE_SECONDS)) return false;
   if (plan.path === 'impossible' || makeSeconds <= SHORT_MAKE_SECONDS) return true;
   const withDiff = Math.max(1, makeSeconds - ageSeconds) + diffSeconds(plan.missingBytes, profile, speeds);

@@ -20,9 +20,9 @@ export async function readNeighbours(rows: Rows, cluster: Cluster): Promise<Memb
   if (siteGroup === null) return [];
   const group = await rows.clusters.ofSiteGroup(cluster.tenantId, siteGroup);
   const neighbours = group.filter((other) => isNeighbour(cluster, other));
-  return Promise.all(
-    neighbours.map(async (other) => ({ cluster: other, observation: await rows.observations.find(other.id) })),
-  );
+  const observations = await rows.observations.findAll(neighbours.map(({ id }) => id));
+  const byCluster = new Map(observations.map((observation) => [observation.clusterId, observation]));
+  return neighbours.map((other) => ({ cluster: other, observation: byCluster.get(other.id) ?? null }));
 }
 
 /** Another one of the group that can be reached now. */

@@ -17,7 +17,9 @@ import { WallClock } from './wall-clock.ts';
 
 /** A changed policy counts within this time, however far away the window is. */
 const WINDOW_RETRY_SECONDS_MAX = 60;
-const NEIGHBOUR_RETRY_SECONDS = 1;
+/** Each of a group reads all the others: so many of it ask in a second, and the others later. */
+const NEIGHBOURS_ASKING_PER_SECOND = 20;
+const NEIGHBOUR_RETRY_SECONDS_MAX = 10;
 /** `usedAt` of artifacts need not be newer than this. */
 const USED_MS = 3_600_000;
 
@@ -33,6 +35,9 @@ interface Asked {
 
 @Injectable()
 export class SyncPlans {
+  /** Model id → the read under way. */
+  private readonly reading = new Map<string, Promise<Pick<ClusterQuestion, 'versions' | 'artifacts'>>>();
+
   constructor(
     private readonly store: Store,
     private readonly tokens: BlobTokens,
@@ -68,7 +73,7 @@ export class SyncPlans {
 
     // 5. Is it this cluster's turn at the registry?
     const holder = plan.registryBytes === 0 ? null : await this.claim(cluster, version.digest, members);
-    if (holder !== null) return waitFor(holder, version.digest);
+    if (holder !== null) return waitFor(holder, version.digest, members.length);
 
     // 6. Go.
     await this.touch(question, plan);
@@ -102,10 +107,7 @@ export class SyncPlans {
     const { read } = this.store;
     const version = await read.versions.find({ id: versionId });
     if (version === null) return null;
-    const [versions, artifacts] = await Promise.all([
-      read.versions.listOfModel(version.modelId),
-      read.artifacts.ofModel(version.modelId),
-    ]);
+    const { versions, artifacts } = await this.readModel(version.modelId);
     const heldOfOthers = others.filter((other) => request.held.includes(other.digest));
     return {
       cluster,
@@ -118,6 +120,18 @@ export class SyncPlans {
       avoid: request.avoid,
       measures: request.measures,
     };
+  }
+
+  /** All that hold a model ask at once when a version of it is published: who asks during a read waits for that one. */
+  private readModel(modelId: string): Promise<Pick<ClusterQuestion, 'versions' | 'artifacts'>> {
+    const known = this.reading.get(modelId);
+    if (known !== undefined) return known;
+    const { read } = this.store;
+    const reading = Promise.all([read.versions.listOfModel(modelId), read.artifacts.ofModel(modelId)])
+      .then(([versions, artifacts]) => ({ versions, artifacts }))
+      .finally(() => this.reading.delete(modelId));
+    this.reading.set(modelId, reading);
+    return reading;
   }
 
   private async wantDiff(
@@ -172,10 +186,15 @@ function byId(versions: readonly ModelVersion[], id: string): ModelVersion {
   return versions.find((version) => version.id === id)!;
 }
 
-function waitFor(holder: Member, versionDigest: string): SyncPlanReply {
+function waitFor(holder: Member, versionDigest: string, neighbours: number): SyncPlanReply {
   const { have, of } = progressOf(holder, versionDigest);
+  const retryAfterSeconds = clamp(neighbours / NEIGHBOURS_ASKING_PER_SECOND, 1, NEIGHBOUR_RETRY_SECONDS_MAX);
   const percent = of > 0 ? ` (${Math.floor((100 * Math.min(have, of)) / of)} %)` : '';
-  return wait(`waits for neighbour ${holder.cluster.name}, which fetches it${percent}`, NEIGHBOUR_RETRY_SECONDS);
+  return wait(`waits for neighbour ${holder.cluster.name}, which fetches it${percent}`, retryAfterSeconds);
+}
+
+function clamp(value: number, min: number, max: number): number {
+  return Math.min(max, Math.max(min, value));
 }
 
 function wait(reason: string, retryAfterSeconds: number): SyncPlanReply {

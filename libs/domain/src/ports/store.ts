@@ -156,6 +156,8 @@ export abstract class ObservationRows {
   /** `forUpdate` also makes two first reports of one cluster wait for each other. */
   abstract find(clusterId: string, forUpdate?: boolean): Promise<Observation | null>;
   abstract upsert(observation: Observation): Promise<void>;
+  /** Of those among the clusters that have reported, in no order. */
+  abstract findAll(clusterIds: readonly string[]): Promise<Observation[]>;
   /** Of clusters that have not left. */
   abstract all(): Promise<Observation[]>;
 }

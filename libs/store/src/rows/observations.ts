@@ -1,3 +1,4 @@
+import { In } from 'typeorm';
 import { type ClusterReport, type Observation, ObservationRows } from '#domain';
 import { contentHash, storableJson } from '../canonical.ts';
 import { ObservationRow } from '../entities/observed.ts';
@@ -27,6 +28,11 @@ export class PostgresObservationRows extends ObservationRows {
       observation.receivedAt,
     ]);
     mustHaveWritten(written, 'cluster', observation.clusterId);
+  }
+
+  async findAll(clusterIds: readonly string[]): Promise<Observation[]> {
+    if (clusterIds.length === 0) return [];
+    return (await this.session.find(ObservationRow, { clusterId: In([...clusterIds]) })).map(fromRow);
   }
 
   async all(): Promise<Observation[]> {
