@@ -75,7 +75,7 @@ describe('permission tables', () => {
     {
       name: 'S2: an agent reaches its own subjects only',
       permissions: permissionTables.agent('c1'),
-      wantPublish: ['hb', 'report', 'fetch', 'event']
+      wantPublish: ['hb', 'report', 'fetch', 'sync', 'event']
         .map((verb) => `atoll.v1.c1.${verb}`)
         .concat(['atoll.v1.gateways.fetch', '_INBOX_c1.>']),
       wantSubscribe: [
@@ -89,7 +89,7 @@ describe('permission tables', () => {
     {
       name: 'S2: a gateway hears heartbeats, routes and links',
       permissions: permissionTables.gateway('g1'),
-      wantPublish: ['atoll.v1.routes.fetch', 'atoll.v1.gateways', 'atoll.v1.usage'],
+      wantPublish: ['atoll.v1.routes.fetch', 'atoll.v1.gateways', 'atoll.v1.usage', 'atoll.v1.outcomes'],
       wantSubscribe: ['atoll.v1.*.hb', 'atoll.v1.routes', 'atoll.v1.links', '_INBOX_g1.>'],
     },
     {
