@@ -75,6 +75,18 @@ describe('what gateways say of answers', () => {
     expect(outcomes.of('d', DIGEST).requests).toBe(1_001);
   });
 
+  it('is bounded in versions of one gateway: what it left out for longest makes room', () => {
+    const { memory: outcomes } = memory();
+    const tell = (sequence: number, deploymentId: string, requests: number) => {
+      const message = said(sequence, requests);
+      outcomes.take({ ...message, entries: [{ ...message.entries[0]!, deploymentId }] });
+    };
+    for (let index = 0; index <= 2_000; index += 1) tell(index + 1, `d${index}`, 1);
+    tell(3_000, 'd1', 3);
+    tell(3_001, 'd0', 3); // told anew, as if from 0: it was forgotten
+    expect(['d1', 'd0'].map((id) => outcomes.of(id, DIGEST).requests)).toEqual([3, 4]);
+  });
+
   it('since a moment is never negative', () => {
     expect(outcomesSince(counts(5, 1), counts(2, 3))).toEqual(counts(3, 0));
   });

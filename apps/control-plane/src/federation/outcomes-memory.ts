@@ -7,7 +7,7 @@
  * gateway's own bound and began again at 0. A silent gateway is forgotten after ten minutes, what it told stays counted.
  */
 import { Injectable } from '@nestjs/common';
-import type { OutcomesMessage } from '#contracts';
+import { OUTCOMES_ENTRIES_MAX, type OutcomesMessage } from '#contracts';
 import { FIRST_BYTE_BOUNDS_MS, type VersionOutcomes } from '#domain';
 import { MonotonicClock } from './fleet-liveness.ts';
 
@@ -16,6 +16,8 @@ const GATEWAY_FORGOTTEN_AFTER_MS = 600_000;
 const GATEWAYS_MAX = 1_000;
 /** At the bound the version of which nobody spoke for longest makes room. */
 const VERSIONS_MAX = 10_000;
+/** Of one gateway: it tells of fewer itself. At the bound what it left out for longest makes room. */
+const GATEWAY_VERSIONS_MAX = 2 * OUTCOMES_ENTRIES_MAX;
 
 export const NO_OUTCOMES: VersionOutcomes = {
   requests: 0,
@@ -48,7 +50,12 @@ export class OutcomesMemory {
     for (const { deploymentId, versionDigest, ...said } of entries) {
       const key = `${deploymentId}/${versionDigest}`;
       if (isHeardFromTheStart) this.add(key, risen(said, counts.get(key)));
+      counts.delete(key); // the map stays in order of when each was last told
       counts.set(key, said);
+    }
+    for (const key of counts.keys()) {
+      if (counts.size <= GATEWAY_VERSIONS_MAX) break;
+      counts.delete(key);
     }
     this.gateways.delete(gatewayId); // the map stays in order of age
     this.gateways.set(gatewayId, { sequence, heardAtMs: this.clock.nowMs(), counts });
