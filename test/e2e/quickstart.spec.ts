@@ -99,7 +99,7 @@ describe('quickstart --once', () => {
     const run = quickstart(['--once'], { ATOLL_ENGINE_MODULES: join(PROJECT_ROOT, 'no-such-folder') });
     expect({ code: await run.exited, output: run.output() }).toMatchObject({ code: 1 });
     const output = run.output();
-    expect(output).toMatch(/\[7\/9\] deploy: failed/);
+    expect(output).toMatch(/\[7\/12\] deploy: failed/);
     expect(output).toMatch(/quickstart failed: the deployment does not serve: 0 of 2 replica\(s\) ready; edge-/);
     expect(output).toMatch(/no-such-folder|node-llama-cpp/);
     expect(output).toMatch(/The end of its log:\n {2}\| /);

@@ -50,7 +50,7 @@ describe('a site group', () => {
     await fleet.startControlPlane();
     admin = await ownerClient(fleet.controlPlaneUrl, fleet.ownerKeyFile);
     await joinClusters(admin, fleet, silent);
-  }, 120_000);
+  }, 180_000);
 
   afterAll(async () => {
     await fleet?.stop();
@@ -72,7 +72,7 @@ describe('a site group', () => {
     const agreement = await admin.agreement(MODEL);
     const digests = agreement.clusters.map(({ held }) => held.filter(({ phase }) => phase === 'Held').length);
     expect(digests).toEqual(plans.map(() => 2));
-  }, 120_000);
+  }, 240_000);
 
   async function heldEverywhere(version: VersionDto): Promise<void> {
     await eventually(
@@ -80,7 +80,7 @@ describe('a site group', () => {
         const { clusters, summary } = await admin.versionSync(MODEL, version.number);
         if (clusters.length !== AGENTS || clusters.some(({ state }) => state !== 'held')) throw new Error(summary);
       },
-      { timeoutMs: 60_000, intervalMs: 100 },
+      { timeoutMs: 90_000, intervalMs: 100 },
     );
   }
 

@@ -6,12 +6,13 @@ import { type SyncPlanReply, type SyncPlanRequest } from '#contracts';
 import type { DesiredReplica, DesiredVersion } from '#domain';
 import { encodeDiff, MemorySink, memorySource } from '#modelsync';
 import { modelFile, sha256 } from '../../apps/agent/test/planned-world.ts';
-import { until } from '../../apps/agent/test/temporary-folder.ts';
+import { until as untilIn } from '../../apps/agent/test/temporary-folder.ts';
 import { verifiedVersions } from '../../apps/agent/test/verified-versions.ts';
 import { AgentWorld, buildAgent } from './agent-world.ts';
 
 const REPLICA_ID = '01900000-0000-7000-8000-00000000b001';
 const ARTIFACT_ID = '01900000-0000-7000-8000-00000000f001';
+const until: typeof untilIn = (look, what, timeoutMs = 30_000) => untilIn(look, what, timeoutMs);
 // Two files that have little in common, so that there is something to transfer.
 const [first, second] = [modelFile(0, 200_000, 7), modelFile(0, 200_000, 9)];
 
@@ -144,13 +145,9 @@ describe('an agent that syncs by plans', () => {
     await holds(v1);
     bytesPerSecondMax = 10;
     wantSecond();
-    await until(() => (reportOf(v2)?.sync?.wireBytesHave ?? 0) > 0, 'bytes have come', 30_000);
+    await until(() => (reportOf(v2)?.sync?.wireBytesHave ?? 0) > 0, 'bytes have come');
     world.want({ versions: [v1] });
-    await until(
-      async () => (await readdir(join(world.stateFolder, 'blobs', 'fetches'))).length === 0,
-      'it is swept',
-      30_000,
-    );
+    await until(async () => (await readdir(join(world.stateFolder, 'blobs', 'fetches'))).length === 0, 'it is swept');
     await until(() => reportOf(v2) === undefined, 'it is reported no more');
     expect(await verifiedVersions(world.stateFolder)).toEqual([v1.digest]);
   }, 90_000);

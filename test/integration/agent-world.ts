@@ -170,7 +170,7 @@ export class AgentWorld {
 
   /** Asks the agent over one of the links that it dialled; `onHead` is called when the answer begins. */
   async ask(replicaId: string, body: object, onHead?: () => void, path = '/v1/chat/completions'): Promise<Answer> {
-    const socket = await until(() => this.#links.shift(), 'a link is idle');
+    const socket = await until(() => this.#links.shift(), 'a link is idle', 30_000);
     const outgoing = request({ createConnection: () => socket, method: 'POST', path });
     outgoing.setHeader('connection', 'keep-alive');
     outgoing.setHeader('x-atoll-replica', replicaId);

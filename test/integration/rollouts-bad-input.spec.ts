@@ -1,7 +1,10 @@
 /** What the routes of rollouts refuse, and that they say what would be right (U6). */
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { callApi } from './admin.fixture.ts';
 import { RolloutWorld, type Scene } from './rollouts.fixture.ts';
+
+// A busy machine is no failure.
+jest.setTimeout(60_000);
 
 const SPEC_MS = 120_000;
 let world: RolloutWorld;

@@ -31,7 +31,7 @@ const agents: WireAgent[] = [];
 beforeAll(async () => {
   servers = await startServers();
   centre = await startCentre(servers, { leads: true });
-  await until('a leader', async () => epochNow());
+  await until('a leader', async () => epochNow(), PATIENCE_MS);
 }, SPEC_MS);
 afterAll(async () => {
   await Promise.all(agents.map((agent) => agent.stop()));
@@ -114,11 +114,13 @@ async function sees(deployment: Deployment, what: string, isSo: (rollout: Rollou
   });
 }
 
-/** The new version's replicas get no further than Starting. */
-function hold(agent: WireAgent, { digest }: ModelVersion): void {
+/** The replicas of these versions get no further than Starting. */
+function hold(agent: WireAgent, ...versions: readonly ModelVersion[]): void {
+  const digests = versions.map(({ digest }) => digest);
   agent.phaseOf = (replicaId, isDraining) => {
     const replica = agent.state?.replicas.find((each) => each.replicaId === replicaId);
-    return isDraining ? null : replica?.versionDigest === digest ? 'Starting' : 'Ready';
+    if (isDraining) return null;
+    return replica !== undefined && digests.includes(replica.versionDigest) ? 'Starting' : 'Ready';
   };
   agent.report();
 }
@@ -221,9 +223,9 @@ describe('an alias that moves to and fro', () => {
     'R1 begins one rollout a move, also when two moves come at once',
     async () => {
       const { deployment, members, next } = await scene(1);
-      hold(members[0]!, next);
       const third = await makeVersion(servers.store, next.modelId);
-      hold(members[0]!, third);
+      // Whichever move comes last, its rollout must still be active when it is looked at.
+      hold(members[0]!, next, third);
       const { id, modelId } = deployment;
       await servers.store.transaction((rows) => rows.deployments.update(id, deployment.revision, { alias: 'stable' }));
       const alias = { tenantId: deployment.tenantId, modelId, name: 'stable' };

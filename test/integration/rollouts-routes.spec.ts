@@ -1,5 +1,5 @@
 /** Which replicas take traffic while versions change: the routes view over rollouts, strict or rolling, wave by wave. */
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { v7 } from 'uuid';
 import {
   type Consistency,
@@ -13,6 +13,9 @@ import {
 import { migrate, openStore, type PostgresStore } from '#store';
 import { createTestDatabase, type TestDatabase } from '#testing';
 import { aPlacement, aVersion, insertCluster, insertDeployment, NOW, observe } from './store.fixture.ts';
+
+// A busy machine is no failure.
+jest.setTimeout(60_000);
 
 let database: TestDatabase;
 let store: PostgresStore;
