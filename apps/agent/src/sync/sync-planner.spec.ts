@@ -79,6 +79,24 @@ describe('asking for a sync plan', () => {
     },
   );
 
+  it('R17: a centre that fails inside at everything is away; one that fails at plans alone means whole files', async () => {
+    const failed = () => {
+      throw new RequestRefusedError('internal', 'The request failed inside; it is logged there.');
+    };
+    const { asked, centre } = planner(failed, failed);
+    centre.isAnswering = false;
+    await expect(asked.ask(WANTED, [])).rejects.toMatchObject({ fault: 'unreachable' });
+    centre.isAnswering = true;
+    expect(await asked.ask(WANTED, [])).toBeNull();
+  });
+
+  it('a centre with too much to do is not given whole versions to send on top', async () => {
+    const busy = () => {
+      throw new RequestRefusedError('overloaded', 'Too many wait.');
+    };
+    await expect(planner(busy).asked.ask(WANTED, [])).rejects.toMatchObject({ fault: 'unreachable' });
+  });
+
   it('one silence is not the end', async () => {
     expect(await planner(fails('timeout')).asked.ask(WANTED, [])).toEqual(wait);
   });

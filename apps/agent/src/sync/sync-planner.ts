@@ -2,12 +2,13 @@
 //
 // No answer is an answer: whole files by the blob token, as agents did before there were plans. A centre that is one
 // release older has nobody on the subject, or its credentials do not cover it (R21). But a centre that answers nothing at
-// all is away, and being cut off is no answer yet: a whole version costs many times a diff, and windows and neighbours
-// count, so the caller tries again later.
+// all, or only that it failed inside (its database is away), is away; one that has too much to do has not answered; and
+// being cut off is no answer yet: a whole version costs many times a diff, and windows and neighbours count, so the caller
+// tries again later.
 import type { Logger } from 'pino';
 import { type SyncPlanReply, type SyncPlanRequest, syncPlanReplySchema } from '#contracts';
 import type { SyncMeasures } from '#domain';
-import { MessagingError } from '#messaging';
+import { MessagingError, RequestRefusedError } from '#messaging';
 import { messageOf, SyncError } from '../errors.ts';
 
 /** A neighbour that failed is left alone for so long. */
@@ -59,8 +60,8 @@ export class SyncPlanner {
       } catch (cause) {
         const failure = cause instanceof MessagingError ? cause.failure : undefined;
         if (failure === 'timeout' && tries < TRIES) continue;
-        const isSilent = failure === 'no-responder' || failure === 'timeout';
-        const isAway = failure === 'unreachable' || failure === 'closed';
+        const isSilent = failure === 'no-responder' || failure === 'timeout' || isRefusal(cause, 'internal');
+        const isAway = failure === 'unreachable' || failure === 'closed' || isRefusal(cause, 'overloaded');
         if (isAway || (isSilent && !(await this.#options.isAnswering()))) {
           throw new SyncError('The control plane cannot be asked for a sync plan now.', {
             fault: 'unreachable',
@@ -107,4 +108,9 @@ export class SyncPlanner {
   #nowMs(): number {
     return (this.#options.nowMs ?? (() => performance.now()))();
   }
+}
+
+/** `internal` and `overloaded` are no answers to the question, whoever is asked. */
+function isRefusal(cause: unknown, code: string): boolean {
+  return cause instanceof RequestRefusedError && cause.code === code;
 }
