@@ -175,7 +175,8 @@ export class VersionSync {
   /** Every byte of a held version was hashed again, just now or at `at`. Of one that is not held it changes nothing. */
   verified(digest: string, at: Date): void {
     const held = this.#held.get(digest);
-    if (held === undefined) return;
+    // Of a version with many files each one that is hashed may say it anew: the oldest of them has not changed.
+    if (held === undefined || held.verifiedAt.getTime() === at.getTime()) return;
     held.verifiedAt = at;
     this.#options.onChange();
   }
