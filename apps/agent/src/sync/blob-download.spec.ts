@@ -202,6 +202,14 @@ describe('fetching a blob', () => {
     await expect(download(change)).rejects.toMatchObject({ fault: 'unreachable' });
   });
 
+  it('gives back what it filled the disk with, so that documents can be written; the next try succeeds', async () => {
+    const full = () => Promise.reject(Object.assign(new Error('no space left on device'), { code: 'ENOSPC' }));
+    await expect(download({ pace: full })).rejects.toMatchObject({ fault: 'disk-full' });
+    expect([await bytesHere(folder.path, digest), bytes]).toEqual([0, 0]);
+    await download();
+    expect((await stored()).equals(content)).toBe(true);
+  });
+
   it('stops at once when it is cancelled, and keeps what came', async () => {
     const abort = new AbortController();
     answers.push((_request, response) => {

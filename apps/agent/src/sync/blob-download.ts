@@ -13,6 +13,8 @@ import { hasCode, isDiskFull, messageOf, SyncError, type SyncFault } from '../er
 import { syncFolder } from '../state/durable-file.ts';
 
 const HASH_CHUNK_BYTES = 1_048_576;
+/** Given back by a transfer that filled the disk: a disk without a byte takes no document either, not even that which ends it. */
+const RELIEF_BYTES = 67_108_864;
 
 /** Where blobs are and the token of the moment. */
 export interface BlobSource {
@@ -90,6 +92,16 @@ async function discard(handle: FileHandle, bytes: number, options: DownloadOptio
   options.onBytes(-bytes);
 }
 
+/** Cuts the end of what was written off; the beginning serves the next try. */
+async function giveBack(handle: FileHandle, written: number, options: DownloadOptions): Promise<void> {
+  const kept = Math.max(0, written - RELIEF_BYTES);
+  const isCut = await handle.truncate(kept).then(
+    () => true,
+    () => false, // the error of the disk tells more than this one
+  );
+  if (isCut && kept < written) options.onBytes(kept - written);
+}
+
 /** Streams the rest of the file behind what is there. */
 async function fill(
   handle: FileHandle,
@@ -100,9 +112,10 @@ async function fill(
   options: DownloadOptions,
 ): Promise<void> {
   const answer = await ask(file, from, source, options);
+  let bytes = from;
+  let written = from;
   try {
     await checkStatus(answer, handle, from, file, options);
-    let bytes = from;
     const waiting = new Waiting(options);
     for await (const chunk of answer.body as AsyncIterable<Buffer>) {
       waiting.ended(file, chunk.length);
@@ -113,6 +126,7 @@ async function fill(
       }
       hash.update(chunk);
       await handle.appendFile(chunk);
+      written = bytes;
       options.onBytes(chunk.length);
       await options.pace?.(chunk.length);
       waiting.begins();
@@ -124,7 +138,10 @@ async function fill(
   } catch (cause) {
     if (cause instanceof SyncError) throw cause;
     options.signal.throwIfAborted();
-    if (isDiskFull(cause)) throw diskFull(file, cause);
+    if (isDiskFull(cause)) {
+      await giveBack(handle, written, options);
+      throw diskFull(file, cause);
+    }
     throw new SyncError(`${file.path}: the transfer broke (${messageOf(cause)}).`, { fault: 'unreachable', cause });
   } finally {
     answer.body.on('error', () => undefined).destroy();

@@ -81,7 +81,7 @@ export class PlanExecution {
     }
 
     // 2. The disk, before the first byte.
-    await this.#checkDisk(work, aside);
+    await this.#checkDisk(work, version, aside);
     const wireHave = await Promise.all(work.map((each) => wireBytesHere(each, folder.blobsFolder, aside)));
     meter.begin(
       plan.path,
@@ -125,7 +125,7 @@ export class PlanExecution {
     return here;
   }
 
-  async #checkDisk(work: readonly FileWork[], aside: string): Promise<void> {
+  async #checkDisk(work: readonly FileWork[], version: DesiredVersion, aside: string): Promise<void> {
     const { folder } = this.#options;
     const [results, encodings] = [new Map<string, number>(), new Map<string, number>()];
     for (const { file, isFinal } of work) {
@@ -136,7 +136,13 @@ export class PlanExecution {
       encoding: (digest) => encodings.get(digest) ?? 0,
       result: (digest) => results.get(digest) ?? 0,
     });
-    await checkDisk(folder.blobsFolder, neededBytes, this.#options);
+    const check = () => checkDisk(folder.blobsFolder, neededBytes, this.#options);
+    await check().catch(async (cause: unknown) => {
+      // What an earlier plan left may serve again, but not while it keeps this one from its place.
+      const used = work.flatMap(({ file }) => [file.digest, file.blobDigest, file.baseDigest ?? '']);
+      if (!(await folder.trimFetchFolder(version.digest, new Set(used)))) throw cause;
+      await check();
+    });
   }
 
   /** Null: the file is here now. */

@@ -129,7 +129,12 @@ export class VersionFetcher {
     if (missing.size === 0) return;
     const files = [...missing.values()];
     const here = bytesHaveOf(files, fetch.have);
-    await checkDisk(folder.blobsFolder, bytesOf(files) - here, this.#options);
+    const check = () => checkDisk(folder.blobsFolder, bytesOf(files) - here, this.#options);
+    await check().catch(async (cause: unknown) => {
+      // Nothing that plans have left aside is of use for whole files.
+      if (!(await folder.trimFetchFolder(fetch.version.digest, new Set()))) throw cause;
+      await check();
+    });
     fetch.meter.begin('whole-files', here, bytesOf(files));
     fetch.meter.from('registry');
     for (const file of files) await this.#wholeFile(file, fetch);

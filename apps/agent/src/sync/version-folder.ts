@@ -23,7 +23,11 @@ export class VersionFolder {
   readonly #blobs: string;
   readonly #fetches: string;
 
-  constructor(stateFolder: string) {
+  readonly #link: typeof link;
+
+  /** `hardLink`: how the filesystem makes one. */
+  constructor(stateFolder: string, hardLink: typeof link = link) {
+    this.#link = hardLink;
     this.#versions = join(stateFolder, 'versions');
     this.#blobs = join(stateFolder, 'blobs');
     this.#fetches = join(this.#blobs, 'fetches');
@@ -44,6 +48,18 @@ export class VersionFolder {
 
   async removeFetchFolder(digest: string): Promise<void> {
     await rm(this.fetchFolder(digest), { recursive: true, force: true });
+  }
+
+  /** Removes what is aside for a version and not among `used`, partial or not; false when there was nothing. */
+  async trimFetchFolder(digest: string, used: ReadonlySet<string>): Promise<boolean> {
+    const folder = join(this.fetchFolder(digest), 'sha256');
+    const names = await readdir(folder).catch((cause: unknown) => {
+      if (hasCode(cause, 'ENOENT')) return [];
+      throw cause;
+    });
+    const unused = names.filter((name) => !used.has(name.replace(/\.partial$/, '')));
+    for (const name of unused) await rm(join(folder, name), { force: true });
+    return unused.length > 0;
   }
 
   /** Makes the folders and removes what an interrupted switch left. */
@@ -108,7 +124,7 @@ export class VersionFolder {
         const path = join(aside, file.path);
         folders.add(dirname(path));
         await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-        await linkOrCopy(blobPath(this.#blobs, file.digest), path);
+        await this.#linkOrCopy(file, path);
       }
       for (const folder of folders) await syncFolder(folder);
       const { modelName, files } = version;
@@ -143,6 +159,19 @@ export class VersionFolder {
     }
   }
 
+  /** Filesystems without hard links get a copy, whose bytes on disk are proven like those of the blob. */
+  async #linkOrCopy({ path, digest }: VersionFile, to: string): Promise<void> {
+    const from = blobPath(this.#blobs, digest);
+    try {
+      await this.#link(from, to);
+    } catch (cause) {
+      if (!hasCode(cause, 'EPERM', 'ENOTSUP', 'EXDEV', 'EMLINK')) throw cause;
+      await copyFile(from, to);
+      const found = (await hashFile(to, new AbortController().signal)).digest('hex');
+      if (found !== digest) throw new SyncError(`${path}: its copy has digest ${found}, wanted ${digest}.`);
+    }
+  }
+
   #manifestPath(digest: string): string {
     return join(this.#versions, `${digest}.manifest.json`);
   }
@@ -171,15 +200,5 @@ export function checkManifest(version: Pick<DesiredVersion, 'digest' | 'files'>)
   }
   if (digestOf(version.files) !== version.digest) {
     throw new SyncError(`The list of files of version ${version.digest.slice(0, 12)} does not have that digest.`);
-  }
-}
-
-/** Filesystems without hard links get a copy; its digest is checked like any other before an engine uses it. */
-async function linkOrCopy(from: string, to: string): Promise<void> {
-  try {
-    await link(from, to);
-  } catch (cause) {
-    if (!hasCode(cause, 'EPERM', 'ENOTSUP', 'EXDEV', 'EMLINK')) throw cause;
-    await copyFile(from, to);
   }
 }
