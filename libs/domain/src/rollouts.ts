@@ -9,7 +9,10 @@ import type { Labels } from './names.ts';
 export interface RolloutWave {
   readonly clusterNames?: readonly string[];
   readonly labels?: Labels;
-  /** Of the clusters that hold replicas of the deployment, rounded up, those of earlier waves counted. 1..100. */
+  /**
+   * Of the clusters that hold replicas of the deployment and are not given up, rounded up, those of earlier waves counted.
+   * 1..100.
+   */
   readonly percent?: number;
   /** Seconds that the wave must serve before the next opens. Default 0. */
   readonly soakSeconds: number;

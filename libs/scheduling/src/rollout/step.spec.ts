@@ -216,6 +216,13 @@ describe('what holds a wave up, and what does not', () => {
       want: waveReady(1),
     },
     {
+      name: 'given up ones are no canaries: a share is of those that are left',
+      rollout: { wave: -1, policy: { waves: [wave({ percent: 40 }), wave({ percent: 100 })] } },
+      clusters: [cluster('a', { phase: 'Unknown', phaseSecondsAgo: 301 }), cluster('b'), cluster('c')],
+      placed: [old('a'), old('b'), old('c')],
+      want: { step: 'open-wave', wave: 0, clusterIds: ['b'], isOpenToAll: false, reason: 'wave 1 of 2 is open to b' },
+    },
+    {
       name: 'X05 with most clusters silent none is given up',
       rollout: first,
       clusters: [

@@ -76,7 +76,9 @@ function proceed(facts: RolloutFacts, isResumed: boolean): RolloutStep {
 
 function open({ rollout, clusters, replicas }: RolloutFacts, index: number): RolloutStep {
   const holding = new Set(replicas.map(({ clusterId }) => clusterId));
-  const candidates = clusters.map((cluster) => ({ ...cluster, holds: holding.has(cluster.id) }));
+  // A canary that nobody hears would pass its wave untried.
+  const holds = ({ id, contact }: RolloutCluster) => holding.has(id) && contact !== 'gone';
+  const candidates = clusters.map((cluster) => ({ ...cluster, holds: holds(cluster) }));
   const { clusterIds, isOpenToAll } = openWave(rollout, index, candidates);
   const names = new Map(clusters.map(({ id, name }) => [id, name]));
   const opened = clusterIds.filter((id) => !rollout.openClusterIds.includes(id)).map((id) => names.get(id) ?? id);
