@@ -113,7 +113,7 @@ describe('a plan', () => {
 });
 
 describe('of many that ask at once', () => {
-  afterEach(() => jest.restoreAllMocks());
+  afterEach(() => void jest.restoreAllMocks());
 
   it('the model is read once: who asks during the read waits for it', async () => {
     const { cluster, newest } = await makeScene(2);
