@@ -1,6 +1,7 @@
 /** The leader's loops end to end: intent in Postgres → placement → document → fake agents → routes for gateways. */
 import { rm } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Client } from 'pg';
 import { v7 } from 'uuid';
 import { routesViewSchema, SUBJECTS } from '#contracts';
 import { type Deployment, type Placement, StaleEpochError } from '#domain';
@@ -236,6 +237,29 @@ describe('committing a plan', () => {
     });
     expect([applied.assigned.length, applied.rejected.length, applied.removed]).toEqual([1, 0, 1]);
   });
+
+  it('locks all of its clusters in one order, so that it and others do not wait for each other', async () => {
+    const { plan, clusterId } = await planned();
+    const lower = await makeCluster(servers.store, { id: '00000000-0000-7000-8000-000000000001', cordoned: true });
+    const remove = [{ placementId: v7(), clusterId: lower.id, reason: 'it stopped' }];
+    const [holder, looker] = [new Client(servers.databaseUrl), new Client(servers.databaseUrl)];
+    await Promise.all([holder.connect(), looker.connect()]);
+    try {
+      await holder.query('BEGIN');
+      await holder.query('SELECT FROM clusters WHERE id = $1 FOR UPDATE', [lower.id]);
+      const applied = applyPlan(servers.store, epochNow(), { ...plan, remove }, null);
+      const waiting = `SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%clusters%'`;
+      await until('the plan to wait', async () => (await looker.query(waiting)).rowCount !== 0);
+      // The other one is still to be had.
+      const free = 'SELECT FROM clusters WHERE id = $1 FOR UPDATE SKIP LOCKED';
+      await until('the other cluster', async () => (await looker.query(free, [clusterId])).rowCount === 1);
+      await holder.query('COMMIT');
+      expect((await applied).rejected.map(({ reason }) => reason)).toEqual(['it was cordoned meanwhile']);
+    } finally {
+      await Promise.all([holder.end(), looker.end()]);
+    }
+  }, 60_000);
 
   it('of an older epoch writes nothing', async () => {
     const { plan, deployment } = await planned();

@@ -44,6 +44,7 @@ async function applyIn(
     const rejected = plan.assign.map((assignment) => ({ assignment, reason }));
     return { assigned: [], rejected, drained: 0, removed: 0, clusters: [], isGone: false };
   }
+  await lockClusters(rows, plan);
   const [rollout] = plan.assign.length === 0 ? [] : await rows.rollouts.active(deployment.id);
   const { assigned, rejected } = await accept(rows, epoch, { deployment, rollout }, plan);
   await rows.placements.insert(assigned);
@@ -56,6 +57,12 @@ async function applyIn(
   if (decision !== null) await rows.decisions.insert(withRejections(decision, rejected));
   const isGone = await removeIfOver(rows, deployment);
   return { assigned, rejected, drained: drain.length, removed: plan.remove.length, clusters, isGone };
+}
+
+/** All at once and in the order in which everybody locks several: later, and one by one, two would wait for each other. */
+async function lockClusters(rows: Rows, { assign, drain, remove }: DeploymentPlan): Promise<void> {
+  const ids = new Set([...assign, ...drain, ...remove].map(({ clusterId }) => clusterId));
+  for (const id of [...ids].sort()) await rows.clusters.find({ id }, true);
 }
 
 async function accept(
