@@ -11,6 +11,7 @@ import { type Container, openContainer } from './container/open.ts';
 import { digestOf } from './digest.ts';
 import { CorruptDiffError, InvalidOptionError, WrongBaseError, WrongResultError } from './errors.ts';
 import { readBaseOf } from './pieces/read-block.ts';
+import { RecentModels } from './pieces/recent-models.ts';
 import { type BlockRunner, inlineRunner, inOrder } from './workers/runner.ts';
 
 export interface ApplyOptions {
@@ -137,19 +138,17 @@ async function heldBlock(held: ByteSource, { piece, start, bytes, crc }: BlockEn
   return crc32(found) === crc ? found : null;
 }
 
-/** Read once for all blocks of a piece, and let go when the piece's entry is. */
-const models = new WeakMap<PieceEntry, Promise<Uint8Array>>();
+const models = new WeakMap<Container, RecentModels>();
 
-function readModel(container: Container, piece: PieceEntry): Promise<Uint8Array> {
-  const known = models.get(piece);
-  if (known !== undefined) return known;
-  const model = fetchModel(container, piece.model);
-  models.set(piece, model);
-  return model;
+async function readModel(container: Container, piece: PieceEntry): Promise<Uint8Array> {
+  const { model } = piece;
+  if (model === null) return new Uint8Array(0);
+  const recent = models.get(container) ?? new RecentModels();
+  models.set(container, recent);
+  return recent.of(piece, () => fetchModel(container, model));
 }
 
-async function fetchModel({ source }: Container, model: PieceEntry['model']): Promise<Uint8Array> {
-  if (model === null) return new Uint8Array(0);
+async function fetchModel({ source }: Container, model: NonNullable<PieceEntry['model']>): Promise<Uint8Array> {
   const bytes = await readExactly(source, model.offset, model.bytes);
   if (crc32(bytes) !== model.crc) throw new CorruptDiffError("a tensor's model does not match its checksum");
   return bytes;
