@@ -3,6 +3,7 @@
 
 import type { Model, ModelVersion, VersionArtifact } from '#domain';
 import { hasFired } from '../models/cron.ts';
+import { RETRY_AFTER_MS } from './want.ts';
 
 /** @param versions all of the model; @param artifacts all of the model. @returns the version and why, or null */
 export function dueSnapshot(
@@ -18,12 +19,16 @@ export function dueSnapshot(
   );
   if (version === undefined) return null;
   const own = artifacts.find((each) => each.versionId === version.id && each.profile === 'snapshot');
-  if (own !== undefined && own.phase !== 'Failed') return null;
+  if (own !== undefined && !mayBeTriedAgain(own, now)) return null;
   if (hasFired(policy.snapshotCron, 'UTC', version.publishedAt ?? version.createdAt, now)) {
     return { version, reason: `"${policy.snapshotCron}" fired since version ${version.number} was published` };
   }
   const reason = costlyChain(version, published, artifacts);
   return reason === null ? null : { version, reason };
+}
+
+function mayBeTriedAgain({ phase, wantedAt }: VersionArtifact, now: Date): boolean {
+  return phase === 'Failed' && now.getTime() - wantedAt.getTime() >= RETRY_AFTER_MS;
 }
 
 /** @returns why the diffs since the newest earlier snapshot cost too much, or null: they do not, or cannot be told yet */

@@ -7,6 +7,7 @@ import { planEncodings } from './encoding-plan.ts';
 import { isWorthWanting, RETRY_AFTER_MS, WAITING_MAX } from './want.ts';
 
 const NOW = new Date('2026-01-02T12:00:00Z');
+const FAILED_AT = new Date(NOW.getTime() - RETRY_AFTER_MS);
 
 describe('planEncodings', () => {
   /** `path:content` */
@@ -122,7 +123,8 @@ describe('dueSnapshot', () => {
     ['published at the very firing', [version(1, '2026-01-02T01:30:00Z')], [], null],
     ['it is there', [version(1, yesterday)], [snapshot('v1')], null],
     ['it waits', [version(1, yesterday)], [snapshot('v1', { phase: 'Wanted' })], null],
-    ['it failed', [version(1, yesterday)], [snapshot('v1', { phase: 'Failed' })], /^v1: "30 1/],
+    ['it failed', [version(1, yesterday)], [snapshot('v1', { phase: 'Failed', wantedAt: FAILED_AT })], /^v1: "30 1/],
+    ['it failed lately', [version(1, yesterday)], [snapshot('v1', { phase: 'Failed' })], null],
     ['only of the newest', [v3, version(1, yesterday)], [], null],
     ['a chain cheaper than a snapshot', [v3, v1], [snapshot('v1'), diff('v1>v3=60')], null],
     ['a chain dearer than a snapshot', [v1, v3], [snapshot('v1'), diff('v1>v3=61')], /^v3: the diffs .* cost 61 bytes/],
