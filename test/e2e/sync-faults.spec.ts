@@ -48,9 +48,12 @@ describe(`an edge that is killed while it syncs (seed ${seed})`, () => {
     async () => {
       // Slow enough that the kills fall into the transfer.
       const bytesPerSecondMax = Math.ceil(first.sizeBytes / (rounds * 0.6));
-      await admin.updateCluster(EDGE.name, { sync: { bytesPerSecondMax } });
+      // By snapshot policy the edge does not ask for it yet: on a busy machine it would not wait for the diff for ever.
+      await admin.updateCluster(EDGE.name, { sync: { bytesPerSecondMax, mode: 'snapshot' } });
       const { process: engine } = await engineOf();
       const second = await publishFolder(admin, join(MODELS, 'v2'), 'the next one', silent);
+      await hasDiffTo(second);
+      await admin.updateCluster(EDGE.name, { sync: { mode: 'incremental' } });
       let plansBefore = await plans();
       const isUnderWay = (version: VersionDto) =>
         eventually(
@@ -75,13 +78,24 @@ describe(`an edge that is killed while it syncs (seed ${seed})`, () => {
       await serves();
       expect((await engineOf()).process).toBe(engine);
     },
-    180_000 + rounds * 15_000,
+    300_000 + rounds * 15_000,
   );
 
   /** Plans that the agent began to carry out, in all its lives. */
   async function plans(): Promise<number> {
     const log = await readFile(fleet.processOf(EDGE.name)!.logFile, 'utf8');
     return log.split('"msg":"sync plan"').length - 1;
+  }
+
+  async function hasDiffTo(version: VersionDto): Promise<void> {
+    await eventually(
+      async () => {
+        const artifacts = await admin.artifacts(MODEL);
+        const diffs = artifacts.filter((artifact) => artifact.version === version.number && artifact.base !== null);
+        if (!diffs.some(({ phase }) => phase === 'Ready')) throw new Error(`no diff yet: ${JSON.stringify(diffs)}`);
+      },
+      { timeoutMs: 120_000, intervalMs: 100 },
+    );
   }
 
   const stateFolder = () => instance.path('agents', EDGE.name);
