@@ -9,10 +9,14 @@ const completed = (status: number): ForwardOutcome => ({
   isEventStream: false,
   usage: null,
 });
-const refused = (cause: 'connect' | 'reset' | 'timeout' | 'status' | 'aborted', status?: number): ForwardOutcome => ({
+const refused = (
+  cause: 'connect' | 'reset' | 'timeout' | 'status' | 'aborted',
+  status?: number,
+  headers = ['X-Atoll-Version', 'a'.repeat(64)],
+): ForwardOutcome => ({
   kind: 'refused',
   cause,
-  ...(status === undefined ? {} : { upstream: { status, headers: [], body: null } }),
+  ...(status === undefined ? {} : { upstream: { status, headers, body: null } }),
 });
 const broken = (cause: 'reset' | 'timeout' | 'unfinished' | 'reported' | 'aborted'): ForwardOutcome => ({
   kind: 'broken',
@@ -29,6 +33,12 @@ describe('what an attempt says of its version', () => {
     ['an error that cannot be tried elsewhere', 'direct', completed(500), 'failed'],
     ['a full engine that works', 'direct', refused('status', 429), 'succeeded'],
     ['unavailable', 'direct', refused('status', 503), 'failed'],
+    [
+      'the agent itself, of a replica that drains: no engine had a part in it',
+      'dialled',
+      refused('status', 503, []),
+      'none',
+    ],
     ['no head in time', 'direct', refused('timeout'), 'failed'],
     ['cut before its first byte', 'direct', refused('reset'), 'failed'],
     ['no socket of its cluster answered', 'dialled', refused('connect'), 'failed'],

@@ -8,8 +8,11 @@
  */
 import { OUTCOMES_ENTRIES_MAX, type OutcomesMessage } from '#contracts';
 import { FIRST_BYTE_BOUNDS_MS } from '#domain';
-import type { ForwardOutcome } from '#inference';
+import { type ForwardOutcome, headerValue } from '#inference';
 import type { Candidate } from '#routing';
+
+/** On whatever an engine answered, or failed to. */
+const VERSION_HEADER = 'x-atoll-version';
 
 /** `none`: says nothing of the version. */
 export type AttemptVerdict = 'succeeded' | 'failed' | 'none';
@@ -17,8 +20,9 @@ export type AttemptVerdict = 'succeeded' | 'failed' | 'none';
 /**
  * What an attempt's end says of the version that it was sent to. Failed: a 5xx, a broken stream, an answer that did not
  * come in time, a connection that could not be had or broke. Not failed: what the client did wrong (4xx, and 429), or that
- * it left after the first byte. Nothing: it left before, the gateway called the attempt back, or the cluster's advertised
- * address did not answer, which no replica had a part in.
+ * it left after the first byte. Nothing: it left before, the gateway called the attempt back, or no replica had a part in
+ * it: the cluster's advertised address did not answer, or the agent itself refused (it stops, the replica drains or is not
+ * up again yet), which names no version. Two such of twenty requests would take a good rollout back.
  */
 export function attemptVerdict({ path }: Pick<Candidate, 'path'>, outcome: ForwardOutcome): AttemptVerdict {
   switch (outcome.kind) {
@@ -30,7 +34,9 @@ export function attemptVerdict({ path }: Pick<Candidate, 'path'>, outcome: Forwa
       return outcome.cause === 'aborted' ? 'none' : 'failed';
     case 'refused':
       if (outcome.cause === 'aborted' || (path === 'direct' && outcome.cause === 'connect')) return 'none';
-      return (outcome.upstream?.status ?? 500) < 500 ? 'succeeded' : 'failed';
+      if (outcome.upstream === undefined) return 'failed';
+      if (headerValue(outcome.upstream.headers, VERSION_HEADER) === null) return 'none';
+      return outcome.upstream.status < 500 ? 'succeeded' : 'failed';
   }
 }
 
