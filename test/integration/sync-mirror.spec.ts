@@ -25,7 +25,7 @@ import {
   until,
   WireAgent,
 } from './federation.fixture.ts';
-import { changeCluster, type SyncWorld, startSyncWorld } from './sync.fixture.ts';
+import { changeCluster, held, observe, type SyncWorld, startSyncWorld } from './sync.fixture.ts';
 
 jest.setTimeout(60_000);
 
@@ -114,6 +114,20 @@ describe('the mirror loop', () => {
     await changeCluster(world.store, cluster, { cordoned: true });
     await loop.run(never);
     expect([before, incremental, await numbersOf(cluster)]).toEqual([[1], [1, 2], [1]]);
+  });
+
+  it('a cordon takes away nothing that is there, and brings nothing new', async () => {
+    const { cluster, version } = await makeServing();
+    const loop = new MirrorLoop(world.store, 0);
+    const second = await makeVersion(world.store, version.modelId);
+    await loop.run(never);
+    await observe(world.store, cluster.id, { versions: [held(second)] });
+    await changeCluster(world.store, cluster, { cordoned: true });
+    await loop.run(never);
+    expect([await numbersOf(cluster), await revisionOf(cluster)]).toEqual([[1, 2], 1]);
+    await makeVersion(world.store, version.modelId);
+    await world.store.transaction((rows) => writeDesired(rows, 0, [cluster.id]));
+    expect([await numbersOf(cluster), await revisionOf(cluster)]).toEqual([[1, 2], 1]);
   });
 
   it('R11 writes nothing once its epoch is over', async () => {

@@ -10,7 +10,7 @@ import { hasFired } from '../sync/cron.ts';
 
 type Mirroring = Pick<Cluster, 'phase' | 'cordoned' | 'sync'>;
 
-/** Losing contact takes nothing away; what waits, leaves, or is to take nothing new mirrors nothing. */
+/** Losing contact takes nothing away; what waits, leaves, or is to take nothing new is brought nothing. */
 export function isMirroredTo({ phase, cordoned }: Pick<Mirroring, 'phase' | 'cordoned'>): boolean {
   return !cordoned && (phase === 'Ready' || phase === 'Suspect' || phase === 'Unknown');
 }

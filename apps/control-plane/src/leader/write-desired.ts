@@ -45,17 +45,35 @@ export async function readVersionsServed(rows: Rows, placements: readonly Placem
   return versions;
 }
 
-/** Of the models that its placements name already, so nothing else is to be read of them. */
+/**
+ * Of the models that its placements name already, so nothing else is to be read of them. One that is cordoned takes nothing
+ * new, but is not made to throw away what it would have to fetch again after the maintenance.
+ */
 async function readMirrored(
   rows: Rows,
   cluster: Cluster,
   placements: readonly Placement[],
   now: Date,
 ): Promise<ModelVersion[]> {
-  if (!isMirroredTo(cluster)) return [];
+  const open = { ...cluster, cordoned: false };
+  if (!isMirroredTo(open)) return [];
   const versions = await readVersionsServed(rows, placements);
-  const ids = mirroredVersions(cluster, placements, versions, now);
+  const offered = cluster.cordoned ? await alreadyThere(rows, cluster, placements, versions) : versions;
+  const ids = mirroredVersions(open, placements, offered, now);
   return versions.filter(({ id }) => ids.includes(id));
+}
+
+/** What the cluster says that it holds, and what its replicas need in any case. */
+async function alreadyThere(
+  rows: Rows,
+  { id }: Cluster,
+  placements: readonly Placement[],
+  versions: readonly ModelVersion[],
+): Promise<ModelVersion[]> {
+  const reported = (await rows.observations.find(id))?.report.versions ?? [];
+  const held = new Set<string | null>(reported.filter(({ phase }) => phase === 'Held').map(({ digest }) => digest));
+  const needed = new Set(placements.map(({ versionId }) => versionId));
+  return versions.filter((version) => held.has(version.digest) || needed.has(version.id));
 }
 
 async function readNamed(rows: Rows, placements: readonly Placement[]) {
