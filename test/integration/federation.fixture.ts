@@ -155,7 +155,7 @@ function globalModule(servers: Servers, nats: ControlPlaneNats) {
 export async function until<T>(
   what: string,
   look: () => Promise<T | null | undefined | false>,
-  timeoutMs = 10_000,
+  timeoutMs = 30_000,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
@@ -353,7 +353,7 @@ export class WireAgent {
   async fetch(): Promise<DesiredFetchReply> {
     const asked = { revision: this.revision, epoch: this.epoch };
     const answer = await requestJson(this.session.connection, SUBJECTS.desiredFetch(this.clusterId), asked, {
-      timeoutMs: 3_000,
+      timeoutMs: 30_000,
     });
     return desiredFetchReplySchema.parse(answer);
   }

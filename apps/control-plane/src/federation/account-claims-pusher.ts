@@ -21,6 +21,8 @@ const RETRY_MS_MAX = 30_000;
 
 @Injectable()
 export class AccountClaimsPusher {
+  /** The first pause; each later one is twice as long. */
+  protected readonly retryMs: number = RETRY_MS;
   private readonly logger = new Logger('claims');
   private readonly stopping = new AbortController();
   private pushed: string | null = null;
@@ -68,7 +70,7 @@ export class AccountClaimsPusher {
 
   private async pushUntilDone(): Promise<void> {
     const { signal } = this.stopping;
-    for (let waitMs = RETRY_MS; !signal.aborted; ) {
+    for (let waitMs = this.retryMs; !signal.aborted; ) {
       this.isAskedAgain = false;
       try {
         await this.pushOnce();
