@@ -9,6 +9,7 @@ import {
   type DesiredReplica,
   type DesiredState,
   isMassUnknown,
+  type Observation,
   type Placement,
 } from '#domain';
 import type { Agent, Machine } from './agent.ts';
@@ -44,8 +45,14 @@ export class Safety {
   private readonly documents = new Map<string, string>();
   private readonly positions = new Map<string, { epoch: number; revision: number }>();
   private readonly hearingSinceMs = new Map<string, number>();
-  /** Machines whose disk fell back a generation: what they run is judged again once they have a new document. */
+  /**
+   * Machines whose disk fell back a generation: they start anew what the agent before had stopped, and reported as stopped.
+   * What they run is judged again once they have a new document, and the centre decides by a report of that.
+   */
   readonly fellBack = new Set<string>();
+  /** Cluster id → the boot that got a new document after its disk fell back. */
+  private readonly renewed = new Map<string, string>();
+  private readonly renewalForgivenUntilMs = new Map<string, number>();
 
   constructor(
     private readonly world: World,
@@ -79,7 +86,7 @@ export class Safety {
         `invariant 4: ${agent.name} went from ${before.epoch}/${before.revision} to ${epoch}/${revision}`,
       );
     this.positions.set(agent.bootId, { epoch, revision });
-    if (!isFromDisk) this.fellBack.delete(clusterId);
+    if (!isFromDisk && this.fellBack.has(clusterId)) this.renewed.set(clusterId, agent.bootId);
     const committed = this.documents.get(`${clusterId}/${epoch}/${revision}`);
     if (committed !== contentOf(state))
       this.world.broken(`invariant 1: ${agent.name} applies what was never committed`);
@@ -180,10 +187,24 @@ export class Safety {
     }
   }
 
+  private isFallenBack(clusterId: string): boolean {
+    return this.fellBack.has(clusterId) || this.world.nowMs <= (this.renewalForgivenUntilMs.get(clusterId) ?? -1);
+  }
+
+  private noteRenewal(clusterId: string, { bootId, epoch, revision }: Observation['report']): void {
+    const position = this.positions.get(bootId);
+    if (this.renewed.get(clusterId) !== bootId) return;
+    if (position?.epoch !== epoch || position.revision !== revision) return;
+    this.renewed.delete(clusterId);
+    this.fellBack.delete(clusterId);
+    this.renewalForgivenUntilMs.set(clusterId, this.world.nowMs + FORGIVEN_MS);
+  }
+
   private noteReports({ before, after }: Commit): void {
     this.noteTime();
     for (const [clusterId, observation] of after.observations) {
       if (before.observations.get(clusterId) === observation) continue;
+      this.noteRenewal(clusterId, observation.report);
       for (const { replicaId, phase, restarts } of observation.report.replicas) {
         if (phase === 'Failed' && restarts >= FAILURES_BEFORE_MOVE) this.failingAtMs.set(replicaId, this.world.nowMs);
       }
@@ -215,7 +236,7 @@ export class Safety {
       const old = before.placements.get(id);
       if (placement.phase !== 'Removed' || old === undefined || old.phase === 'Removed') continue;
       this.world.say(`${short(id)} removed: ${placement.reason}`);
-      if (after.clusters.get(placement.clusterId)?.phase === 'Left' || this.fellBack.has(placement.clusterId)) continue;
+      if (after.clusters.get(placement.clusterId)?.phase === 'Left' || this.isFallenBack(placement.clusterId)) continue;
       const isRunning = this.machines.get(placement.clusterId)!.engines.has(id);
       const hasDrained = this.world.nowMs - old.phaseSince.getTime() > DRAIN_MS_MAX;
       if (old.phase !== 'Draining') this.world.broken(`invariant 7: ${short(id)} is removed without a drain`);
