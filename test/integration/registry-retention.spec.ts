@@ -1,5 +1,8 @@
 // What is kept and what goes: versions by policy and by use, blobs once nothing refers to them.
 
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Client } from 'pg';
 import { v7 } from 'uuid';
@@ -133,6 +136,15 @@ describe('retention', () => {
       status: 422,
       body: { errors: [{ field: 'base', message: expect.stringContaining('Retired') }] },
     });
+  });
+
+  it('what a publish that died left staged stays for the grace, then goes', async () => {
+    const folder = join(installation.directory, 'blobs', 'staging', versions.at(-1)!.id);
+    await mkdir(folder);
+    await clean(0);
+    expect(existsSync(folder)).toBe(true);
+    await clean(2 * 3_600_000);
+    expect(existsSync(folder)).toBe(false);
   });
 
   it('collecting all the time takes nothing from those who publish, even without its grace', async () => {

@@ -1,13 +1,14 @@
 // Ends uploads that nobody finished, removes staging folders that belong to no upload, and blobs that nothing refers to.
 // Safe beside other control planes: a folder is an orphan only when its version's row, written before the folder, is no
-// longer Uploading; for blobs see collection.ts.
+// longer Uploading and was not published lately, for publishing adopts its blobs from there once more after the commit;
+// for blobs see collection.ts.
 
 import { Injectable, Logger, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
-import { DEFAULT_TENANT_ID, Store, UUID } from '#domain';
+import { DEFAULT_TENANT_ID, type ModelVersion, Store, UUID } from '#domain';
 import { ControlPlaneMetrics } from '../federation/metrics.ts';
 import { Settings } from '../installation/settings.ts';
 import { BlobStore } from './blob-store.ts';
-import { collectBlobs } from './collection.ts';
+import { BLOB_GRACE_MS, collectBlobs } from './collection.ts';
 import { Staging } from './staging.ts';
 
 const INTERVAL_MS = 3_600_000;
@@ -56,15 +57,15 @@ export class BlobsJanitor implements OnApplicationBootstrap, OnModuleDestroy {
       return ids;
     });
     if (abandoned.length > 0) this.logger.log(`gave up ${abandoned.length} unfinished upload(s)`);
-    await this.#removeOrphans();
+    await this.#removeOrphans(now);
     await this.#collect(now);
   }
 
-  async #removeOrphans(): Promise<void> {
+  async #removeOrphans(now: Date): Promise<void> {
     const folders = (await this.staging.list()).filter((name) => UUID.test(name));
     const versions = await this.store.read.versions.findAll(folders);
-    const uploading = new Set(versions.filter(({ phase }) => phase === 'Uploading').map(({ id }) => id));
-    for (const folder of folders) if (!uploading.has(folder)) await this.staging.discard(folder);
+    const needed = new Set(versions.filter((version) => needsStaging(version, now)).map(({ id }) => id));
+    for (const folder of folders) if (!needed.has(folder)) await this.staging.discard(folder);
   }
 
   async #collect(now: Date): Promise<void> {
@@ -79,4 +80,9 @@ export class BlobsJanitor implements OnApplicationBootstrap, OnModuleDestroy {
       .then(() => this.clean(new Date()))
       .catch((error: unknown) => this.logger.warn(`cleaning the blob storage failed: ${String(error)}`));
   }
+}
+
+function needsStaging({ phase, publishedAt }: ModelVersion, now: Date): boolean {
+  if (phase === 'Uploading') return true;
+  return phase === 'Published' && publishedAt !== null && now.getTime() - publishedAt.getTime() < BLOB_GRACE_MS;
 }
