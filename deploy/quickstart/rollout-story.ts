@@ -27,11 +27,12 @@ export async function publishNext(
   const known = published.find(({ number }) => number === 2);
   const version =
     known ?? (await publishFolder(admin, NEXT_VERSION_FOLDER, 'fine-tuned on the King James Bible', report));
-  const plans = new Map<string, SyncClusterDto>();
+  const seen = new Map<string, SyncClusterDto>();
   await until(SYNC_TIMEOUT_MS, async () => {
     const { clusters, summary } = await admin.versionSync(MODEL, version.number);
     const edges = clusters.filter(({ kind }) => kind === 'edge');
-    for (const row of edges) if (PATHS[row.path] !== undefined) plans.set(row.cluster, row);
+    // What an agent says that it does; what was only planned may have changed before it began.
+    for (const row of edges) if (row.state === 'fetching' && PATHS[row.path] !== undefined) seen.set(row.cluster, row);
     report(summary);
     return edges.length > 0 && edges.every(({ state }) => state === 'held');
   }).catch(async () => {
@@ -39,7 +40,7 @@ export async function publishNext(
     throw new StepError(`version 2 did not reach every edge: ${summary}`, `Ask ./atoll model sync ${MODEL} 2.`);
   });
   const diffBytes = await smallestDiff(admin, version.number, report);
-  for (const { cluster, path, source, wireBytes, fullBytes } of plans.values()) {
+  for (const { cluster, path, source, wireBytes, fullBytes } of seen.values()) {
     narrator.line(`      ${cluster}: ${PATHS[path]} from ${source}, ${wireBytes} of ${fullBytes} bytes`);
   }
   return { version, diffBytes };
