@@ -15,5 +15,6 @@ export * from './federation/outcomes.ts';
 export * from './federation/report.ts';
 export * from './federation/routes.ts';
 export * from './federation/sync.ts';
+export * from './federation/task-logs.ts';
 export * from './primitives.ts';
 export * from './subjects.ts';

@@ -51,6 +51,15 @@ export const claimSchema = z.strictObject({
   schedulingPolicy: z.strictObject({ topologyScope: z.enum(TOPOLOGY_SCOPES) }).default({ topologyScope: 'node' }),
 });
 
+/** Devices of one node, by their ids. */
+export const nodeDevicesSchema = z.object({
+  node: z.string().min(1).max(253),
+  deviceIds: z.array(z.string().min(1).max(64)).min(1).max(64),
+});
+
+/** `<attempt id>-<rank>` */
+export const taskIdSchema = z.string().regex(/^[0-9a-f-]{36}-\d{1,4}$/, 'must be an attempt id and a rank');
+
 /** `host:port`; IPv6 hosts in brackets. */
 export const endpointSchema = z
   .string()

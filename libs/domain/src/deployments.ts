@@ -1,5 +1,6 @@
 import type { ClusterKind } from './clusters.ts';
 import type { ResourceClaim } from './devices.ts';
+import type { NodeDevices } from './jobs.ts';
 import type { Labels } from './names.ts';
 import type { RolloutPolicy } from './rollouts.ts';
 
@@ -40,6 +41,11 @@ export interface Deployment {
   readonly claim: ResourceClaim;
   readonly selector: ClusterSelector;
   readonly disconnect: DisconnectPolicy;
+  /** Whose account it is charged to. */
+  readonly queueId: string;
+  readonly priorityClass: string;
+  /** Of its class when it was created or last changed. */
+  readonly priority: number;
   /** Set when deletion was asked for; replicas drain, then the row goes. */
   readonly deletedAt: Date | null;
   readonly createdAt: Date;
@@ -59,6 +65,8 @@ export interface Placement {
   readonly clusterId: string;
   readonly versionId: string;
   readonly claim: ResourceClaim;
+  /** Bound by the centre in a central cluster; null in an edge cluster, and where a device of it vanished. */
+  readonly devices: readonly NodeDevices[] | null;
   readonly phase: PlacementPhase;
   /** The leader epoch it was made under; agents refuse older ones. */
   readonly epoch: number;

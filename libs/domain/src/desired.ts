@@ -5,6 +5,7 @@
  * lower revision, is never applied (DESIGN §7.4). A lost or repeated hint costs time, never truth.
  */
 import type { ResourceClaim } from './devices.ts';
+import type { CheckpointContract, JobKind, Launcher, NodeDevices, StopCause } from './jobs.ts';
 import type { VersionFile, VersionSignature } from './models.ts';
 
 export interface DesiredVersion {
@@ -28,6 +29,43 @@ export interface DesiredReplica {
   readonly epoch: number;
   /** True: finish what is in flight, take nothing new, then stop. */
   readonly draining: boolean;
+  /** The devices that the centre bound; absent in an edge cluster, whose agent binds by itself. */
+  readonly devices?: readonly NodeDevices[];
+}
+
+/** One member of an attempt at a job. */
+export interface DesiredTask {
+  readonly taskId: string;
+  readonly attemptId: string;
+  readonly jobId: string;
+  readonly jobName: string;
+  readonly kind: JobKind;
+  /** 1, 2, 3 … within the job. */
+  readonly attempt: number;
+  readonly rank: number;
+  /** Members of this attempt. */
+  readonly worldSize: number;
+  readonly epoch: number;
+  readonly claim: ResourceClaim;
+  /** Null: the agent binds by itself. */
+  readonly devices: readonly NodeDevices[] | null;
+  readonly launcher: Launcher;
+  readonly command: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  /** Versions that `versions` names too. */
+  readonly mounts: readonly { readonly name: string; readonly versionDigest: string }[];
+  readonly checkpoint: CheckpointContract;
+  readonly graceSeconds: number;
+  readonly resumeFrom: {
+    readonly manifestDigest: string;
+    readonly sizeBytes: number;
+    readonly progress: string;
+  } | null;
+  readonly outputRequired: boolean;
+  /** Set: save what can be saved, then end. */
+  readonly stop: { readonly cause: StopCause; readonly reason: string; readonly wantsCheckpoint: boolean } | null;
+  /** Out of contact for so long, by its own monotonic clock, the agent ends it: the centre may run it elsewhere then. */
+  readonly stopAfterSilentSeconds: number;
 }
 
 export interface DesiredState {
@@ -37,6 +75,7 @@ export interface DesiredState {
   readonly revision: number;
   readonly versions: readonly DesiredVersion[];
   readonly replicas: readonly DesiredReplica[];
+  readonly tasks: readonly DesiredTask[];
 }
 
 export type DesiredVerdict = 'accepted' | 'same' | 'older-epoch' | 'older-revision' | 'foreign';

@@ -7,6 +7,11 @@ export const PERMISSIONS = [
   'models:write',
   'deployments:read',
   'deployments:write',
+  'jobs:read',
+  'jobs:write',
+  'queues:read',
+  'queues:write',
+  'tenants:write',
   'api-keys:read',
   'api-keys:write',
   'metrics:read',
@@ -18,12 +23,19 @@ export type Permission = (typeof PERMISSIONS)[number];
 export const ROLES = ['owner', 'admin', 'operator', 'viewer', 'inference'] as const;
 export type Role = (typeof ROLES)[number];
 
-const READ: readonly Permission[] = ['clusters:read', 'models:read', 'deployments:read', 'metrics:read'];
+const READ: readonly Permission[] = [
+  'clusters:read',
+  'models:read',
+  'deployments:read',
+  'jobs:read',
+  'queues:read',
+  'metrics:read',
+];
 
 export const ROLE_PERMISSIONS: Readonly<Record<Role, readonly Permission[]>> = {
   owner: PERMISSIONS,
   admin: PERMISSIONS,
-  operator: [...READ, 'clusters:write', 'models:write', 'deployments:write', 'inference'],
+  operator: [...READ, 'clusters:write', 'models:write', 'deployments:write', 'jobs:write', 'inference'],
   viewer: READ,
   inference: ['inference'],
 };

@@ -5,6 +5,7 @@
  */
 import type { ReplicaPhase } from './deployments.ts';
 import type { Node } from './devices.ts';
+import type { TaskReport } from './jobs.ts';
 
 export interface ReplicaReport {
   readonly replicaId: string;
@@ -74,6 +75,8 @@ export interface ClusterReport {
   readonly nodes: readonly Node[];
   readonly replicas: readonly ReplicaReport[];
   readonly versions: readonly HeldVersion[];
+  /** Those that ended too, until the desired document no longer names them. Absent from an older agent. */
+  readonly tasks?: readonly TaskReport[];
 }
 
 export type ReportVerdict = 'accepted' | 'foreign' | 'older-epoch' | 'stale' | 'repeated';

@@ -4,13 +4,16 @@
  * request–reply, any control plane may answer from Postgres). Dedupe: (epoch, revision). Bound: 4 MiB unpacked.
  */
 import { z } from 'zod';
+import { GANG_SIZE_MAX, JOB_KINDS, LAUNCHERS, STOP_CAUSES } from '#domain';
 import {
   claimSchema,
   digestSchema,
   epochSchema,
   idSchema,
   nameSchema,
+  nodeDevicesSchema,
   revisionSchema,
+  taskIdSchema,
   versionFileSchema,
   versionSignatureSchema,
 } from '../primitives.ts';
@@ -38,7 +41,47 @@ export const desiredReplicaSchema = z.object({
   claim: claimSchema,
   epoch: epochSchema,
   draining: z.boolean(),
+  devices: z.array(nodeDevicesSchema).max(4096).optional(),
 });
+
+export const checkpointContractSchema = z.strictObject({
+  mode: z.enum(['none', 'file', 'signal']),
+  signal: z.enum(['SIGUSR1', 'SIGUSR2', 'SIGTERM']),
+  intervalSeconds: z.int().min(10).max(86_400).nullable(),
+});
+
+export const desiredTaskSchema = z.object({
+  taskId: taskIdSchema,
+  attemptId: idSchema,
+  jobId: idSchema,
+  jobName: nameSchema,
+  kind: z.enum(JOB_KINDS),
+  attempt: z.int().min(1),
+  rank: z
+    .int()
+    .min(0)
+    .max(GANG_SIZE_MAX - 1),
+  worldSize: z.int().min(1).max(GANG_SIZE_MAX),
+  epoch: epochSchema,
+  claim: claimSchema,
+  devices: z.array(nodeDevicesSchema).max(4096).nullable(),
+  launcher: z.enum(LAUNCHERS),
+  command: z.array(z.string().max(4_096)).min(1).max(256),
+  environment: z.record(z.string().max(128), z.string().max(4_096)),
+  mounts: z.array(z.object({ name: nameSchema, versionDigest: digestSchema })).max(16),
+  checkpoint: checkpointContractSchema,
+  graceSeconds: z.int().min(1).max(86_400),
+  resumeFrom: z
+    .object({ manifestDigest: digestSchema, sizeBytes: z.int().min(0), progress: z.string().max(500) })
+    .nullable(),
+  outputRequired: z.boolean(),
+  stop: z.object({ cause: z.enum(STOP_CAUSES), reason: z.string().max(500), wantsCheckpoint: z.boolean() }).nullable(),
+  stopAfterSilentSeconds: z
+    .int()
+    .min(1)
+    .max(86_400 * 30),
+});
+export type DesiredTaskMessage = z.infer<typeof desiredTaskSchema>;
 
 export const desiredStateSchema = z.object({
   clusterId: idSchema,
@@ -46,6 +89,8 @@ export const desiredStateSchema = z.object({
   revision: revisionSchema,
   versions: z.array(desiredVersionSchema).max(10_000),
   replicas: z.array(desiredReplicaSchema).max(10_000),
+  /** Absent from an older control plane, which knows no jobs. */
+  tasks: z.array(desiredTaskSchema).max(10_000).default([]),
 });
 
 export const desiredFetchSchema = z.object({ revision: revisionSchema, epoch: epochSchema });

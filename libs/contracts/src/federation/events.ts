@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import { digestSchema, idSchema } from '../primitives.ts';
+import { taskCheckpointSchema, taskReportSchema } from './report.ts';
 
 export const EVENT_BYTES_MAX = 65_536;
 
@@ -28,6 +29,18 @@ export const eventSchema = z.discriminatedUnion('kind', [
     path: z.string().min(1).max(255),
     foundDigest: digestSchema.nullable(),
   }),
+  /** Every byte of it is in the registry. */
+  z.object({
+    id: idSchema,
+    kind: z.literal('checkpoint-saved'),
+    at: z.iso.datetime(),
+    jobId: idSchema,
+    attemptId: idSchema,
+    epoch: z.int().min(0),
+    checkpoint: taskCheckpointSchema,
+  }),
+  /** One member of an attempt ended; the report says the same until the desired document drops the task. */
+  z.object({ id: idSchema, kind: z.literal('task-ended'), at: z.iso.datetime(), task: taskReportSchema }),
 ]);
 export type AgentEvent = z.infer<typeof eventSchema>;
 

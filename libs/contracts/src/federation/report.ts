@@ -5,8 +5,17 @@
  */
 
 import { z } from 'zod';
-import { REPLICA_PHASES } from '#domain';
-import { digestSchema, endpointSchema, epochSchema, idSchema, nodeSchema, revisionSchema } from '../primitives.ts';
+import { GANG_SIZE_MAX, REPLICA_PHASES, TASK_PHASES } from '#domain';
+import {
+  digestSchema,
+  endpointSchema,
+  epochSchema,
+  idSchema,
+  nodeDevicesSchema,
+  nodeSchema,
+  revisionSchema,
+  taskIdSchema,
+} from '../primitives.ts';
 
 export const REPORT_BYTES_MAX = 1_048_576;
 export const REPORT_INTERVAL_MS = 10_000;
@@ -47,6 +56,34 @@ export const heldVersionSchema = z.object({
   verifiedAt: z.iso.datetime().optional(),
 });
 
+export const taskCheckpointSchema = z.object({
+  sequence: z.int().min(1),
+  manifestDigest: digestSchema,
+  sizeBytes: z.int().min(0),
+  progress: z.string().max(500),
+  ranSeconds: z.number().min(0),
+});
+
+export const taskReportSchema = z.object({
+  taskId: taskIdSchema,
+  attemptId: idSchema,
+  jobId: idSchema,
+  rank: z
+    .int()
+    .min(0)
+    .max(GANG_SIZE_MAX - 1),
+  epoch: epochSchema,
+  phase: z.enum(TASK_PHASES),
+  reason: z.string().max(500),
+  exitCode: z.int().min(0).max(255).optional(),
+  processId: z.int().min(1).optional(),
+  ranSeconds: z.number().min(0),
+  progress: z.string().max(500).optional(),
+  checkpoint: taskCheckpointSchema.optional(),
+  outputDigest: digestSchema.optional(),
+  devices: z.array(nodeDevicesSchema).max(4096).optional(),
+});
+
 export const reportSchema = z.object({
   clusterId: idSchema,
   bootId: idSchema,
@@ -60,5 +97,6 @@ export const reportSchema = z.object({
   nodes: z.array(nodeSchema).max(4096),
   replicas: z.array(replicaReportSchema).max(10_000),
   versions: z.array(heldVersionSchema).max(10_000),
+  tasks: z.array(taskReportSchema).max(10_000).optional(),
 });
 export type ReportMessage = z.infer<typeof reportSchema>;

@@ -7,11 +7,22 @@
 import type { Cluster } from '../clusters.ts';
 import type { Decision } from '../decisions.ts';
 import type { Deployment, Placement, PlacementPhase } from '../deployments.ts';
-import type { DesiredReplica, DesiredState, DesiredVersion } from '../desired.ts';
+import type { DesiredReplica, DesiredState, DesiredTask, DesiredVersion } from '../desired.ts';
 import type { ApiKey, JoinToken } from '../keys.ts';
 import type { Model, ModelVersion, VersionFile, VersionSignature } from '../models.ts';
 import type { ClusterReport } from '../reports.ts';
 import type { RoutesView } from '../routes.ts';
+import type {
+  AttemptRows,
+  DeviceHoldRows,
+  JobEventRows,
+  JobRows,
+  OwedDocumentRows,
+  PriorityClassRows,
+  QueueRows,
+  TenantRows,
+  UsageRows,
+} from './jobs.ts';
 import type { AliasRows, ArtifactRows, RolloutRows, SyncClaimRows } from './registry.ts';
 
 /** Keyset page: `after` is the last id seen; `limit` 1..200. */
@@ -173,7 +184,11 @@ export abstract class DesiredRows {
   abstract put(
     clusterId: string,
     epoch: number,
-    content: { versions: readonly DesiredVersion[]; replicas: readonly DesiredReplica[] },
+    content: {
+      versions: readonly DesiredVersion[];
+      replicas: readonly DesiredReplica[];
+      tasks: readonly DesiredTask[];
+    },
   ): Promise<{ state: DesiredState; changed: boolean }>;
 }
 
@@ -220,6 +235,8 @@ export abstract class AuditRows {
 
 export abstract class DecisionRows {
   abstract insert(decision: Decision): Promise<void>;
+  /** All in one statement; those whose subject is gone are left out. */
+  abstract insertAll(decisions: readonly Decision[]): Promise<void>;
   abstract newest(subjectId: string, limit: number): Promise<Decision[]>;
 }
 
@@ -263,6 +280,15 @@ export interface Rows {
   readonly decisions: DecisionRows;
   readonly routes: RoutesRows;
   readonly idempotency: IdempotencyRows;
+  readonly tenants: TenantRows;
+  readonly queues: QueueRows;
+  readonly priorityClasses: PriorityClassRows;
+  readonly jobs: JobRows;
+  readonly attempts: AttemptRows;
+  readonly deviceHolds: DeviceHoldRows;
+  readonly jobEvents: JobEventRows;
+  readonly usage: UsageRows;
+  readonly owedDocuments: OwedDocumentRows;
 }
 
 export abstract class Store {

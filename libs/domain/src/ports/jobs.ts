@@ -1,0 +1,122 @@
+/** What the application needs of a database for jobs, queues and tenants; see `store.ts` for the rules of all ports. */
+import type { Attempt, Job, JobEvent, JobPhase, NodeDevices } from '../jobs.ts';
+import type { PriorityClass, Queue, QueueUsage, Tenant } from '../tenancy.ts';
+import type { PageRequest } from './store.ts';
+
+export abstract class TenantRows {
+  abstract insert(tenant: Tenant): Promise<void>;
+  abstract find(by: { id: string } | { name: string }): Promise<Tenant | null>;
+  abstract all(): Promise<Tenant[]>;
+}
+
+export abstract class QueueRows {
+  abstract insert(queue: Queue): Promise<void>;
+  abstract find(by: { id: string } | { tenantId: string; name: string }, forUpdate?: boolean): Promise<Queue | null>;
+  abstract list(page: PageRequest): Promise<Queue[]>;
+  /** Every queue of the installation, for leader loops. */
+  abstract all(): Promise<Queue[]>;
+  /** False when `revision` is no longer the row's. Bumps the revision. */
+  abstract update(
+    id: string,
+    revision: number,
+    change: Partial<Pick<Queue, 'weight' | 'quota' | 'borrowingLimit' | 'lendingLimit' | 'order' | 'paused'>>,
+  ): Promise<boolean>;
+  /** Throws a conflict refusal while jobs, deployments or other queues name it. */
+  abstract remove(id: string): Promise<void>;
+}
+
+export abstract class PriorityClassRows {
+  abstract insert(priorityClass: PriorityClass): Promise<void>;
+  abstract find(by: { tenantId: string; name: string }): Promise<PriorityClass | null>;
+  abstract list(page: PageRequest): Promise<PriorityClass[]>;
+  /** What was submitted keeps its number. False when `revision` is no longer the row's. Bumps the revision. */
+  abstract update(
+    id: string,
+    revision: number,
+    change: Partial<Pick<PriorityClass, 'priority' | 'preemption' | 'preemptible'>>,
+  ): Promise<boolean>;
+  abstract remove(id: string): Promise<void>;
+}
+
+/** What changes about a job; the spec never does. */
+export type JobChange = Partial<
+  Omit<Job, 'id' | 'tenantId' | 'name' | 'kind' | 'spec' | 'dependsOn' | 'createdAt' | 'revision' | 'phaseSince'>
+>;
+
+export interface JobFilter {
+  readonly queueId?: string;
+  readonly phases?: readonly JobPhase[];
+}
+
+export abstract class JobRows {
+  /** All in one statement. */
+  abstract insert(jobs: readonly Job[]): Promise<void>;
+  abstract find(by: { id: string } | { tenantId: string; name: string }, forUpdate?: boolean): Promise<Job | null>;
+  /** Newest first: `after` is the last id seen. */
+  abstract list(page: PageRequest & JobFilter): Promise<Job[]>;
+  abstract findAll(ids: readonly string[]): Promise<Job[]>;
+  /** Every job that is not in a final phase, for leader loops. In order of id. */
+  abstract active(): Promise<Job[]>;
+  /** The jobs among `ids` that exist, their rows locked in order of id until the transaction ends. */
+  abstract lock(ids: readonly string[]): Promise<Job[]>;
+  /**
+   * One statement for all. Bumps each revision and sets `phaseSince` where the phase changes. Returns the ids whose
+   * revision was no longer the row's: those were left as they are.
+   */
+  abstract update(changes: readonly { id: string; revision: number; change: JobChange }[]): Promise<string[]>;
+  /** Final ones whose time to live is over, oldest first. */
+  abstract expired(now: Date, limit: number): Promise<string[]>;
+  /** With attempts, events and decisions. */
+  abstract remove(ids: readonly string[]): Promise<void>;
+}
+
+export type AttemptChange = Partial<
+  Pick<
+    Attempt,
+    'phase' | 'stop' | 'outcome' | 'exitCode' | 'reason' | 'lostDeviceSeconds' | 'startedAt' | 'endedAt' | 'tasks'
+  >
+>;
+
+export abstract class AttemptRows {
+  /** All in one statement. */
+  abstract insert(attempts: readonly Attempt[]): Promise<void>;
+  abstract find(id: string, forUpdate?: boolean): Promise<Attempt | null>;
+  /** Not Ended ones only. */
+  abstract live(by?: { jobId: string } | { clusterId: string }): Promise<Attempt[]>;
+  /** Newest first, at most 100. */
+  abstract ofJob(jobId: string): Promise<Attempt[]>;
+  /** One statement for all. Ended is final: an ended attempt stays as it is. */
+  abstract update(changes: readonly { id: string; change: AttemptChange }[]): Promise<void>;
+}
+
+/** One row a held device of a central cluster: that no device has two holders is the table's primary key (DESIGN §7.2). */
+export abstract class DeviceHoldRows {
+  /** A holder gets all of its devices or none. Returns the holders that got none. A holder may take only once. */
+  abstract take(
+    holds: readonly { clusterId: string; holderId: string; devices: readonly NodeDevices[] }[],
+  ): Promise<string[]>;
+  abstract release(holderIds: readonly string[]): Promise<void>;
+  abstract ofClusters(
+    clusterIds: readonly string[],
+  ): Promise<{ clusterId: string; holderId: string; devices: readonly NodeDevices[] }[]>;
+}
+
+export abstract class JobEventRows {
+  abstract add(events: readonly Omit<JobEvent, 'id' | 'at'>[]): Promise<void>;
+  /** Newest first: `after` is the oldest id seen. */
+  abstract list(jobId: string, page: Omit<PageRequest, 'tenantId'>): Promise<JobEvent[]>;
+}
+
+export abstract class UsageRows {
+  /** Adds to what is there. */
+  abstract charge(entries: readonly QueueUsage[]): Promise<void>;
+  /** From this UTC day (`YYYY-MM-DD`) on; without a tenant of all. */
+  abstract since(day: string, tenantId?: string): Promise<QueueUsage[]>;
+}
+
+/** Clusters whose desired document does not yet say what the rows say. Written with the rows, taken by the documents loop. */
+export abstract class OwedDocumentRows {
+  abstract add(clusterIds: readonly string[]): Promise<void>;
+  /** Removes up to `limit` and returns them; the transaction that takes them writes their documents. */
+  abstract take(limit: number): Promise<string[]>;
+}
