@@ -42,6 +42,8 @@ export interface Queue {
 }
 
 export const DEFAULT_QUEUE_NAME = 'default';
+/** The default tenant's queue `default`; its row exists from the jobs migration on. */
+export const DEFAULT_QUEUE_ID = '00000000-0000-7000-8000-000000000002';
 export const QUEUE_DEPTH_MAX = 3;
 export const QUEUES_PER_TENANT_MAX = 200;
 export const QUEUE_WEIGHT_MAX = 1_000;

@@ -1,4 +1,5 @@
 export { type EventuallyOptions, eventually } from './conditions.ts';
 export { createTestDatabase, type TestDatabase } from './database.ts';
+export * from './jobs.builders.ts';
 export * from './nats-server.ts';
 export { type PostgresServer, startPostgres } from './postgres-server.ts';
