@@ -5,6 +5,7 @@ export * from './deployments.ts';
 export * from './desired.ts';
 export * from './devices.ts';
 export * from './errors.ts';
+export * from './job-templates.ts';
 export * from './jobs.ts';
 export * from './keys.ts';
 export * from './liveness.ts';

@@ -4,7 +4,9 @@ import { z } from 'zod';
 import {
   CLUSTER_KINDS,
   DEFAULT_DISCONNECT_POLICY,
+  DEFAULT_QUEUE_NAME,
   DEFAULT_ROLLOUT_POLICY,
+  DEFAULT_SERVING_PRIORITY_CLASS,
   PLACEMENT_PHASES,
   RECONCILE_RULES,
   REPLICA_PHASES,
@@ -53,6 +55,9 @@ export const createDeploymentSchema = z.strictObject({
   selector: selectorSchema.default({}),
   disconnect: disconnectSchema.default(DEFAULT_DISCONNECT_POLICY),
   rollout: rolloutPolicySchema.default(() => rolloutPolicySchema.parse(DEFAULT_ROLLOUT_POLICY)),
+  /** Whose account its replicas are charged to. */
+  queue: nameSchema.default(DEFAULT_QUEUE_NAME),
+  priorityClass: nameSchema.default(DEFAULT_SERVING_PRIORITY_CLASS),
 });
 export type CreateDeployment = z.input<typeof createDeploymentSchema>;
 
@@ -68,6 +73,9 @@ export const updateDeploymentSchema = z.strictObject({
   selector: selectorSchema.optional(),
   disconnect: disconnectSchema.optional(),
   rollout: rolloutPolicySchema.optional(),
+  queue: nameSchema.optional(),
+  /** Also takes the number that the class has now. */
+  priorityClass: nameSchema.optional(),
 });
 export type UpdateDeployment = z.input<typeof updateDeploymentSchema>;
 
@@ -99,6 +107,10 @@ export const deploymentSchema = z.object({
   rolloutPolicy: rolloutPolicySchema,
   /** The newest rollout, active or over; null before the first. */
   rollout: rolloutSchema.nullable(),
+  queue: nameSchema,
+  priorityClass: nameSchema,
+  /** 0..10: of its class when it was made or last changed. */
+  priority: z.int(),
   deleting: z.boolean(),
   /** One sentence: what holds it up, or that all is as wanted. */
   status: z.string(),

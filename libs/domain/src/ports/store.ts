@@ -141,7 +141,19 @@ export abstract class DeploymentRows {
     id: string,
     revision: number,
     change: Partial<
-      Pick<Deployment, 'replicas' | 'versionId' | 'alias' | 'selector' | 'disconnect' | 'rollout' | 'deletedAt'>
+      Pick<
+        Deployment,
+        | 'replicas'
+        | 'versionId'
+        | 'alias'
+        | 'selector'
+        | 'disconnect'
+        | 'rollout'
+        | 'queueId'
+        | 'priorityClass'
+        | 'priority'
+        | 'deletedAt'
+      >
     >,
   ): Promise<boolean>;
   /** Ends the row and its removed placements. Throws a conflict refusal while live placements are left. */
