@@ -101,6 +101,21 @@ export function manifestText(files: readonly VersionFile[]): string {
     .join('');
 }
 
+const MANIFEST_LINE = /^([0-9a-f]{64}) (\d{1,16}) (.+)$/;
+
+/** The files of a manifest; null unless it is what `manifestText` makes of files with proper paths. */
+export function parseManifest(text: string): VersionFile[] | null {
+  const lines = text.split('\n');
+  if (lines.pop() !== '') return null;
+  const files: VersionFile[] = [];
+  for (const line of lines) {
+    const [, digest, bytes, path] = MANIFEST_LINE.exec(line) ?? [];
+    if (digest === undefined || path === undefined || versionPathProblem(path) !== null) return null;
+    files.push({ path, digest, sizeBytes: Number(bytes) });
+  }
+  return manifestText(files) === text ? files : null;
+}
+
 /** Order of the UTF-8 bytes, which is that of the code points; `<` on strings is another one beyond U+FFFF. */
 function compareBytes(left: string, right: string): number {
   const [lefts, rights] = [[...left], [...right]];

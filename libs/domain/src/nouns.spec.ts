@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { CLUSTER_PHASES, type ClusterPhase, isMember, mayMove, nextPhases } from './clusters.ts';
 import { splitToken } from './keys.ts';
-import { manifestText, versionPathProblem } from './models.ts';
+import { manifestText, parseManifest, versionPathProblem } from './models.ts';
 import { DNS_LABEL, SHA256_HEX, UUID } from './names.ts';
 import { mayGrant, PERMISSIONS, ROLE_PERMISSIONS, ROLES, type Role, roleAllows } from './permissions.ts';
 
@@ -44,6 +44,34 @@ describe('manifestText', () => {
         expect(manifestText(given.map((path) => file(path)))).toBe(sorted.map((path) => `d 1 ${path}\n`).join(''));
       }),
     );
+  });
+});
+
+describe('parseManifest', () => {
+  const digest = 'a'.repeat(64);
+  const line = (path: string, sizeBytes = 1) => `${digest} ${sizeBytes} ${path}\n`;
+
+  it('gives back what manifestText was given', () => {
+    const files = [
+      { path: 'a b/c', digest, sizeBytes: 0 },
+      { path: 'model.gguf', digest, sizeBytes: 5_000_000_000_000 },
+    ];
+    expect(parseManifest(manifestText(files))).toEqual(files);
+    expect(parseManifest('')).toEqual([]);
+  });
+
+  it.each([
+    ['no end of line', line('a').trimEnd()],
+    ['an empty line', `${line('a')}\n`],
+    ['no digest', `${'a'.repeat(63)} 1 a\n`],
+    ['a negative size', `${digest} -1 a\n`],
+    ['a size with a leading zero', `${digest} 01 a\n`],
+    ['a path that leads out', line('../a')],
+    ['another order', line('b') + line('a')],
+    ['carriage returns', `${digest} 1 a\r\n`],
+    ['no manifest at all', 'GGUF'],
+  ])('refuses %s', (_name, text) => {
+    expect(parseManifest(text)).toBeNull();
   });
 });
 

@@ -215,7 +215,7 @@ export const jobTaskBindingSchema = z.object({
 });
 
 /** Of a job: what is so, since when, and why, each by itself. */
-export const JOB_CONDITIONS = ['DependenciesMet', 'Admitted', 'Assigned', 'Running', 'Checkpointed', 'Ended'] as const;
+export const JOB_CONDITIONS = ['DependenciesMet', 'Scheduled', 'Running', 'Checkpointed', 'Ended'] as const;
 export const jobConditionSchema = z.object({
   type: z.enum(JOB_CONDITIONS),
   status: z.enum(['True', 'False']),
