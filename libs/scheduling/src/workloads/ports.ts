@@ -79,17 +79,27 @@ export interface QuotaRejection {
   readonly change: string;
   /** The queue at which it ends: itself, or one above it. */
   readonly queueId: string;
+  /** True: it would be admitted were nothing charged, so that waiting, preemption or reclaim can help. */
+  readonly couldFit: boolean;
+}
+
+export interface QuotaWant {
+  readonly deviceType: DeviceType;
+  readonly count: number;
 }
 
 /** Weighted dominant-resource fair share over a tree of queues with nominal quota, borrowing and lending (KEP-style). */
 export abstract class QuotaAccount {
-  /** Null: the queue may start this now. */
+  /**
+   * Null: the queue may start this now, if there are devices. A rejection is of what is charged at this moment: refund
+   * the victims of a what-if and ask again.
+   */
   abstract admits(queueId: string, deviceType: DeviceType, count: number): QuotaRejection | null;
   abstract charge(queueId: string, deviceType: DeviceType, count: number): void;
   abstract refund(queueId: string, deviceType: DeviceType, count: number): void;
   abstract mark(): number;
   abstract rollback(mark: number): void;
-  /** Dominant share of what the fleet has, divided by weight; Infinity at weight 0 with any use. */
+  /** Dominant share of what the fleet has, divided by weight; Infinity at weight 0. */
   abstract share(queueId: string): number;
   /** Whether the queue's use with `count` more stays within its nominal quota. */
   abstract isWithinNominal(queueId: string, deviceType: DeviceType, count?: number): boolean;
@@ -101,7 +111,12 @@ export abstract class QuotaAccount {
     victimQueueId: string,
     victimCount: number,
   ): 'nominal' | 'fairness' | null;
-  /** Roots and their descendants in the order in which they should be served next: the smallest share first. */
-  abstract compare(leftQueueId: string, rightQueueId: string): number;
+  /**
+   * The order in which queues should be served next: who has nominal quota left first, then the smallest share. With
+   * what each wants next, `nominal quota left` is whether that fits into it.
+   */
+  abstract compare(leftQueueId: string, rightQueueId: string, leftWants?: QuotaWant, rightWants?: QuotaWant): number;
+  /** The order in which queues give back: who borrows most, for its weight, first (F01). */
+  abstract compareBorrowers(leftQueueId: string, rightQueueId: string): number;
   abstract usage(queueId: string): DeviceCounts;
 }
