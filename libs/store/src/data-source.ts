@@ -2,25 +2,39 @@ import 'reflect-metadata';
 import { DataSource } from 'typeorm';
 import { Initial1795440000000 } from '../../../migrations/1795440000000-initial.ts';
 import { ModelSync1795446000000 } from '../../../migrations/1795446000000-model-sync.ts';
+import { Jobs1795450000000 } from '../../../migrations/1795450000000-jobs.ts';
 import { VersionArtifactRow } from './entities/artifacts.ts';
 import { ClusterRow, RevocationRow } from './entities/clusters.ts';
 import { DeploymentRow, PlacementRow } from './entities/deployments.ts';
 import { AuditRow, DecisionRow } from './entities/history.ts';
+import {
+  AttemptRow,
+  DeviceHoldRow,
+  JobBlobRow,
+  JobEventRow,
+  JobMountRow,
+  JobRow,
+  OwedDocumentRow,
+} from './entities/jobs.ts';
 import { ApiKeyRow, JoinTokenRow } from './entities/keys.ts';
 import { IdempotencyRow, InboxRow, OutboxRow } from './entities/messages.ts';
 import { AliasMoveRow, ModelAliasRow, ModelRow, ModelVersionRow } from './entities/models.ts';
 import { SnakeCaseNames } from './entities/naming.ts';
 import { DesiredStateRow, ObservationRow } from './entities/observed.ts';
+import { PriorityClassRow, QueueRow, QueueUsageRow } from './entities/queues.ts';
 import { RolloutRow, SyncClaimRow } from './entities/rollouts.ts';
 import { LeaderRow, RoutesViewRow } from './entities/singletons.ts';
 import { TenantRow } from './entities/tenants.ts';
 import { SilentLogger } from './silence.ts';
 
 /** In the order in which they ran everywhere; append only. */
-export const MIGRATIONS = [Initial1795440000000, ModelSync1795446000000];
+export const MIGRATIONS = [Initial1795440000000, ModelSync1795446000000, Jobs1795450000000];
 
 const ENTITIES = [
   TenantRow,
+  QueueRow,
+  PriorityClassRow,
+  QueueUsageRow,
   ClusterRow,
   RevocationRow,
   ApiKeyRow,
@@ -34,6 +48,13 @@ const ENTITIES = [
   RolloutRow,
   SyncClaimRow,
   PlacementRow,
+  JobRow,
+  JobMountRow,
+  JobBlobRow,
+  JobEventRow,
+  AttemptRow,
+  DeviceHoldRow,
+  OwedDocumentRow,
   ObservationRow,
   DesiredStateRow,
   OutboxRow,

@@ -64,10 +64,17 @@ export abstract class JobRows {
    * revision was no longer the row's: those were left as they are.
    */
   abstract update(changes: readonly { id: string; revision: number; change: JobChange }[]): Promise<string[]>;
-  /** Final ones whose time to live is over, oldest first. */
+  /** Final ones whose time to live is over, oldest first; those that a job which is not final depends on stay. */
   abstract expired(now: Date, limit: number): Promise<string[]>;
-  /** With attempts, events and decisions. */
+  /** With attempts, events, decisions and noted blobs. Those that are not in a final phase stay as they are. */
   abstract remove(ids: readonly string[]): Promise<void>;
+  /**
+   * Keeps blobs from collection for as long as the job is there: the manifests of its checkpoints and outputs, and the
+   * files that these list. Of a job that is gone nothing is noted; noting twice is the same as once.
+   */
+  abstract noteBlobs(jobId: string, digests: readonly string[]): Promise<void>;
+  /** Lets go of the job's noted blobs, except those in `keep`. */
+  abstract dropBlobs(jobId: string, keep: readonly string[]): Promise<void>;
 }
 
 export type AttemptChange = Partial<
@@ -85,13 +92,20 @@ export abstract class AttemptRows {
   abstract live(by?: { jobId: string } | { clusterId: string }): Promise<Attempt[]>;
   /** Newest first, at most 100. */
   abstract ofJob(jobId: string): Promise<Attempt[]>;
-  /** One statement for all. Ended is final: an ended attempt stays as it is. */
+  /**
+   * One statement for all. Ended is final: an ended attempt stays as it is. What becomes Ended lets go of its device
+   * holds in the same statement.
+   */
   abstract update(changes: readonly { id: string; change: AttemptChange }[]): Promise<void>;
 }
 
 /** One row a held device of a central cluster: that no device has two holders is the table's primary key (DESIGN §7.2). */
 export abstract class DeviceHoldRows {
-  /** A holder gets all of its devices or none. Returns the holders that got none. A holder may take only once. */
+  /**
+   * A holder gets all of its devices or none. Returns the holders that got none; devices of these that were free stay so.
+   * A holder may take only once: what it has already is not free for it either. Placements and attempts let go of theirs
+   * by ending (`PlacementRows.move`, `AttemptRows.update`).
+   */
   abstract take(
     holds: readonly { clusterId: string; holderId: string; devices: readonly NodeDevices[] }[],
   ): Promise<string[]>;

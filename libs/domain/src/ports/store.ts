@@ -87,7 +87,7 @@ export abstract class ModelRows {
   abstract update(id: string, revision: number, change: Pick<Model, 'policy'>): Promise<boolean>;
   /** Every model of the installation, for leader loops. */
   abstract all(): Promise<Model[]>;
-  /** With its versions. ConflictError (a refusal) while a deployment uses it. */
+  /** With its versions. ConflictError (a refusal) while a deployment, or a job that is not in a final phase, uses it. */
   abstract remove(id: string): Promise<boolean>;
 }
 
@@ -109,18 +109,22 @@ export abstract class VersionRows {
     signature: VersionSignature | null,
   ): Promise<void>;
   /**
-   * Published → Retired, except those in use: by a deployment, a live placement, an alias, an active rollout (either
-   * side), the last ended rollout of a deployment, the rollout that led a deployment to its present version (what a
-   * rollback goes to), or a cluster whose newest report or desired document names its digest. Returns the ids that were
-   * retired.
+   * Published → Retired, except those in use: by a deployment, a live placement, a mount of a job that is not in a final
+   * phase, an alias, an active rollout (either side), the last ended rollout of a deployment, the rollout that led a
+   * deployment to its present version (what a rollback goes to), or a cluster whose newest report or desired document
+   * names its digest. Returns the ids that were retired.
    */
   abstract retireUnused(ids: readonly string[]): Promise<string[]>;
-  /** Digests of every blob that a version that is Uploading or Published, or an artifact, refers to. */
+  /**
+   * Digests of every blob that a version that is Uploading or Published, or an artifact, refers to, that is the manifest
+   * of a job's newest checkpoint or output, or that was noted for a job.
+   */
   abstract blobDigestsInUse(): Promise<Set<string>>;
   /**
    * Marks one version, uploading or published, as Abandoned: its number is never given again. False when there is no such
-   * version or it already was. Throws a conflict refusal while a deployment, a live placement or an active rollout uses
-   * it, or a deployment would be rolled back to it. Clusters that only mirror it let go of it.
+   * version or it already was. Throws a conflict refusal while a deployment, a live placement, an active rollout or a
+   * job that is not in a final phase uses it, or a deployment would be rolled back to it. Clusters that only mirror it
+   * let go of it.
    */
   abstract abandon(id: string): Promise<boolean>;
   /** Marks uploads begun before `before` as Abandoned and returns their ids. */
@@ -162,7 +166,7 @@ export abstract class DeploymentRows {
 
 export abstract class PlacementRows {
   abstract insert(placements: readonly Placement[]): Promise<void>;
-  /** Removed is final: a removed placement stays as it is. */
+  /** Removed is final: a removed placement stays as it is, and lets go of its device holds in the same statement. */
   abstract move(ids: readonly string[], phase: PlacementPhase, reason: string): Promise<void>;
   /** Not Removed ones only. */
   abstract live(by?: { deploymentId: string } | { clusterId: string }): Promise<Placement[]>;

@@ -3,6 +3,7 @@ import type {
   ClusterSelector,
   Deployment,
   DisconnectPolicy,
+  NodeDevices,
   Placement,
   PlacementPhase,
   ResourceClaim,
@@ -11,12 +12,14 @@ import type {
 import { ClusterRow } from './clusters.ts';
 import { ModelRow, ModelVersionRow } from './models.ts';
 import { SAFE_INTEGER } from './naming.ts';
+import { QueueRow } from './queues.ts';
 import { TenantRow } from './tenants.ts';
 
 @Entity({ name: 'deployments' })
 @ForeignKey(() => TenantRow, ['tenantId'], ['id'], { name: 'deployments_tenant_fk' })
 @ForeignKey(() => ModelRow, ['modelId'], ['id'], { name: 'deployments_model_fk' })
 @ForeignKey(() => ModelVersionRow, ['versionId'], ['id'], { name: 'deployments_version_fk' })
+@ForeignKey(() => QueueRow, ['queueId'], ['id'], { name: 'deployments_queue_fk' })
 @Check('deployments_replicas_check', 'replicas >= 0')
 @Unique('deployments_name_unique', ['tenantId', 'name'])
 @Index('deployments_version_index', ['versionId'])
@@ -34,6 +37,9 @@ export class DeploymentRow implements Deployment {
   @Column('jsonb') claim!: ResourceClaim;
   @Column('jsonb') selector!: ClusterSelector;
   @Column('jsonb') disconnect!: DisconnectPolicy;
+  @Column('uuid') queueId!: string;
+  @Column('text') priorityClass!: string;
+  @Column('integer') priority!: number;
   @Column('timestamptz', { nullable: true }) deletedAt!: Date | null;
   @Column('timestamptz') createdAt!: Date;
   @Column('integer') revision!: number;
@@ -55,6 +61,7 @@ export class PlacementRow implements Placement {
   @Column('uuid') clusterId!: string;
   @Column('uuid') versionId!: string;
   @Column('jsonb') claim!: ResourceClaim;
+  @Column('jsonb', { nullable: true }) devices!: readonly NodeDevices[] | null;
   @Column('text') phase!: PlacementPhase;
   @Column('bigint', { transformer: SAFE_INTEGER }) epoch!: number;
   @Column('text') reason!: string;

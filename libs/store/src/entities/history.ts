@@ -1,5 +1,5 @@
 import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
-import type { AuditEntry, CandidateVerdict, Decision } from '#domain';
+import type { AuditEntry, CandidateVerdict, Decision, DecisionDetail } from '#domain';
 import { SAFE_INTEGER } from './naming.ts';
 import { TenantRow } from './tenants.ts';
 
@@ -19,16 +19,17 @@ export class AuditRow implements AuditEntry {
 
 @Entity({ name: 'decisions' })
 @ForeignKey(() => TenantRow, ['tenantId'], ['id'], { name: 'decisions_tenant_fk' })
-@Check('decisions_subject_kind_check', "subject_kind IN ('deployment')")
+@Check('decisions_subject_kind_check', "subject_kind IN ('deployment', 'job')")
 @Index('decisions_subject_index', ['subjectId', 'id'])
 export class DecisionRow implements Decision {
   @PrimaryColumn('uuid') id!: string;
   @Column('uuid', { select: false }) tenantId!: string;
-  @Column('text') subjectKind!: 'deployment';
+  @Column('text') subjectKind!: Decision['subjectKind'];
   @Column('uuid') subjectId!: string;
   @Column('bigint', { transformer: SAFE_INTEGER }) epoch!: number;
   @Column('text') inputsHash!: string;
   @Column('jsonb') candidates!: CandidateVerdict[];
   @Column('text') outcome!: string;
+  @Column('jsonb', { nullable: true }) detail!: DecisionDetail | null;
   @Column('timestamptz') decidedAt!: Date;
 }

@@ -7,7 +7,7 @@ export class SnakeCaseNames extends DefaultNamingStrategy {
   }
 }
 
-function snakeCase(name: string): string {
+export function snakeCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 

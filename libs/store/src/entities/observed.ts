@@ -1,5 +1,5 @@
 import { Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
-import type { ClusterReport, DesiredReplica, DesiredVersion } from '#domain';
+import type { ClusterReport, DesiredReplica, DesiredTask, DesiredVersion } from '#domain';
 import { ClusterRow } from './clusters.ts';
 import { SAFE_INTEGER } from './naming.ts';
 import { TenantRow } from './tenants.ts';
@@ -27,5 +27,6 @@ export class DesiredStateRow {
   @Column('text') contentHash!: string;
   @Column('jsonb') versions!: DesiredVersion[];
   @Column('jsonb') replicas!: DesiredReplica[];
+  @Column('jsonb') tasks!: DesiredTask[];
   @Column('timestamptz') updatedAt!: Date;
 }

@@ -1,7 +1,8 @@
 import { type Decision, DecisionRows } from '#domain';
+import { storableJson } from '../canonical.ts';
 import { DecisionRow } from '../entities/history.ts';
 import { isId } from '../paging.ts';
-import type { Session } from '../session.ts';
+import type { Session, Written } from '../session.ts';
 import { mustHaveWritten } from './written.ts';
 
 /** Older decisions of a subject are dropped when a new one comes. */
@@ -13,18 +14,11 @@ export class PostgresDecisionRows extends DecisionRows {
   }
 
   async insert(decision: Decision): Promise<void> {
-    const written = await this.session.write(INSERT, [
-      decision.id,
-      decision.subjectKind,
-      decision.subjectId,
-      decision.epoch,
-      decision.inputsHash,
-      JSON.stringify(decision.candidates),
-      decision.outcome,
-      decision.decidedAt,
-    ]);
-    mustHaveWritten(written, decision.subjectKind, decision.subjectId);
-    await this.session.write(DROP_OLD, [decision.subjectId, DECISIONS_KEPT_PER_SUBJECT]);
+    mustHaveWritten(await this.write([decision]), decision.subjectKind, decision.subjectId);
+  }
+
+  async insertAll(decisions: readonly Decision[]): Promise<void> {
+    if (decisions.length > 0) await this.write(decisions);
   }
 
   async newest(subjectId: string, limit: number): Promise<Decision[]> {
@@ -33,18 +27,34 @@ export class PostgresDecisionRows extends DecisionRows {
       .find(DecisionRow, { subjectId }, { order: { id: 'DESC' }, limit })
       .then((rows) => rows.map(fromRow));
   }
+
+  private async write(decisions: readonly Decision[]): Promise<Written<unknown>> {
+    const written = await this.session.write(INSERT_ALL, [storableJson(decisions)]);
+    const subjectIds = [...new Set(decisions.map(({ subjectId }) => subjectId))];
+    await this.session.write(DROP_OLD, [subjectIds, DECISIONS_KEPT_PER_SUBJECT]);
+    return written;
+  }
 }
 
-const INSERT = `
-  INSERT INTO decisions (id, tenant_id, subject_kind, subject_id, epoch, inputs_hash, candidates, outcome, decided_at)
-  SELECT $1, tenant_id, $2, id, $4, $5, $6::jsonb, $7, $8 FROM deployments WHERE id = $3`;
+// The tenant is the subject's; a subject that is gone has no decisions.
+const INSERT_ALL = `
+  INSERT INTO decisions
+    (id, tenant_id, subject_kind, subject_id, epoch, inputs_hash, candidates, outcome, detail, decided_at)
+  SELECT decision.id, coalesce(deployment.tenant_id, job.tenant_id), "subjectKind", "subjectId", epoch, "inputsHash",
+    candidates, outcome, nullif(detail, 'null'), "decidedAt"
+  FROM jsonb_to_recordset($1::jsonb) AS decision (id uuid, "subjectKind" text, "subjectId" uuid, epoch bigint,
+    "inputsHash" text, candidates jsonb, outcome text, detail jsonb, "decidedAt" timestamptz)
+  LEFT JOIN deployments deployment ON "subjectKind" = 'deployment' AND deployment.id = "subjectId"
+  LEFT JOIN jobs job ON "subjectKind" = 'job' AND job.id = "subjectId"
+  WHERE deployment.id IS NOT NULL OR job.id IS NOT NULL`;
 
+// A statement of its own: what the first one wrote is not seen within it.
 const DROP_OLD = `
-  DELETE FROM decisions WHERE subject_id = $1 AND id NOT IN (
-    SELECT id FROM decisions WHERE subject_id = $1 ORDER BY id DESC LIMIT $2
+  DELETE FROM decisions USING unnest($1::uuid[]) subject (id)
+  WHERE decisions.subject_id = subject.id AND decisions.id < (
+    SELECT kept.id FROM decisions kept WHERE kept.subject_id = subject.id ORDER BY kept.id DESC OFFSET $2 - 1 LIMIT 1
   )`;
 
-function fromRow(row: DecisionRow): Decision {
-  const { id, subjectKind, subjectId, epoch, inputsHash, candidates, outcome, decidedAt } = row;
-  return { id, subjectKind, subjectId, epoch, inputsHash, candidates, outcome, decidedAt };
+function fromRow({ tenantId: _, ...row }: DecisionRow): Decision {
+  return { ...row };
 }

@@ -45,6 +45,9 @@ export class PostgresDeploymentRows extends DeploymentRows {
       change.alias !== undefined,
       change.alias ?? null,
       change.rollout === undefined ? null : JSON.stringify(change.rollout),
+      change.queueId ?? null,
+      change.priorityClass ?? null,
+      change.priority ?? null,
     ]);
     return affected === 1;
   }
@@ -70,6 +73,9 @@ const UPDATE_IF_REVISION = `
     deleted_at = CASE WHEN $7 THEN $8::timestamptz ELSE deleted_at END,
     alias = CASE WHEN $9 THEN $10 ELSE alias END,
     rollout = coalesce($11::jsonb, rollout),
+    queue_id = coalesce($12, queue_id),
+    priority_class = coalesce($13, priority_class),
+    priority = coalesce($14, priority),
     revision = revision + 1
   WHERE id = $1 AND revision = $2`;
 

@@ -1,4 +1,4 @@
-import { type DesiredReplica, DesiredRows, type DesiredState, type DesiredVersion, StaleEpochError } from '#domain';
+import { DesiredRows, type DesiredState, StaleEpochError } from '#domain';
 import { contentHash } from '../canonical.ts';
 import { DesiredStateRow } from '../entities/observed.ts';
 import { isId } from '../paging.ts';
@@ -29,20 +29,24 @@ export class PostgresDesiredRows extends DesiredRows {
   async put(
     clusterId: string,
     epoch: number,
-    content: { versions: readonly DesiredVersion[]; replicas: readonly DesiredReplica[] },
+    content: Pick<DesiredState, 'versions' | 'replicas' | 'tasks'>,
   ): Promise<{ state: DesiredState; changed: boolean }> {
     const versions = [...content.versions].sort((left, right) => (left.versionId < right.versionId ? -1 : 1));
     const replicas = [...content.replicas].sort((left, right) => (left.replicaId < right.replicaId ? -1 : 1));
-    const hash = contentHash({ versions, replicas });
+    const tasks = [...content.tasks].sort((left, right) => (left.taskId < right.taskId ? -1 : 1));
+    // Without tasks the hash is that of a document from before there were any: an upgrade changes no document.
+    const hash = contentHash({ versions, replicas, tasks: tasks.length === 0 ? undefined : tasks });
     const { rows } = await this.session.write<{ revision: string }>(PUT_IF_CHANGED, [
       clusterId,
       epoch,
       hash,
       JSON.stringify(versions),
       JSON.stringify(replicas),
+      JSON.stringify(tasks),
     ]);
     if (rows[0] !== undefined) {
-      return { state: { clusterId, epoch, revision: Number(rows[0].revision), versions, replicas }, changed: true };
+      const revision = Number(rows[0].revision);
+      return { state: { clusterId, epoch, revision, versions, replicas, tasks }, changed: true };
     }
     const stored = await this.session.findOne(DesiredStateRow, { clusterId });
     if (stored === null) mustHaveWritten({ rows: [], affected: 0 }, 'cluster', clusterId);
@@ -56,15 +60,17 @@ const REVISIONS_PRESENT = `
   WHERE clusters.phase <> 'Left' ORDER BY cluster_id`;
 
 const PUT_IF_CHANGED = `
-  INSERT INTO desired_states (cluster_id, tenant_id, epoch, revision, content_hash, versions, replicas, updated_at)
-  SELECT id, tenant_id, $2, 1, $3, $4::jsonb, $5::jsonb, now() FROM clusters WHERE id = $1
+  INSERT INTO desired_states
+    (cluster_id, tenant_id, epoch, revision, content_hash, versions, replicas, tasks, updated_at)
+  SELECT id, tenant_id, $2, 1, $3, $4::jsonb, $5::jsonb, $6::jsonb, now() FROM clusters WHERE id = $1
   ON CONFLICT (cluster_id) DO UPDATE SET
     epoch = excluded.epoch, revision = desired_states.revision + 1, content_hash = excluded.content_hash,
-    versions = excluded.versions, replicas = excluded.replicas, updated_at = excluded.updated_at
+    versions = excluded.versions, replicas = excluded.replicas, tasks = excluded.tasks,
+    updated_at = excluded.updated_at
   WHERE desired_states.content_hash <> excluded.content_hash AND desired_states.epoch <= excluded.epoch
   RETURNING revision`;
 
 function fromRow(row: DesiredStateRow): DesiredState {
-  const { clusterId, epoch, revision, versions, replicas } = row;
-  return { clusterId, epoch, revision, versions, replicas };
+  const { clusterId, epoch, revision, versions, replicas, tasks } = row;
+  return { clusterId, epoch, revision, versions, replicas, tasks };
 }

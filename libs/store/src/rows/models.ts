@@ -1,5 +1,5 @@
 import { In } from 'typeorm';
-import { type Model, ModelRows, type PageRequest } from '#domain';
+import { type Model, ModelRows, type PageRequest, RefusedError, refuse } from '#domain';
 import { ModelRow } from '../entities/models.ts';
 import { isId, pageWhere } from '../paging.ts';
 import type { Session } from '../session.ts';
@@ -43,9 +43,24 @@ export class PostgresModelRows extends ModelRows {
 
   async remove(id: string): Promise<boolean> {
     if (!isId(id)) return false;
+    // Waits for a job that mounts one of them and is being inserted, and so sees it below.
+    await this.session.write('SELECT FROM model_versions WHERE model_id = $1 ORDER BY id FOR UPDATE', [id]);
+    const [job] = await this.session.rows<{ name: string }>(ACTIVE_JOB_OF_MODEL, [id]);
+    if (job !== undefined) {
+      throw new RefusedError(
+        refuse.conflict(`the model is used by job "${job.name}"; wait until that is over or cancel it`),
+      );
+    }
     return (await this.session.write('DELETE FROM models WHERE id = $1', [id])).affected === 1;
   }
 }
 
 const UPDATE_IF_REVISION = `
   UPDATE models SET policy = $3::jsonb, revision = revision + 1 WHERE id = $1 AND revision = $2`;
+
+const ACTIVE_JOB_OF_MODEL = `
+  SELECT job.name FROM job_mounts mount
+  JOIN model_versions version ON version.id = mount.version_id
+  JOIN jobs job ON job.id = mount.job_id
+  WHERE version.model_id = $1 AND job.phase NOT IN ('Succeeded', 'Failed', 'Cancelled')
+  ORDER BY job.name LIMIT 1`;

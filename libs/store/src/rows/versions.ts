@@ -103,12 +103,13 @@ const PUBLISH = `
 
 interface VersionUser {
   readonly name: string;
-  readonly use: 'serves' | 'rollout' | 'rollback';
+  readonly use: 'serves' | 'rollout' | 'job' | 'rollback';
 }
 
 const USE_WORDS: Readonly<Record<VersionUser['use'], (names: string) => string>> = {
   serves: (names) => `the version is used by deployment ${names}; move or delete it first`,
   rollout: (names) => `the version is in the rollout of deployment ${names}; wait until that is over`,
+  job: (names) => `the version is mounted by job ${names}; wait until that is over or cancel it`,
   rollback: (names) =>
     `the version is what deployment ${names} would be rolled back to; bring it to another version or delete it first`,
 };
@@ -148,9 +149,12 @@ const USERS_OF_VERSION = `
         THEN 'rollback'
     END AS use
     FROM deployments d WHERE model_id = (SELECT model_id FROM model_versions WHERE id = $1)
+    UNION ALL
+    SELECT job.name, 'job' FROM job_mounts mount JOIN jobs job ON job.id = mount.job_id
+    WHERE mount.version_id = $1 AND job.phase NOT IN ('Succeeded', 'Failed', 'Cancelled')
   ) users
   WHERE use IS NOT NULL
-  ORDER BY array_position(ARRAY['serves', 'rollout', 'rollback'], use), name LIMIT 20`;
+  ORDER BY array_position(ARRAY['serves', 'rollout', 'job', 'rollback'], use), name LIMIT 20`;
 
 const ABANDON_UPLOADS = `
   UPDATE model_versions SET phase = 'Abandoned' WHERE phase = 'Uploading' AND created_at < $1 RETURNING id`;
@@ -161,6 +165,9 @@ const RETIRE_UNUSED = `
     AND NOT EXISTS (SELECT FROM deployments deployment WHERE deployment.version_id = version.id)
     AND NOT EXISTS (
       SELECT FROM placements placement WHERE placement.version_id = version.id AND placement.phase <> 'Removed')
+    AND NOT EXISTS (
+      SELECT FROM job_mounts mount JOIN jobs job ON job.id = mount.job_id
+      WHERE mount.version_id = version.id AND job.phase NOT IN ('Succeeded', 'Failed', 'Cancelled'))
     AND NOT EXISTS (SELECT FROM model_aliases alias WHERE alias.version_id = version.id)
     AND NOT EXISTS (
       SELECT FROM rollouts rollout
@@ -185,4 +192,10 @@ const BLOB_DIGESTS_IN_USE = `
   SELECT file ->> 'digest' AS digest
   FROM model_versions, jsonb_array_elements(files) file WHERE phase IN ('Uploading', 'Published')
   UNION
-  SELECT file ->> 'blobDigest' FROM version_artifacts, jsonb_array_elements(files) file`;
+  SELECT file ->> 'blobDigest' FROM version_artifacts, jsonb_array_elements(files) file
+  UNION
+  SELECT digest FROM job_blobs
+  UNION
+  SELECT manifest.digest
+  FROM jobs, LATERAL (VALUES (checkpoint ->> 'manifestDigest'), (output_digest)) manifest (digest)
+  WHERE manifest.digest IS NOT NULL`;

@@ -1,0 +1,200 @@
+import { type Checkpoint, type Job, type JobChange, type JobFilter, JobRows, type PageRequest } from '#domain';
+import { storableJson } from '../canonical.ts';
+import { checkPage, isId } from '../paging.ts';
+import type { Session } from '../session.ts';
+import { type ColumnType, columnParts, setChanged } from './columns.ts';
+
+/** A row as the driver gives it: its columns are the noun, but times inside jsonb are still text. */
+type StoredJob = Job;
+
+export class PostgresJobRows extends JobRows {
+  constructor(private readonly session: Session) {
+    super();
+  }
+
+  async insert(jobs: readonly Job[]): Promise<void> {
+    if (jobs.length > 0) await this.session.write(INSERT_ALL, [JSON.stringify(jobs)]);
+  }
+
+  async find(by: { id: string } | { tenantId: string; name: string }, forUpdate = false): Promise<Job | null> {
+    if ('id' in by && !isId(by.id)) return null;
+    const where = 'id' in by ? 'id = $1' : 'tenant_id = $1 AND name = $2';
+    const parameters = 'id' in by ? [by.id] : [by.tenantId, by.name];
+    const [job] = forUpdate
+      ? await this.written(`${SELECT} WHERE ${where} ${LOCKED}`, parameters)
+      : await this.selected(`${SELECT} WHERE ${where}`, parameters);
+    return job ?? null;
+  }
+
+  async list(page: PageRequest & JobFilter): Promise<Job[]> {
+    checkPage(page);
+    if (page.queueId !== undefined && !isId(page.queueId)) return [];
+    const { tenantId, after, limit, queueId = null, phases = null } = page;
+    return this.selected(LIST, [tenantId, after, limit, queueId, phases]);
+  }
+
+  async findAll(ids: readonly string[]): Promise<Job[]> {
+    return ids.length === 0 ? [] : this.selected(FIND_ALL, [[...ids]]);
+  }
+
+  async active(): Promise<Job[]> {
+    return this.selected(ACTIVE);
+  }
+
+  async lock(ids: readonly string[]): Promise<Job[]> {
+    return ids.length === 0 ? [] : this.written(`${FIND_ALL} ${LOCKED}`, [[...ids]]);
+  }
+
+  async update(changes: readonly { id: string; revision: number; change: JobChange }[]): Promise<string[]> {
+    if (changes.length === 0) return [];
+    // Reasons and progress may be other machines' words.
+    const { rows } = await this.session.write<{ id: string }>(UPDATE_ALL, [storableJson(changes)]);
+    return rows.map(({ id }) => id);
+  }
+
+  async expired(now: Date, limit: number): Promise<string[]> {
+    return (await this.session.rows<{ id: string }>(EXPIRED, [now, limit])).map(({ id }) => id);
+  }
+
+  async remove(ids: readonly string[]): Promise<void> {
+    if (ids.length > 0) await this.session.write(REMOVE_FINAL, [[...ids]]);
+  }
+
+  async noteBlobs(jobId: string, digests: readonly string[]): Promise<void> {
+    if (digests.length > 0) await this.session.write(NOTE_BLOBS, [jobId, [...digests]]);
+  }
+
+  async dropBlobs(jobId: string, keep: readonly string[]): Promise<void> {
+    await this.session.write('DELETE FROM job_blobs WHERE job_id = $1 AND digest <> ALL ($2::text[])', [
+      jobId,
+      [...keep],
+    ]);
+  }
+
+  private async selected(statement: string, parameters: readonly unknown[] = []): Promise<Job[]> {
+    return (await this.session.rows<StoredJob>(statement, parameters)).map(fromRow);
+  }
+
+  private async written(statement: string, parameters: readonly unknown[]): Promise<Job[]> {
+    return (await this.session.write<StoredJob>(statement, parameters)).rows.map(fromRow);
+  }
+}
+
+/** What changes about a job. */
+const CHANGING: Readonly<Record<keyof JobChange, ColumnType>> = {
+  queueId: 'uuid',
+  priorityClass: 'text',
+  priority: 'integer',
+  preemption: 'text',
+  preemptible: 'boolean',
+  phase: 'text',
+  reason: 'text',
+  suspended: 'boolean',
+  cancelRequestedAt: 'timestamptz',
+  attempts: 'integer',
+  failures: 'integer',
+  preemptions: 'integer',
+  retryAt: 'timestamptz',
+  queuedAt: 'timestamptz',
+  startedAt: 'timestamptz',
+  endedAt: 'timestamptz',
+  ranSeconds: 'double precision',
+  usedDeviceSeconds: 'double precision',
+  lostDeviceSeconds: 'double precision',
+  checkpoint: 'jsonb',
+  nomination: 'jsonb',
+  outputDigest: 'text',
+  publishedVersionId: 'uuid',
+};
+
+const JOB = columnParts<Job>({
+  id: 'uuid',
+  tenantId: 'uuid',
+  name: 'text',
+  kind: 'text',
+  dependsOn: 'jsonb',
+  spec: 'jsonb',
+  phaseSince: 'timestamptz',
+  createdAt: 'timestamptz',
+  revision: 'integer',
+  ...CHANGING,
+});
+
+const SELECT = `SELECT ${JOB.selected} FROM jobs`;
+const FINAL = `('Succeeded', 'Failed', 'Cancelled')`;
+
+// Not against what only refers to the row: events and blobs of a locked job may be written meanwhile.
+const LOCKED = 'FOR NO KEY UPDATE';
+
+const FIND_ALL = `${SELECT} WHERE id = ANY ($1::uuid[]) ORDER BY id`;
+const ACTIVE = `${SELECT} WHERE phase NOT IN ${FINAL} ORDER BY id`;
+
+const LIST = `${SELECT}
+  WHERE tenant_id = $1 AND ($2::uuid IS NULL OR id < $2) AND ($4::uuid IS NULL OR queue_id = $4)
+    AND ($5::text[] IS NULL OR phase = ANY ($5))
+  ORDER BY id DESC LIMIT $3`;
+
+const INSERT_ALL = `
+  WITH inserted AS (
+    INSERT INTO jobs (${JOB.names}, expires_at)
+    SELECT ${JOB.given}, "endedAt" + make_interval(secs => (spec ->> 'ttlSeconds')::double precision)
+    FROM jsonb_to_recordset($1::jsonb) AS job (${JOB.recordset})
+    RETURNING id, spec
+  )
+  INSERT INTO job_mounts (job_id, version_id)
+  SELECT DISTINCT id, (mount ->> 'versionId')::uuid FROM inserted, jsonb_array_elements(spec -> 'mounts') mount`;
+
+const UPDATE_ALL = `
+  WITH given AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset($1::jsonb) AS given (id uuid, revision integer, change jsonb)
+  ),
+  updated AS (
+    UPDATE jobs SET ${setChanged<Required<JobChange>>('jobs', CHANGING)},
+      phase_since = CASE WHEN change ->> 'phase' <> jobs.phase THEN now() ELSE phase_since END,
+      expires_at = CASE WHEN change ? 'endedAt'
+        THEN (change ->> 'endedAt')::timestamptz + make_interval(secs => (spec ->> 'ttlSeconds')::double precision)
+        ELSE expires_at END,
+      revision = jobs.revision + 1
+    FROM given WHERE jobs.id = given.id AND jobs.revision = given.revision
+    RETURNING jobs.id
+  )
+  SELECT id FROM given WHERE id NOT IN (SELECT id FROM updated)`;
+
+// What somebody still waits for is kept: whether it succeeded is all that its dependents go by.
+const EXPIRED = `
+  SELECT id FROM jobs
+  WHERE expires_at <= $1 AND phase IN ${FINAL} AND id NOT IN (
+    SELECT (dependency ->> 'jobId')::uuid FROM jobs dependent, jsonb_array_elements(dependent.depends_on) dependency
+    WHERE dependent.phase NOT IN ${FINAL})
+  ORDER BY expires_at, id LIMIT $2`;
+
+// Attempts, events, mounts and blobs go with the row. Holds refer to nothing: one that was left would stay for ever.
+const REMOVE_FINAL = `
+  WITH removed AS (
+    DELETE FROM jobs WHERE id = ANY ($1::uuid[]) AND phase IN ${FINAL} RETURNING id
+  ),
+  forgotten AS (
+    DELETE FROM decisions WHERE subject_id IN (SELECT id FROM removed)
+  )
+  DELETE FROM device_holds WHERE holder_id IN (
+    SELECT attempts.id FROM attempts JOIN removed ON removed.id = attempts.job_id)`;
+
+const NOTE_BLOBS = `
+  INSERT INTO job_blobs (job_id, digest)
+  SELECT jobs.id, digest FROM jobs, unnest($2::text[]) digest WHERE jobs.id = $1
+  ON CONFLICT DO NOTHING`;
+
+/** Times inside jsonb come as text. */
+export function checkpointFromRow(stored: Checkpoint | null): Checkpoint | null {
+  return stored === null ? null : { ...stored, at: new Date(stored.at) };
+}
+
+function fromRow(row: StoredJob): Job {
+  const { checkpoint, nomination } = row;
+  if (checkpoint === null && nomination === null) return row;
+  return {
+    ...row,
+    checkpoint: checkpointFromRow(checkpoint),
+    nomination: nomination === null ? null : { ...nomination, since: new Date(nomination.since) },
+  };
+}
