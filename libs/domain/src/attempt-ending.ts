@@ -1,0 +1,179 @@
+/**
+ * What becomes of a job when its attempt is over: done, failed for good, tried again, or back in the queue. Preemption,
+ * drain and a lost cluster count as nobody's failure; whatever was saved is gone on from.
+ */
+import {
+  firstFailed,
+  lostDeviceSecondsOf,
+  type MemberJudgement,
+  newestCheckpoint,
+  ranSecondsOf,
+  type TaskFacts,
+} from './attempt-tasks.ts';
+import type { EndedAttempt, JobFacts, JobStep } from './job-lifecycle.ts';
+import { type Attempt, type AttemptOutcome, deviceCountOf, type Job, type JobPhase } from './jobs.ts';
+import type { JobChange } from './ports/jobs.ts';
+
+export const RETRY_BACKOFF_SECONDS_MAX = 3_600;
+/** The command cannot be run: not executable, not found. */
+const USELESS_EXIT_CODES: ReadonlySet<number> = new Set([126, 127]);
+
+interface Ending {
+  readonly outcome: AttemptOutcome;
+  /** How the attempt ended, one sentence. */
+  readonly reason: string;
+  readonly exitCode: number | null;
+  readonly phase: JobPhase;
+  /** One word for the event. */
+  readonly kind: string;
+  readonly job: JobChange;
+}
+
+/** All members are over. */
+export function endAttempt(facts: JobFacts, attempt: Attempt, members: readonly MemberJudgement[]): JobStep {
+  const { job, nowMs, tasks } = facts;
+  const at = new Date(nowMs);
+  const checkpoint = newestCheckpoint(job, attempt, tasks, nowMs);
+  const ending = judgeEnding(facts, attempt, members, checkpoint !== null);
+  const ranSeconds = ranSecondsOf(members);
+  const lost = ending.outcome === 'succeeded' ? 0 : lostDeviceSecondsOf(attempt, ranSeconds, checkpoint);
+  const used = (deviceCountOf(attempt) * Math.max(0, nowMs - attempt.createdAt.getTime())) / 1_000;
+  const { outcome, exitCode, reason, phase } = ending;
+  return {
+    job: {
+      phase,
+      reason,
+      checkpoint,
+      startedAt: job.startedAt ?? (ranSeconds > 0 ? at : null),
+      endedAt: phase === 'Queued' || phase === 'Suspended' ? null : at,
+      ranSeconds: job.ranSeconds + ranSeconds,
+      usedDeviceSeconds: job.usedDeviceSeconds + used,
+      lostDeviceSeconds: job.lostDeviceSeconds + lost,
+      ...ending.job,
+    },
+    attempt: { phase: 'Ended', outcome, exitCode, reason, lostDeviceSeconds: lost, endedAt: at },
+    events: [{ kind: ending.kind, message: `attempt ${attempt.number}: ${reason}` }],
+    ended: {
+      usedDeviceSeconds: used,
+      lostDeviceSeconds: lost,
+      failedToStartIn: attempt.startedAt === null ? failedIn(attempt, members) : [],
+    } satisfies EndedAttempt,
+  };
+}
+
+function failedIn({ tasks }: Attempt, members: readonly MemberJudgement[]): string[] {
+  const failed = new Set(members.filter(({ state }) => state === 'failed').map(({ rank }) => rank));
+  return [...new Set(tasks.filter(({ rank }) => failed.has(rank)).map(({ clusterId }) => clusterId))];
+}
+
+function judgeEnding(facts: JobFacts, attempt: Attempt, members: readonly MemberJudgement[], isSaved: boolean): Ending {
+  const { job } = facts;
+  const exitCode = attempt.exitCode ?? firstFailed(members)?.exitCode ?? null;
+  if (members.every(({ state }) => state === 'succeeded')) return succeed(job, facts.tasks);
+  if (job.cancelRequestedAt !== null) {
+    return ending('cancelled', 'Cancelled', 'Cancelled', 'cancelled on request', exitCode);
+  }
+  const cause = attempt.stop?.cause ?? 'gang-member-lost';
+  const why = attempt.stop?.reason ?? whyOver(members);
+  switch (cause) {
+    case 'gang-member-lost':
+      return endByMember(facts, attempt, members, why, exitCode);
+    case 'deadline':
+      return ending('failed', 'Failed', 'Failed', why, exitCode);
+    case 'cancelled':
+      return ending('cancelled', 'Cancelled', 'Cancelled', why, exitCode);
+    case 'suspended':
+      return requeue(job, 'suspended', job.suspended ? 'Suspended' : 'Requeued', why, isSaved);
+    case 'drained':
+      return requeue(job, 'preempted', 'Requeued', why, isSaved);
+    case 'preempted': {
+      const preempted = requeue(job, 'preempted', 'Preempted', why, isSaved);
+      return { ...preempted, job: { ...preempted.job, preemptions: job.preemptions + 1 } };
+    }
+  }
+}
+
+/** Why an attempt is over that nobody stopped. */
+function whyOver(members: readonly MemberJudgement[]): string {
+  const gone = firstFailed(members) ?? members.find(({ state }) => state !== 'succeeded');
+  return gone!.reason;
+}
+
+function succeed(job: Job, tasks: readonly TaskFacts[]): Ending {
+  const outputDigest = outputOf(tasks);
+  if (outputDigest === null && job.spec.output.required) {
+    return ending('failed', 'Failed', 'Failed', 'it ended without output, and output is required', null);
+  }
+  const words = outputDigest === null ? 'it succeeded' : 'it succeeded and left its output';
+  return { ...ending('succeeded', 'Succeeded', 'Succeeded', words, null), job: { outputDigest } };
+}
+
+/** That of the lowest rank that has one. */
+function outputOf(tasks: readonly TaskFacts[]): string | null {
+  const inOrder = [...tasks].sort((left, right) => left.rank - right.rank);
+  return inOrder.find(({ report }) => report?.outputDigest !== undefined)?.report?.outputDigest ?? null;
+}
+
+/** A member failed, or was lost, or was ended by its agent, and the others were ended for it. */
+function endByMember(
+  { job, nowMs }: JobFacts,
+  attempt: Attempt,
+  members: readonly MemberJudgement[],
+  why: string,
+  exitCode: number | null,
+): Ending {
+  const isFailure = attempt.exitCode !== null || firstFailed(members) !== undefined;
+  if (isFailure) return retryOrFail(job, nowMs, why, exitCode);
+  const lost = requeue(job, 'lost', 'Lost', why, true);
+  if (members.some(({ state }) => state === 'lost')) return lost;
+  // What an agent ends by itself it may end at once again.
+  return { ...lost, job: { ...lost.job, retryAt: new Date(nowMs + job.spec.retry.backoffSeconds * 1_000) } };
+}
+
+function retryOrFail(job: Job, nowMs: number, why: string, exitCode: number | null): Ending {
+  const { limit, exitCodes } = job.spec.retry;
+  const failures = job.failures + 1;
+  const isWorthIt = exitCode === null || (exitCodes?.includes(exitCode) ?? !USELESS_EXIT_CODES.has(exitCode));
+  if (!isWorthIt || failures > limit) {
+    const end = isWorthIt ? `; that was try ${failures} of ${limit + 1}` : '; that is not worth a retry';
+    return { ...ending('failed', 'Failed', 'Failed', `${why}${limit === 0 ? '' : end}`, exitCode), job: { failures } };
+  }
+  const seconds = backoffSeconds(job.spec.retry.backoffSeconds, failures);
+  const reason = `${why}; tried again in ${seconds} s (${failures} of ${limit} retries)`;
+  const retryAt = new Date(nowMs + seconds * 1_000);
+  return { ...ending('failed', waitingPhase(job), 'Retried', reason, exitCode), job: { failures, retryAt } };
+}
+
+/** Doubled with each failure. */
+export function backoffSeconds(first: number, failures: number): number {
+  return Math.min(RETRY_BACKOFF_SECONDS_MAX, first * 2 ** Math.min(failures - 1, 30));
+}
+
+function requeue(job: Job, outcome: AttemptOutcome, kind: string, why: string, isSaved: boolean): Ending {
+  const from = job.spec.checkpoint.mode !== 'none' && !isSaved ? '; nothing was saved' : '';
+  return ending(outcome, waitingPhase(job), kind, `${why}${from}`, null);
+}
+
+function waitingPhase({ suspended }: Job): JobPhase {
+  return suspended ? 'Suspended' : 'Queued';
+}
+
+function ending(
+  outcome: AttemptOutcome,
+  phase: JobPhase,
+  kind: string,
+  reason: string,
+  exitCode: number | null,
+): Ending {
+  return { outcome, phase, kind, reason, exitCode, job: {} };
+}
+
+/** Of a job that does not run. */
+export function finishWithoutAttempt(facts: JobFacts, phase: 'Cancelled' | 'Failed', reason: string): JobStep {
+  return {
+    job: { phase, reason, nomination: null, endedAt: new Date(facts.nowMs) },
+    attempt: null,
+    events: [{ kind: phase, message: reason }],
+    ended: null,
+  };
+}
