@@ -15,3 +15,17 @@ export type { Scorer } from './scorers.ts';
 export { SCORERS } from './scorers.ts';
 export type { ClusterSnapshot, FleetSnapshot, ReportSnapshot } from './snapshot.ts';
 export { DRAIN_SECONDS_MAX, FAILED_MOVES_MAX, FAILURES_BEFORE_MOVE } from './standing.ts';
+export type { OrderedWork, OrderOptions, QueueOrderPolicy, RequestOrder } from './workloads/orders.ts';
+export {
+  classWeight,
+  dynamicWeight,
+  EXPECTED_SECONDS_DEFAULT,
+  nextRequest,
+  orderPending,
+  orderRequests,
+  QUEUE_ORDER_POLICIES,
+  remainingSeconds,
+} from './workloads/orders.ts';
+export { QuotaTree } from './workloads/quota-tree.ts';
+export type { QueueShape } from './workloads/quota-tree-problem.ts';
+export { queueTreeProblem, quotaBelowUsage } from './workloads/quota-tree-problem.ts';

@@ -86,9 +86,14 @@ export class QuotaTree extends QuotaAccount {
     }
   }
 
-  /** `max over types of (use ÷ total)`, divided by weight. A type that the fleet has none of is left out. */
+  /**
+   * `max over types of (use ÷ total)`, divided by weight; Infinity at weight 0, its own or that of a queue above it. A
+   * type that the fleet has none of is left out.
+   */
   override share(queueId: string): number {
-    return perWeight(this.node(queueId), this.dominant(this.node(queueId), false));
+    const node = this.node(queueId);
+    const isUnweighted = node.path.some(({ weight }) => weight === 0);
+    return isUnweighted ? Number.POSITIVE_INFINITY : this.dominant(node, false) / node.weight;
   }
 
   /** `count` defaults to 0. */

@@ -1,0 +1,223 @@
+/**
+ * In which order a queue is served: a table of formulas, for jobs (`orderPending`) and for inference requests
+ * (`orderRequests`, `nextRequest`). Both are first brought to one shape, so that a policy is judged by the same formula
+ * on a request trace and on a job trace.
+ *
+ * A policy gives three numbers, the smaller first, compared in turn; what is equal in all goes by arrival, then by id. So
+ * every order is total, does not depend on the order given, and is the same at each replay (S04). A wait is never
+ * negative and time only ever adds to it: entries that differ by arrival alone never overtake each other, whatever the
+ * clock does (S03).
+ *
+ * Which is the default: `class-shortest`. SCHEDULING: −39 % mean completion on training jobs; on requests it and `c-mu`
+ * −17 … −32 % mean at ≥ 99 % of high-priority deadlines, where `dynamic-weighted` gives −5 … −11 %.
+ */
+import { type DeviceCounts, PRIORITY_MAX, PRIORITY_MIN, type QueueOrder } from '#domain';
+import type { PendingWorkload } from './snapshot.ts';
+
+/** What an order may look at. */
+export interface Ranked {
+  readonly id: string;
+  /** 0..10, higher is more important. */
+  readonly priority: number;
+  /** Unix milliseconds since which it waits. */
+  readonly sinceMs: number;
+  /** Predicted seconds that one device would need for what is left of it; above 0. */
+  readonly workerSeconds: number;
+  /** Share of all devices of its type that it asks for, 0..1. */
+  readonly demand: number;
+}
+
+export interface OrderOptions {
+  /** Waits beyond this come first within their class (`class-shortest`). Above 0; default: no cap. */
+  readonly waitCapSeconds?: number;
+  /** Business levels of priorities 0 and 10 (`dynamic-weighted`), the others evenly between. Default 1 and 5. */
+  readonly levels?: readonly [lowest: number, highest: number];
+}
+
+export type Rank = readonly [number, number, number];
+
+export interface QueueOrderPolicy {
+  readonly meaning: string;
+  readonly rank: (entry: Ranked, nowMs: number, options: Required<OrderOptions>) => Rank;
+}
+
+export const DEFAULT_ORDER_OPTIONS: Required<OrderOptions> = {
+  waitCapSeconds: Number.POSITIVE_INFINITY,
+  levels: [1, 5],
+};
+
+/** Used where a submitter gave no estimate: the median of the training jobs in the Philly trace, 3 h. */
+export const EXPECTED_SECONDS_DEFAULT = 10_800;
+/** What is past its estimate is taken to need so much more: it is near its end, but nobody knows. */
+export const REMAINING_SECONDS_MIN = 60;
+const REQUEST_SECONDS_MIN = 0.001;
+/** A step of priority is worth this factor of worker-time: 8 over 2 is 64, beyond the spread of sizes in one class. */
+const C_MU_WEIGHT_BASE = 2;
+
+export const QUEUE_ORDER_POLICIES: Readonly<Record<QueueOrder, QueueOrderPolicy>> = {
+  fcfs: { meaning: 'who came first', rank: () => [0, 0, 0] },
+  'static-priority': {
+    meaning: 'the higher priority, then who came first',
+    rank: ({ priority }) => [-priority, 0, 0],
+  },
+  'dynamic-weighted': {
+    meaning: 'the higher sum of business level, waiting (up to 50 s) and modesty; the reference formula',
+    rank: (entry, nowMs, { levels }) => [
+      -dynamicWeight(levelOf(entry.priority, levels), waitSeconds(entry, nowMs), entry.demand),
+      0,
+      0,
+    ],
+  },
+  /**
+   * The cap lifts what waited too long over its own class (and so over all below it), oldest first, and never over a
+   * higher class: an urgent one that fits is not delayed by ageing (S01, S02).
+   */
+  'class-shortest': {
+    meaning: 'the higher priority, then the least worker-time left; what waited beyond the cap first in its class',
+    rank: (entry, nowMs, { waitCapSeconds }) =>
+      waitSeconds(entry, nowMs) > waitCapSeconds ? [-entry.priority, 0, 0] : [-entry.priority, 1, entry.workerSeconds],
+  },
+  /**
+   * Cox and Smith 1961: cost a second of waiting ÷ service time, which minimises the mean cost of waiting. Has no cap:
+   * under overload large entries of low classes starve, so shed the lowest class at admission.
+   */
+  'c-mu': {
+    meaning: 'the higher class weight per predicted worker-time',
+    rank: ({ priority, workerSeconds }) => [-(classWeight(priority) / workerSeconds), 0, 0],
+  },
+};
+
+/** `0.6·level + 0.3·min(waitSeconds/10, 5) + 0.1·(1 − demand)`: the reference. Level 1..5, wait ≥ 0, demand 0..1. S05. */
+export function dynamicWeight(level: number, waitSeconds: number, demand: number): number {
+  return 0.6 * level + 0.3 * Math.min(waitSeconds / 10, 5) + 0.1 * (1 - demand);
+}
+
+/** `2^priority`: the weight of a class in `c-mu`. Low 4, normal 32, high 256, serving 512, critical 1,024. */
+export function classWeight(priority: number): number {
+  return C_MU_WEIGHT_BASE ** priority;
+}
+
+export type OrderedWork = Pick<
+  PendingWorkload,
+  'id' | 'priority' | 'queuedAtMs' | 'claim' | 'gang' | 'expectedSeconds' | 'savedSeconds'
+>;
+
+/** Seconds that it still runs, at least REMAINING_SECONDS_MIN, by the submitter's word or else the default. */
+export function remainingSeconds({
+  expectedSeconds,
+  savedSeconds,
+}: Pick<OrderedWork, 'expectedSeconds' | 'savedSeconds'>) {
+  return Math.max((expectedSeconds ?? EXPECTED_SECONDS_DEFAULT) - savedSeconds, REMAINING_SECONDS_MIN);
+}
+
+/**
+ * What waits in one queue, in the order `order`; a new list. `totals`: devices of the fleet; of a type that it does not
+ * name everything is asked for (demand 1).
+ */
+export function orderPending<Work extends OrderedWork>(
+  entries: readonly Work[],
+  order: QueueOrder,
+  nowMs: number,
+  options: OrderOptions & { readonly totals?: DeviceCounts } = {},
+): Work[] {
+  return sorted(entries, (work) => rankedWork(work, options.totals ?? {}), order, nowMs, options);
+}
+
+function rankedWork({ id, priority, queuedAtMs, claim, gang, ...rest }: OrderedWork, totals: DeviceCounts): Ranked {
+  const devices = claim.count * gang.size;
+  return {
+    id,
+    priority,
+    sinceMs: queuedAtMs,
+    workerSeconds: remainingSeconds(rest) * devices,
+    demand: Math.min(1, devices / (totals[claim.deviceType] ?? devices)),
+  };
+}
+
+/** An inference request that waits for a worker. */
+export interface RequestOrder {
+  readonly id: string;
+  /** The priority of its class, 0..10. */
+  readonly class: number;
+  readonly arrivalMs: number;
+  /** By the ledger's cost model: prefill of what is not cached, and decoding. */
+  readonly predictedWorkerMs: number;
+  /** Share of a worker that it takes, 0..1. */
+  readonly demand: number;
+}
+
+export function orderRequests<Request extends RequestOrder>(
+  entries: readonly Request[],
+  order: QueueOrder,
+  nowMs: number,
+  options: OrderOptions = {},
+): Request[] {
+  return sorted(entries, rankedRequest, order, nowMs, options);
+}
+
+/** The first of `orderRequests` in one pass; null when none waits. */
+export function nextRequest<Request extends RequestOrder>(
+  entries: readonly Request[],
+  order: QueueOrder,
+  nowMs: number,
+  options: OrderOptions = {},
+): Request | null {
+  const rank = rankBy(order, nowMs, options);
+  let best: { entry: Request; ranked: Ranked; rank: Rank } | null = null;
+  for (const entry of entries) {
+    const ranked = rankedRequest(entry);
+    const next = { entry, ranked, rank: rank(ranked) };
+    if (best === null || compareRanked(next, best) < 0) best = next;
+  }
+  return best?.entry ?? null;
+}
+
+function rankedRequest({ id, class: priority, arrivalMs, predictedWorkerMs, demand }: RequestOrder): Ranked {
+  const workerSeconds = Math.max(predictedWorkerMs / 1_000, REQUEST_SECONDS_MIN);
+  return { id, priority, sinceMs: arrivalMs, workerSeconds, demand };
+}
+
+function rankBy(order: QueueOrder, nowMs: number, options: OrderOptions): (entry: Ranked) => Rank {
+  const { rank } = QUEUE_ORDER_POLICIES[order];
+  const all = { ...DEFAULT_ORDER_OPTIONS, ...options };
+  return (entry) => rank(entry, nowMs, all);
+}
+
+function sorted<Entry>(
+  entries: readonly Entry[],
+  rankedOf: (entry: Entry) => Ranked,
+  order: QueueOrder,
+  nowMs: number,
+  options: OrderOptions,
+): Entry[] {
+  const rank = rankBy(order, nowMs, options);
+  const keyed = entries.map((entry) => {
+    const ranked = rankedOf(entry);
+    return { entry, ranked, rank: rank(ranked) };
+  });
+  return keyed.sort(compareRanked).map(({ entry }) => entry);
+}
+
+interface Keyed {
+  readonly ranked: Ranked;
+  readonly rank: Rank;
+}
+
+function compareRanked(left: Keyed, right: Keyed): number {
+  return (
+    left.rank[0] - right.rank[0] ||
+    left.rank[1] - right.rank[1] ||
+    left.rank[2] - right.rank[2] ||
+    left.ranked.sinceMs - right.ranked.sinceMs ||
+    (left.ranked.id < right.ranked.id ? -1 : Number(left.ranked.id > right.ranked.id))
+  );
+}
+
+function waitSeconds({ sinceMs }: Ranked, nowMs: number): number {
+  return Math.max(0, nowMs - sinceMs) / 1_000;
+}
+
+/** Priorities 0..10 spread evenly over the levels. */
+function levelOf(priority: number, [lowest, highest]: readonly [number, number]): number {
+  return lowest + ((highest - lowest) * (priority - PRIORITY_MIN)) / (PRIORITY_MAX - PRIORITY_MIN);
+}
