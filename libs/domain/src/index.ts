@@ -26,3 +26,4 @@ export * from './routes.ts';
 export * from './sync.ts';
 export * from './task-reconciliation.ts';
 export * from './tenancy.ts';
+export * from './usage.ts';
