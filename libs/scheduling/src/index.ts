@@ -2,6 +2,8 @@ export { mayRunVersion } from './cluster-version.ts';
 export { DeviceLedger } from './device-ledger.ts';
 export type { Filter } from './filters.ts';
 export { FILTERS } from './filters.ts';
+export type { DagJob, DependencyVerdict } from './jobs/dag.ts';
+export { dagProblem, dependencyVerdict } from './jobs/dag.ts';
 export type { DeploymentPlan, PlannedAssignment, PlannedChange } from './plan.ts';
 export { planDeployment, planFleet } from './plan-deployment.ts';
 export { FIRST_BYTE_FLOOR_MS, medianFirstByteMs, wilsonLowerBound } from './rollout/abort.ts';
