@@ -230,7 +230,7 @@ describe('blobs', () => {
         files: [{ path: 'model.gguf', digest, sizeBytes: content.length }],
       },
     ]; // prettier-ignore
-    await store.transaction((rows) => rows.desired.put(reply.clusterId, 1, { versions, replicas: [] }));
+    await store.transaction((rows) => rows.desired.put(reply.clusterId, 1, { versions, replicas: [], tasks: [] }));
     const tokens = installation.controlPlane.app.get(BlobTokens, { strict: false });
     ({ token } = await tokens.issue(reply.clusterId, [version.digest]));
   });

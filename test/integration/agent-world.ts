@@ -150,7 +150,7 @@ export class AgentWorld {
 
   /** Makes a document the desired one and hints at it. */
   want(state: Partial<DesiredState>): void {
-    const before = this.desired ?? { epoch: 1, revision: 0, versions: [], replicas: [] };
+    const before = this.desired ?? { epoch: 1, revision: 0, versions: [], replicas: [], tasks: [] };
     this.desired = { ...before, revision: before.revision + 1, ...state, clusterId: CLUSTER_ID };
     const { epoch, revision } = this.desired;
     publishJson(this.#session.connection, `atoll.v1.${CLUSTER_ID}.desired`, { epoch, revision });

@@ -104,7 +104,9 @@ describe('reports', () => {
 
   it('one behind the desired document is answered by a hint', async () => {
     const { cluster, agent } = await join();
-    await servers.store.transaction((rows) => rows.desired.put(cluster.id, 3, { versions: [], replicas: [] }));
+    await servers.store.transaction((rows) =>
+      rows.desired.put(cluster.id, 3, { versions: [], replicas: [], tasks: [] }),
+    );
     agent.report();
     await until('the hint', async () => agent.hints.length > 0);
     expect(agent.hints[0]).toEqual({ epoch: 3, revision: 1 });
@@ -126,6 +128,7 @@ describe('fetching', () => {
     const content = {
       versions: [{ versionId, modelName: 'model', number, digest: digest!, files }],
       replicas: [{ ...replica, versionDigest: digest!, claim: CPU, epoch: 3, draining: false }],
+      tasks: [],
     };
     await servers.store.transaction((rows) => rows.desired.put(cluster.id, 3, content));
     expect(await agent.fetch()).toEqual({

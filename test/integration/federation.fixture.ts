@@ -10,6 +10,7 @@ import { type DesiredFetchReply, desiredFetchReplySchema, type ReportMessage, SU
 import {
   type Cluster,
   DEFAULT_MODEL_POLICY,
+  DEFAULT_QUEUE_ID,
   DEFAULT_ROLLOUT_POLICY,
   DEFAULT_SYNC_POLICIES,
   DEFAULT_TENANT_ID,
@@ -249,6 +250,9 @@ export async function makeDeployment(
     claim: CPU,
     selector: {},
     disconnect: { lostAfterSeconds: 300, reconcile: 'prefer-central' },
+    queueId: DEFAULT_QUEUE_ID,
+    priorityClass: 'serving',
+    priority: 9,
     deletedAt: null,
     createdAt: new Date(),
     revision: 1,

@@ -220,6 +220,7 @@ describe('committing a plan', () => {
       clusterId,
       versionId,
       claim,
+      devices: null,
       phase: 'Draining',
       epoch: 1,
       reason: '',

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Client } from 'pg';
 import { v7 } from 'uuid';
-import { DEFAULT_ROLLOUT_POLICY, type ModelVersion } from '#domain';
+import { DEFAULT_QUEUE_ID, DEFAULT_ROLLOUT_POLICY, type ModelVersion } from '#domain';
 import { eventually } from '#testing';
 import { collectBlobs } from '../../apps/control-plane/src/blobs/collection.ts';
 import { BlobsJanitor } from '../../apps/control-plane/src/blobs/janitor.ts';
@@ -60,6 +60,9 @@ async function useAllButTwo(): Promise<void> {
       claim: { deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } },
       selector: {},
       disconnect: { lostAfterSeconds: 300, reconcile: 'prefer-central' },
+      queueId: DEFAULT_QUEUE_ID,
+      priorityClass: 'serving',
+      priority: 9,
       deletedAt: null,
       createdAt: new Date(),
       revision: 1,

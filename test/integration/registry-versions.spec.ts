@@ -3,7 +3,7 @@
 import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { v7 } from 'uuid';
-import { DEFAULT_ROLLOUT_POLICY, type Deployment, manifestText, signedText } from '#domain';
+import { DEFAULT_QUEUE_ID, DEFAULT_ROLLOUT_POLICY, type Deployment, manifestText, signedText } from '#domain';
 import { type Answer, gguf, type Installation, startInstallation, upload } from './admin.fixture.ts';
 import { publishFiles, storeOf, uploadFiles } from './registry.fixture.ts';
 
@@ -263,6 +263,9 @@ function follower(modelId: string, tenantId: string, versionId: string): Deploym
     claim: { deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } },
     selector: {},
     disconnect: { lostAfterSeconds: 300, reconcile: 'prefer-central' },
+    queueId: DEFAULT_QUEUE_ID,
+    priorityClass: 'serving',
+    priority: 9,
     deletedAt: null,
     createdAt: new Date(),
     revision: 1,

@@ -64,7 +64,11 @@ describe('versions', () => {
       await rows.rollouts.insert(aRollout(deployment, rolled!.id));
       const version = (await rows.versions.find({ id: wanted!.id }))!;
       const named = { versionId: version.id, modelName: 'm', number: version.number, digest: wanted!.digest };
-      await rows.desired.put(cluster.id, 0, { versions: [{ ...named, files: version.files }], replicas: [] });
+      await rows.desired.put(cluster.id, 0, {
+        versions: [{ ...named, files: version.files }],
+        replicas: [],
+        tasks: [],
+      });
     });
     const all = [deployment.versionId, ...[placed, aliased, rolled, held, wanted, free].map((each) => each!.id)];
     const retire = () => store.transaction((rows) => rows.versions.retireUnused(all));

@@ -256,7 +256,7 @@ describe('what clusters say and should do', () => {
       files: [],
     }));
     const put = (epoch: number, content: typeof versions) =>
-      store.transaction((rows) => rows.desired.put(id, epoch, { versions: content, replicas: [] }));
+      store.transaction((rows) => rows.desired.put(id, epoch, { versions: content, replicas: [], tasks: [] }));
     expect(await put(1, versions)).toMatchObject({ changed: true, state: { epoch: 1, revision: 1 } });
     expect(await put(2, versions.toReversed())).toMatchObject({ changed: false, state: { epoch: 1, revision: 1 } });
     expect(await put(2, [versions[0]!])).toMatchObject({ changed: true, state: { epoch: 2, revision: 2 } });
@@ -303,6 +303,7 @@ describe('history', () => {
           inputsHash: DIGEST,
           candidates: [],
           outcome: `decision ${index}`,
+          detail: null,
           decidedAt: NOW,
         }),
       );

@@ -1,11 +1,20 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
 import { v7 } from 'uuid';
-import { DEFAULT_SYNC_POLICIES, DEFAULT_TENANT_ID } from '#domain';
+import {
+  DEFAULT_PRIORITY_CLASSES,
+  DEFAULT_QUEUE_ID,
+  DEFAULT_QUEUE_NAME,
+  DEFAULT_SERVING_PRIORITY_CLASS,
+  DEFAULT_SYNC_POLICIES,
+  DEFAULT_TENANT_ID,
+  type Store,
+} from '#domain';
 import { migrate, openStore, SchemaOutdatedError, StoreUnreachableError } from '#store';
 import { createTestDatabase } from '#testing';
 // The schema's law needs the entities themselves, which the library does not show to anyone else.
 import { dataSourceOf } from '../../libs/store/src/data-source.ts';
+import { insertDeployment } from './store.fixture.ts';
 
 describe('the schema', () => {
   let database: Awaited<ReturnType<typeof createTestDatabase>>;
@@ -25,11 +34,11 @@ describe('the schema', () => {
   });
 
   it('does nothing when it is migrated again', async () => {
-    expect(await migrate(database.url)).toEqual({ ran: [], already: 2 });
+    expect(await migrate(database.url)).toEqual({ ran: [], already: 3 });
   });
 });
 
-const ALL = ['Initial1795440000000', 'ModelSync1795446000000'];
+const ALL = ['Initial1795440000000', 'ModelSync1795446000000', 'Jobs1795450000000'];
 
 const INSERT_OLD_CLUSTER = `
   INSERT INTO clusters (id, tenant_id, name, kind, region, zone, labels, public_key, phase, cordoned, phase_since,
@@ -49,6 +58,11 @@ describe('migrate', () => {
     const dataSource = dataSourceOf(database.url, { poolSize: 2, applicationName: 'spec', onError: () => undefined });
     await dataSource.initialize();
     return work(dataSource).finally(() => dataSource.destroy());
+  }
+
+  async function withStore<T>(work: (store: Store) => Promise<T>): Promise<T> {
+    const store = await openStore({ url: database.url });
+    return work(store).finally(() => store.close());
   }
 
   it('is asked for by name when it is missing', async () => {
@@ -72,15 +86,45 @@ describe('migrate', () => {
     expect((await migrate(database.url)).ran).toEqual(ALL);
   });
 
+  it('gives deployments from before jobs the default queue and the class of serving', async () => {
+    const deployment = await withStore(insertDeployment);
+    await withDataSource((dataSource) => dataSource.undoLastMigration());
+    await migrate(database.url);
+    const { tenantId } = deployment;
+    const [found, queue, serving] = await withStore(async ({ read }) => [
+      await read.deployments.find({ id: deployment.id }),
+      await read.queues.find({ tenantId, name: DEFAULT_QUEUE_NAME }),
+      await read.priorityClasses.find({ tenantId, name: DEFAULT_SERVING_PRIORITY_CLASS }),
+    ]);
+    expect(found).toEqual({
+      ...deployment,
+      queueId: queue!.id,
+      priorityClass: serving!.name,
+      priority: serving!.priority,
+    });
+    expect(queue).toMatchObject({ id: DEFAULT_QUEUE_ID, weight: 1, quota: {}, order: 'class-shortest', paused: false });
+  });
+
+  it('gives the default tenant the priority classes that every tenant has', async () => {
+    const page = { tenantId: DEFAULT_TENANT_ID, after: null, limit: 50 };
+    const classes = await withStore(({ read }) => read.priorityClasses.list(page));
+    const given = classes.map(({ name, priority, preemption, preemptible }) => ({
+      name,
+      priority,
+      preemption,
+      preemptible,
+    }));
+    expect(given.sort((left, right) => left.priority - right.priority)).toEqual(DEFAULT_PRIORITY_CLASSES);
+  });
+
   it('gives clusters from before model sync the policy of their kind', async () => {
     await withDataSource(async (dataSource) => {
-      await dataSource.undoLastMigration();
+      for (const _ of ALL.slice(1)) await dataSource.undoLastMigration();
       for (const kind of ['central', 'edge'])
         await dataSource.query(INSERT_OLD_CLUSTER, [v7(), DEFAULT_TENANT_ID, kind]);
     });
     await migrate(database.url);
-    const store = await openStore({ url: database.url });
-    const clusters = await store.read.clusters.all().finally(() => store.close());
+    const clusters = await withStore(({ read }) => read.clusters.all());
     expect(clusters.map(({ kind, sync }) => [kind, sync]).sort()).toEqual([
       ['central', DEFAULT_SYNC_POLICIES.central],
       ['edge', DEFAULT_SYNC_POLICIES.edge],

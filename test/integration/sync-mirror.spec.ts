@@ -52,8 +52,8 @@ describe('the mirror loop', () => {
   function placementOf(deployment: Deployment, cluster: Cluster, version: ModelVersion): Placement {
     const now = new Date();
     const of = { deploymentId: deployment.id, clusterId: cluster.id, versionId: version.id };
-    const rest = { claim: CPU, phase: 'Assigned' as const, epoch: 0, reason: '', createdAt: now, phaseSince: now };
-    return { id: v7(), tenantId: DEFAULT_TENANT_ID, ...of, ...rest };
+    const rest = { phase: 'Assigned' as const, epoch: 0, reason: '', createdAt: now, phaseSince: now };
+    return { id: v7(), tenantId: DEFAULT_TENANT_ID, ...of, claim: CPU, devices: null, ...rest };
   }
 
   const numbersOf = async ({ id }: Cluster) =>

@@ -163,7 +163,7 @@ export async function want(
     const named = versions.map(({ id, modelId, number, digest, files }) => {
       return { versionId: id, modelName: models.get(modelId)!, number, digest: digest!, files };
     });
-    await rows.desired.put(clusterId, 0, { versions: named, replicas });
+    await rows.desired.put(clusterId, 0, { versions: named, replicas, tasks: [] });
   });
 }
 

@@ -3,6 +3,7 @@ import {
   type AuditEntry,
   type Cluster,
   DEFAULT_TENANT_ID,
+  type Decision,
   type Deployment,
   type DesiredState,
   isRolloutActive,
@@ -16,6 +17,7 @@ import {
   StaleEpochError,
   siteGroupOf,
 } from '#domain';
+import { jobRowsOn, release } from './job-rows.ts';
 import type { Tables, Topic } from './tables.ts';
 
 export interface RowsContext {
@@ -26,7 +28,7 @@ export interface RowsContext {
   readonly touched: Set<Topic>;
 }
 
-type Async<Part> = { [Name in keyof Part]: Part[Name] };
+export type Async<Part> = { [Name in keyof Part]: Part[Name] };
 
 export function rowsOn(context: RowsContext): Rows {
   const rows: Partial<Rows> = {
@@ -43,13 +45,14 @@ export function rowsOn(context: RowsContext): Rows {
     audit: auditRows(context) as Rows['audit'],
     decisions: decisionRows(context) as Rows['decisions'],
     idempotency: idempotencyRows(context) as Rows['idempotency'],
+    ...jobRowsOn(context),
   };
   return rows as Rows;
 }
 
-const byId = <Row extends { readonly id: string }>(rows: Iterable<Row>) =>
+export const byId = <Row extends { readonly id: string }>(rows: Iterable<Row>) =>
   [...rows].sort((left, right) => (left.id < right.id ? -1 : 1));
-const paged = <Row extends { readonly id: string }>(rows: Iterable<Row>, { after, limit }: PageRequest) =>
+export const paged = <Row extends { readonly id: string }>(rows: Iterable<Row>, { after, limit }: PageRequest) =>
   byId(rows)
     .filter(({ id }) => after === null || id > after)
     .slice(0, limit);
@@ -188,7 +191,7 @@ function rolloutRows({ tables, now, touched }: RowsContext): Async<Rows['rollout
   };
 }
 
-function placementRows({ tables: { placements }, now, touched }: RowsContext): Async<Rows['placements']> {
+function placementRows({ tables: { placements, deviceHolds }, now, touched }: RowsContext): Async<Rows['placements']> {
   return {
     insert: async (given) => {
       for (const placement of given) placements.set(placement.id, placement);
@@ -200,6 +203,7 @@ function placementRows({ tables: { placements }, now, touched }: RowsContext): A
         if (before === undefined || before.phase === 'Removed') continue;
         const phaseSince = before.phase === phase ? before.phaseSince : now();
         placements.set(id, { ...before, phase, reason, phaseSince } as Placement);
+        if (phase === 'Removed') release(deviceHolds, [id]);
         touched.add('intent');
       }
     },
@@ -224,6 +228,12 @@ function observationRows({ tables, touched }: RowsContext): Async<Rows['observat
       observations.set(observation.clusterId, observation);
     },
     findAll: async (clusterIds) => [...observations.values()].filter(({ clusterId }) => clusterIds.includes(clusterId)),
+    receivedAt: async (clusterIds) =>
+      new Map(
+        [...observations.values()]
+          .filter(({ clusterId }) => clusterIds.includes(clusterId))
+          .map(({ clusterId, receivedAt }) => [clusterId, receivedAt]),
+      ),
     all: async () => [...observations.values()].filter(({ clusterId }) => clusters.get(clusterId)?.phase !== 'Left'),
   };
 }
@@ -233,14 +243,16 @@ function desiredRows({ tables: { desired } }: RowsContext): Async<Rows['desired'
     find: async (clusterId) => desired.get(clusterId) ?? null,
     revisions: async () =>
       [...desired.values()].map(({ clusterId, epoch, revision }) => ({ clusterId, epoch, revision })),
-    put: async (clusterId, epoch, { versions, replicas }) => {
+    put: async (clusterId, epoch, { versions, replicas, tasks }) => {
       const before = desired.get(clusterId);
       const isSame =
         before !== undefined &&
-        JSON.stringify([before.versions, before.replicas]) === JSON.stringify([versions, replicas]);
+        JSON.stringify([before.versions, before.replicas, before.tasks]) ===
+          JSON.stringify([versions, replicas, tasks]);
       if (isSame) return { state: before, changed: false };
       if (before !== undefined && before.epoch > epoch) throw new StaleEpochError(epoch, before.epoch);
-      const state: DesiredState = { clusterId, epoch, revision: (before?.revision ?? 0) + 1, versions, replicas };
+      const revision = (before?.revision ?? 0) + 1;
+      const state: DesiredState = { clusterId, epoch, revision, versions, replicas, tasks };
       desired.set(clusterId, state);
       return { state, changed: true };
     },
@@ -274,12 +286,15 @@ function auditRows({ tables, now }: RowsContext): Async<Rows['audit']> {
 }
 
 function decisionRows({ tables: { decisions } }: RowsContext): Async<Rows['decisions']> {
+  const put = (decision: Decision) => {
+    decisions.delete(decision.subjectId);
+    decisions.set(decision.subjectId, decision);
+  };
   return {
-    insert: async (decision) => {
-      decisions.delete(decision.subjectId);
-      decisions.set(decision.subjectId, decision);
-    },
+    insert: async (decision) => put(decision),
+    insertAll: async (given) => given.forEach(put),
     newest: async (subjectId) => [...decisions.values()].filter((decision) => decision.subjectId === subjectId),
+    newestOf: async (subjectIds) => subjectIds.flatMap((id) => decisions.get(id) ?? []),
   };
 }
 
@@ -298,7 +313,7 @@ function idempotencyRows({ tables: { idempotency } }: RowsContext): Async<Rows['
   };
 }
 
-function nextId(tables: Tables): string {
+export function nextId(tables: Tables): string {
   tables.sequence += 1;
   return String(tables.sequence).padStart(12, '0');
 }

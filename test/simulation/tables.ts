@@ -1,16 +1,27 @@
 /** The tables of the simulated Postgres, as immutable rows in maps: a transaction is a copy that replaces them. */
-import type {
-  AuditEntry,
-  Cluster,
-  Decision,
-  Deployment,
-  DesiredState,
-  Model,
-  ModelVersion,
-  Observation,
-  OutboxMessage,
-  Placement,
-  Rollout,
+import {
+  type Attempt,
+  type AuditEntry,
+  type Cluster,
+  DEFAULT_PRIORITY_CLASSES,
+  DEFAULT_QUEUE_ID,
+  DEFAULT_QUEUE_NAME,
+  DEFAULT_TENANT_ID,
+  type Decision,
+  type Deployment,
+  type DesiredState,
+  type Job,
+  type JobEvent,
+  type Model,
+  type ModelVersion,
+  type Observation,
+  type OutboxMessage,
+  type Placement,
+  type PriorityClass,
+  type Queue,
+  type QueueUsage,
+  type Rollout,
+  type Tenant,
 } from '#domain';
 
 export interface StoredAnswer {
@@ -35,6 +46,26 @@ export interface Tables {
   readonly audit: Map<string, AuditEntry>;
   readonly decisions: Map<string, Decision>;
   readonly idempotency: Map<string, StoredAnswer | null>;
+  readonly tenants: Map<string, Tenant>;
+  readonly queues: Map<string, Queue>;
+  readonly priorityClasses: Map<string, PriorityClass>;
+  readonly jobs: Map<string, Job>;
+  /** Job → digests. */
+  readonly jobBlobs: Map<string, ReadonlySet<string>>;
+  readonly attempts: Map<string, Attempt>;
+  /** By cluster, node and device. */
+  readonly deviceHolds: Map<string, DeviceHold>;
+  readonly jobEvents: Map<string, JobEvent>;
+  /** By tenant, queue, device type and day. */
+  readonly usage: Map<string, QueueUsage>;
+  readonly owedDocuments: Map<string, true>;
+}
+
+export interface DeviceHold {
+  readonly clusterId: string;
+  readonly node: string;
+  readonly deviceId: string;
+  readonly holderId: string;
 }
 
 export function emptyTables(): Tables {
@@ -54,6 +85,16 @@ export function emptyTables(): Tables {
     audit: new Map(),
     decisions: new Map(),
     idempotency: new Map(),
+    tenants: new Map([[DEFAULT_TENANT_ID, { id: DEFAULT_TENANT_ID, name: 'default', createdAt: MIGRATED }]]),
+    queues: new Map([[DEFAULT_QUEUE_ID, defaultQueue()]]),
+    priorityClasses: new Map(defaultClasses().map((each) => [each.id, each])),
+    jobs: new Map(),
+    jobBlobs: new Map(),
+    attempts: new Map(),
+    deviceHolds: new Map(),
+    jobEvents: new Map(),
+    usage: new Map(),
+    owedDocuments: new Map(),
   };
 }
 
@@ -74,7 +115,42 @@ export function copyTables(tables: Tables): Tables {
     audit: new Map(tables.audit),
     decisions: new Map(tables.decisions),
     idempotency: new Map(tables.idempotency),
+    tenants: new Map(tables.tenants),
+    queues: new Map(tables.queues),
+    priorityClasses: new Map(tables.priorityClasses),
+    jobs: new Map(tables.jobs),
+    jobBlobs: new Map(tables.jobBlobs),
+    attempts: new Map(tables.attempts),
+    deviceHolds: new Map(tables.deviceHolds),
+    jobEvents: new Map(tables.jobEvents),
+    usage: new Map(tables.usage),
+    owedDocuments: new Map(tables.owedDocuments),
   };
+}
+
+const MIGRATED = new Date(0);
+
+/** What the migrations give to the default tenant. */
+function defaultQueue(): Queue {
+  return {
+    id: DEFAULT_QUEUE_ID,
+    tenantId: DEFAULT_TENANT_ID,
+    name: DEFAULT_QUEUE_NAME,
+    parentId: null,
+    weight: 1,
+    quota: {},
+    borrowingLimit: null,
+    lendingLimit: null,
+    order: 'class-shortest',
+    paused: false,
+    createdAt: MIGRATED,
+    revision: 1,
+  };
+}
+
+function defaultClasses(): PriorityClass[] {
+  const of = { tenantId: DEFAULT_TENANT_ID, createdAt: MIGRATED, revision: 1 };
+  return DEFAULT_PRIORITY_CLASSES.map((each) => ({ ...each, ...of, id: `class-${each.name}` }));
 }
 
 export type Topic = 'intent' | 'observation' | 'outbox';

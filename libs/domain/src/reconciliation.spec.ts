@@ -34,6 +34,7 @@ const desired = (replicas: DesiredReplica[], digests = ['v1']): DesiredState => 
   revision: 1,
   versions: digests.map(version),
   replicas,
+  tasks: [],
 });
 const local = (rest: {
   replicas?: LocalReplica[];

@@ -13,6 +13,7 @@ const stateOf = (epoch: number, revision: number, cluster = clusterId): DesiredS
   revision,
   versions: [],
   replicas: [],
+  tasks: [],
 });
 
 function keeperWith(stored: DesiredState | null, answers: unknown[], change: Partial<DesiredKeeperOptions> = {}) {

@@ -7,6 +7,7 @@ const wants = (...versions: [modelName: string, number: number][]): DesiredState
   epoch: 1,
   revision: 1,
   replicas: [],
+  tasks: [],
   versions: versions.map(([modelName, number]) => ({
     versionId: `${modelName}${number}`,
     modelName,

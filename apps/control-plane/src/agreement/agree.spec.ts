@@ -27,6 +27,7 @@ function desired(numbers: readonly number[], replicas: readonly number[] = [], d
       epoch: 1,
       draining,
     })),
+    tasks: [],
   };
 }
 

@@ -20,6 +20,7 @@ function placement(id: string, rest: Partial<Placement> = {}): Placement {
     clusterId: 'c',
     versionId: 'v1',
     claim: CLAIM,
+    devices: null,
     phase: 'Assigned',
     epoch: 7,
     reason: '',

@@ -34,6 +34,7 @@ export async function writeStep(
       inputsHash: createHash('sha256').update(stateOf(present)).digest('hex'),
       candidates: [],
       outcome: `the rollout was aborted: ${step.reason}`,
+      detail: null,
       decidedAt: new Date(decided.nowMs),
     });
   } else {
