@@ -10,9 +10,11 @@ import { DeploymentsModule } from './deployments/deployments.module.ts';
 import { FederationModule } from './federation/federation.module.ts';
 import { healthModule } from './health/health.module.ts';
 import { type InstallationParts, installationModule } from './installation/installation.module.ts';
+import { JobsApiModule } from './jobs/jobs-api.module.ts';
 import { LeaderModule } from './leader/leader.module.ts';
 import { ModelsModule } from './models/models.module.ts';
 import { OpenApiModule } from './openapi/openapi.module.ts';
+import { QueuesModule } from './queues/queues.module.ts';
 import { SyncModule } from './sync/sync.module.ts';
 
 @Module({})
@@ -31,6 +33,8 @@ export function applicationModule(parts: InstallationParts, health: HealthRegist
     ArtifactsModule,
     BlobsModule,
     DeploymentsModule,
+    JobsApiModule,
+    QueuesModule,
     ApiKeysModule,
     AuditModule,
     OpenApiModule,

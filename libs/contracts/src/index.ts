@@ -1,3 +1,4 @@
+export * from './admin/caller.ts';
 export * from './admin/client.ts';
 export * from './admin/clusters.ts';
 export * from './admin/deployments.ts';

@@ -32,8 +32,11 @@ export async function viewDeployment(rows: Rows, deployment: Deployment): Promis
   const wanted = versionOf.get(deployment.versionId);
   const clauses = [describeRollout(rollout), await describeAlias(rows, deployment)];
   const { id, name, servedModel, replicas: count, claim, disconnect, alias, revision } = deployment;
+  const { priorityClass, priority } = deployment;
+  const queue = await rows.queues.find({ id: deployment.queueId });
   return {
     ...{ id, name, servedModel, replicas: count, readyReplicas, claim, disconnect, alias, rollout, revision },
+    ...{ queue: queue?.name ?? deployment.queueId, priorityClass, priority },
     model: model?.name ?? '',
     version: wanted?.number ?? 0,
     versionDigest: wanted?.digest ?? '',

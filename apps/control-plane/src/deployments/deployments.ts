@@ -9,6 +9,7 @@ import type { Actor } from '../auth/actor.ts';
 import { demandMatch, repeatable } from '../mutations/headers.ts';
 import { type Deed, Mutations } from '../mutations/mutations.ts';
 import { type Page, readPage } from '../mutations/pages.ts';
+import { namedPriorityClass, namedQueue } from '../queues/named.ts';
 import { changeVersion } from '../rollouts/version-change.ts';
 import { viewDeployment, viewPlan } from './deployment-view.ts';
 import { planChange } from './dry-run.ts';
@@ -69,9 +70,10 @@ export class Deployments {
       const deployment = await findDeployment(rows, actor.tenantId, target.name, true);
       demandMatch(target.ifMatch, deployment);
       const changed = await changedDeployment(rows, deployment, change);
-      const { replicas, versionId, alias, selector, disconnect, rollout } = changed;
+      const { replicas, versionId, alias, selector, disconnect, rollout, queueId, priorityClass, priority } = changed;
       if (versionId !== deployment.versionId) await startRollout(rows, actor, deployment, changed);
-      const written = { replicas, versionId, alias, selector, disconnect, rollout };
+      const account = { queueId, priorityClass, priority };
+      const written = { replicas, versionId, alias, selector, disconnect, rollout, ...account };
       await rows.deployments.update(deployment.id, deployment.revision, written);
       if (versionId !== deployment.versionId) await demandPublished(rows, versionId);
       return deed(rows, { ...changed, revision: deployment.revision + 1 }, { name: deployment.name, ...change });
@@ -142,14 +144,34 @@ async function newDeployment(rows: Rows, tenantId: string, wanted: Wanted): Prom
   const { name, replicas, claim, selector, disconnect, rollout, servedModel = model.name } = wanted;
   const ids = { id: uuidv7(), tenantId, modelId: model.id, versionId: version.id };
   const specification = { name, servedModel, replicas, claim, selector, disconnect, alias, rollout };
-  return { ...ids, ...specification, deletedAt: null, createdAt: new Date(), revision: 1 };
+  const account = await accountOf(rows, tenantId, wanted);
+  return { ...ids, ...specification, ...account, deletedAt: null, createdAt: new Date(), revision: 1 };
+}
+
+type Account = Pick<Deployment, 'queueId' | 'priorityClass' | 'priority'>;
+
+/** What names mean, of those that are given. */
+async function accountOf<Named extends Pick<Change, 'queue' | 'priorityClass'>>(
+  rows: Rows,
+  tenantId: string,
+  named: Named,
+): Promise<Named extends { queue: string; priorityClass: string } ? Account : Partial<Account>> {
+  const { queue, priorityClass } = named;
+  const account: Partial<Account> = {};
+  if (queue !== undefined) Object.assign(account, { queueId: (await namedQueue(rows, tenantId, queue)).id });
+  if (priorityClass !== undefined) {
+    const { name, priority } = await namedPriorityClass(rows, tenantId, priorityClass);
+    Object.assign(account, { priorityClass: name, priority });
+  }
+  return account as Account;
 }
 
 /** @throws RefusedError conflict when it is being removed, invalid `version` or `alias` when there is no such version */
 async function changedDeployment(rows: Rows, deployment: Deployment, change: Change): Promise<Deployment> {
   demandStaying(deployment);
-  const { version: number, alias: name, ...rest } = change;
-  const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
+  const { version: number, alias: name, queue, priorityClass, ...rest } = change;
+  const account = await accountOf(rows, deployment.tenantId, { queue, priorityClass });
+  const given = { ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)), ...account };
   if (number === undefined && name === undefined) return { ...deployment, ...given };
   const model = await rows.models.find({ id: deployment.modelId });
   const named = { id: deployment.modelId, name: model?.name ?? '' };

@@ -1,9 +1,10 @@
 /**
  * The admin API's client, for the command line, the quickstart and tests: one method a route, answers parsed by the
- * route's own schema, problems thrown as `ProblemError`. It keeps no state and never repeats a mutation.
+ * route's own schema, problems thrown as `ProblemError`. How it asks is in `caller.ts`.
  */
 import type { ReadableStream } from 'node:stream/web';
 import { z } from 'zod';
+import { AdminCaller } from './caller.ts';
 import {
   type ClusterDto,
   type CreateJoinToken,
@@ -20,6 +21,21 @@ import {
   deploymentSchema,
   type UpdateDeployment,
 } from './deployments.ts';
+import {
+  type AttemptDto,
+  attemptSchema,
+  type CreateJob,
+  type JobArtifactsDto,
+  type JobDto,
+  type JobEventDto,
+  type JobExplainDto,
+  type JobPlanDto,
+  jobArtifactsSchema,
+  jobEventSchema,
+  jobExplainSchema,
+  jobPlanSchema,
+  jobSchema,
+} from './jobs.ts';
 import { type ApiKeyCreated, type ApiKeyDto, apiKeyCreatedSchema, apiKeySchema, type CreateApiKey } from './keys.ts';
 import {
   type AliasDto,
@@ -35,27 +51,41 @@ import {
   versionSchema,
   type WantArtifact,
 } from './models.ts';
-import { type Problem, pageOf, problemSchema } from './problems.ts';
+import {
+  type CreatePriorityClass,
+  type CreateQueue,
+  type PriorityClassDto,
+  priorityClassSchema,
+  type QueueDetailDto,
+  type QueueDto,
+  queueDetailSchema,
+  queueSchema,
+  type TenantCreated,
+  type TenantDto,
+  tenantCreatedSchema,
+  tenantSchema,
+  type UpdatePriorityClass,
+  type UpdateQueue,
+  type UsageDto,
+  usageSchema,
+} from './queues.ts';
 import { type Rollback, type RolloutDto, rolloutSchema } from './rollouts.ts';
 import { type AgreementDto, agreementSchema, type VersionSyncDto, versionSyncSchema } from './sync.ts';
-
-/** The API said no, or could not be reached (`problem` is then null). `message` is fit to be shown. */
-export class ProblemError extends Error {
-  constructor(
-    message: string,
-    readonly problem: Problem | null,
-    options?: ErrorOptions,
-  ) {
-    super(message, options);
-    this.name = 'ProblemError';
-  }
-}
 
 export interface UploadedFile {
   readonly path: string;
   readonly receivedBytes: number;
   readonly sizeBytes: number;
   readonly digest: string | null;
+}
+
+export interface JobLogOptions {
+  /** Default 0. */
+  readonly rank?: number;
+  /** Number; default: the newest. */
+  readonly attempt?: number;
+  readonly tailBytes?: number;
+  readonly signal?: AbortSignal;
 }
 
 const uploadedFileSchema = z.object({
@@ -65,16 +95,7 @@ const uploadedFileSchema = z.object({
   digest: z.string().nullable(),
 });
 
-const TIMEOUT_MS = 30_000;
-const PAGES_MAX = 1_000;
-
-export class AdminClient {
-  /** `url` without `/api/v1`; `token` is an admin key. */
-  constructor(
-    private readonly url: string,
-    private readonly token: string,
-  ) {}
-
+export class AdminClient extends AdminCaller {
   createJoinToken(body: CreateJoinToken): Promise<JoinTokenCreated> {
     return this.call('POST', '/join-tokens', joinTokenCreatedSchema, body);
   }
@@ -248,6 +269,131 @@ export class AdminClient {
     await this.call('DELETE', `/deployments/${encodeURIComponent(name)}`, z.unknown());
   }
 
+  submitJob(body: CreateJob): Promise<JobDto> {
+    return this.call('POST', '/jobs', jobSchema, body);
+  }
+
+  /** Where and when it would run, and who would be preempted. Nothing is changed. */
+  planJob(body: CreateJob): Promise<JobPlanDto> {
+    return this.call('POST', '/jobs?dryRun=true', jobPlanSchema, body);
+  }
+
+  /** Newest first. */
+  jobs(filter: { queue?: string; phases?: readonly JobDto['phase'][] } = {}): Promise<JobDto[]> {
+    const { queue, phases } = filter;
+    const query = new URLSearchParams({
+      ...(queue === undefined ? {} : { queue }),
+      ...(phases === undefined || phases.length === 0 ? {} : { phase: phases.join(',') }),
+    });
+    return this.all('/jobs', jobSchema, query);
+  }
+
+  job(name: string): Promise<JobDto> {
+    return this.call('GET', `/jobs/${encodeURIComponent(name)}`, jobSchema);
+  }
+
+  /** `retry`: a job that failed or was cancelled begins once more. */
+  steerJob(name: string, intent: 'cancel' | 'suspend' | 'resume' | 'retry'): Promise<JobDto> {
+    return this.call('POST', `/jobs/${encodeURIComponent(name)}/${intent}`, jobSchema, {});
+  }
+
+  /** Cancels an active job and removes one that ended. */
+  async removeJob(name: string): Promise<void> {
+    await this.call('DELETE', `/jobs/${encodeURIComponent(name)}`, z.unknown());
+  }
+
+  explainJob(name: string): Promise<JobExplainDto> {
+    return this.call('GET', `/jobs/${encodeURIComponent(name)}/explain`, jobExplainSchema);
+  }
+
+  jobAttempts(name: string): Promise<AttemptDto[]> {
+    return this.all(`/jobs/${encodeURIComponent(name)}/attempts`, attemptSchema);
+  }
+
+  /** Newest first. */
+  jobEvents(name: string): Promise<JobEventDto[]> {
+    return this.all(`/jobs/${encodeURIComponent(name)}/events`, jobEventSchema);
+  }
+
+  /** What is kept of a member's log, as it is now. */
+  async jobLog(name: string, options: JobLogOptions = {}): Promise<string> {
+    let text = '';
+    for await (const piece of this.followJobLog(name, { ...options, follow: false })) text += piece;
+    return text;
+  }
+
+  /** Its pieces as they come; with `follow` until the member ended. */
+  async *followJobLog(name: string, options: JobLogOptions & { follow?: boolean } = {}): AsyncGenerator<string> {
+    const { signal, ...wanted } = options;
+    const entries = Object.entries(wanted).filter(([, value]) => value !== undefined);
+    const query = new URLSearchParams(entries.map(([key, value]): [string, string] => [key, String(value)]));
+    const body = await this.stream(`/jobs/${encodeURIComponent(name)}/logs?${query}`, signal);
+    const decoder = new TextDecoder();
+    for await (const bytes of body) yield decoder.decode(bytes, { stream: true });
+    yield decoder.decode();
+  }
+
+  jobArtifacts(name: string): Promise<JobArtifactsDto> {
+    return this.call('GET', `/jobs/${encodeURIComponent(name)}/artifacts`, jobArtifactsSchema);
+  }
+
+  /** The bytes of one file of the output. */
+  jobArtifact(name: string, path: string, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
+    const segments = path.split('/').map(encodeURIComponent).join('/');
+    return this.stream(`/jobs/${encodeURIComponent(name)}/artifacts/${segments}`, signal);
+  }
+
+  queues(): Promise<QueueDto[]> {
+    return this.all('/queues', queueSchema);
+  }
+
+  queue(name: string): Promise<QueueDetailDto> {
+    return this.call('GET', `/queues/${encodeURIComponent(name)}`, queueDetailSchema);
+  }
+
+  createQueue(body: CreateQueue): Promise<QueueDto> {
+    return this.call('POST', '/queues', queueSchema, body);
+  }
+
+  updateQueue(name: string, body: UpdateQueue): Promise<QueueDto> {
+    return this.call('PATCH', `/queues/${encodeURIComponent(name)}`, queueSchema, body);
+  }
+
+  async removeQueue(name: string): Promise<void> {
+    await this.call('DELETE', `/queues/${encodeURIComponent(name)}`, z.unknown());
+  }
+
+  priorityClasses(): Promise<PriorityClassDto[]> {
+    return this.all('/priority-classes', priorityClassSchema);
+  }
+
+  createPriorityClass(body: CreatePriorityClass): Promise<PriorityClassDto> {
+    return this.call('POST', '/priority-classes', priorityClassSchema, body);
+  }
+
+  updatePriorityClass(name: string, body: UpdatePriorityClass): Promise<PriorityClassDto> {
+    return this.call('PATCH', `/priority-classes/${encodeURIComponent(name)}`, priorityClassSchema, body);
+  }
+
+  async removePriorityClass(name: string): Promise<void> {
+    await this.call('DELETE', `/priority-classes/${encodeURIComponent(name)}`, z.unknown());
+  }
+
+  tenants(): Promise<TenantDto[]> {
+    return this.all('/tenants', tenantSchema);
+  }
+
+  createTenant(name: string): Promise<TenantCreated> {
+    return this.call('POST', '/tenants', tenantCreatedSchema, { name });
+  }
+
+  /** Of the key's own tenant, or of the one that is named. `since` is a UTC day. */
+  usage({ tenant, since }: { tenant?: string; since?: string } = {}): Promise<UsageDto> {
+    const query = since === undefined ? '' : `?${new URLSearchParams({ since })}`;
+    const path = tenant === undefined ? '/usage' : `/tenants/${encodeURIComponent(tenant)}/usage`;
+    return this.call('GET', `${path}${query}`, usageSchema);
+  }
+
   createApiKey(body: CreateApiKey): Promise<ApiKeyCreated> {
     return this.call('POST', '/api-keys', apiKeyCreatedSchema, body);
   }
@@ -258,88 +404,5 @@ export class AdminClient {
 
   async revokeApiKey(id: string): Promise<void> {
     await this.call('DELETE', `/api-keys/${encodeURIComponent(id)}`, z.unknown());
-  }
-
-  /** Follows the pages of a list to its end. */
-  private async all<Item extends z.ZodType>(path: string, item: Item): Promise<z.output<Item>[]> {
-    const items: z.output<Item>[] = [];
-    let after: string | null = null;
-    for (let page = 0; page < PAGES_MAX; page += 1) {
-      const query = new URLSearchParams({ limit: '200', ...(after === null ? {} : { after }) });
-      const answer: { items: z.output<Item>[]; next: string | null } = await this.call(
-        'GET',
-        `${path}?${query}`,
-        pageOf(item),
-      );
-      items.push(...answer.items);
-      if (answer.next === null) return items;
-      after = answer.next;
-    }
-    throw new ProblemError(`${path} has more than ${PAGES_MAX * 200} entries; ask for a part of it.`, null);
-  }
-
-  private call<Schema extends z.ZodType>(
-    method: string,
-    path: string,
-    schema: Schema,
-    body?: unknown,
-    ifRevision?: number,
-  ) {
-    return this.send(method, path, schema, {
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-      headers: {
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...(ifRevision === undefined ? {} : { 'if-match': `"${ifRevision}"` }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-  }
-
-  private async send<Schema extends z.ZodType>(
-    method: string,
-    path: string,
-    schema: Schema,
-    init: RequestInit,
-  ): Promise<z.output<Schema>> {
-    const url = `${this.url.replace(/\/$/, '')}/api/v1${path}`;
-    let response: Response;
-    let text: string;
-    try {
-      response = await fetch(url, {
-        ...init,
-        method,
-        headers: { ...(init.headers as Record<string, string> | undefined), authorization: `Bearer ${this.token}` },
-        redirect: 'error',
-      });
-      text = await response.text();
-    } catch (cause) {
-      throw new ProblemError(`The control plane at ${this.url} does not answer. Is it running?`, null, { cause });
-    }
-    if (!response.ok) throw problemOf(response, text);
-    const parsed = schema.safeParse(parseJson(text));
-    if (parsed.success) return parsed.data;
-    throw new ProblemError(
-      `${method} ${path}: the answer is not of the shape this client knows. Do the versions match?`,
-      null,
-      {
-        cause: parsed.error,
-      },
-    );
-  }
-}
-
-function problemOf(response: Response, text: string): ProblemError {
-  const parsed = problemSchema.safeParse(parseJson(text));
-  if (!parsed.success) return new ProblemError(`HTTP ${response.status} from ${response.url}, not from Atoll`, null);
-  const fields = (parsed.data.errors ?? []).map(({ field, message }) => `\n  ${field}: ${message}`).join('');
-  return new ProblemError(`${parsed.data.title}: ${parsed.data.detail}${fields}`, parsed.data);
-}
-
-/** Undefined for an empty body, and for what is not JSON: something between us and the control plane answered. */
-function parseJson(text: string): unknown {
-  try {
-    return text === '' ? undefined : JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

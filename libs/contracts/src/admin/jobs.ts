@@ -196,7 +196,7 @@ function textSchema(charactersMax: number) {
 const timeSchema = z.iso.datetime();
 
 export const jobCheckpointSchema = z.object({
-  attempt: z.int().nullable(),
+  attemptId: idSchema,
   sequence: z.int(),
   manifestDigest: digestSchema,
   sizeBytes: z.int(),
@@ -252,6 +252,8 @@ export const jobSchema = z.object({
   preemptions: z.int(),
   /** Where the members of the live attempt are; empty when there is none. */
   tasks: z.array(jobTaskBindingSchema),
+  /** What its first member last said of how far it is; null when it runs nowhere or said nothing. */
+  progress: z.string().nullable(),
   checkpoint: jobCheckpointSchema.nullable(),
   nomination: z.object({ tasks: z.array(jobTaskBindingSchema), since: timeSchema }).nullable(),
   usage: z.object({ ranSeconds: z.number(), deviceSeconds: z.number(), lostDeviceSeconds: z.number() }),

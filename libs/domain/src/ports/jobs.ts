@@ -1,4 +1,5 @@
 /** What the application needs of a database for jobs, queues and tenants; see `store.ts` for the rules of all ports. */
+import type { DeviceType } from '../devices.ts';
 import type { Attempt, Job, JobEvent, JobPhase, NodeDevices } from '../jobs.ts';
 import type { PriorityClass, Queue, QueueUsage, Tenant } from '../tenancy.ts';
 import type { PageRequest } from './store.ts';
@@ -43,6 +44,25 @@ export type JobChange = Partial<
   Omit<Job, 'id' | 'tenantId' | 'name' | 'kind' | 'spec' | 'dependsOn' | 'createdAt' | 'revision' | 'phaseSince'>
 >;
 
+/** How many jobs of a queue are in a phase. */
+export interface QueueTally {
+  readonly queueId: string;
+  readonly phase: JobPhase;
+  readonly count: number;
+}
+
+/** What live attempts, or live placements, of a queue hold of a device type. */
+export interface QueueHold {
+  readonly queueId: string;
+  readonly kind: 'job' | 'serving';
+  readonly deviceType: DeviceType;
+  /** Attempts or placements. */
+  readonly holders: number;
+  readonly devices: number;
+  /** Held within the time that was asked about. */
+  readonly deviceSeconds: number;
+}
+
 export interface JobFilter {
   readonly queueId?: string;
   readonly phases?: readonly JobPhase[];
@@ -57,6 +77,10 @@ export abstract class JobRows {
   abstract findAll(ids: readonly string[]): Promise<Job[]>;
   /** Every job that is not in a final phase, for leader loops. In order of id. */
   abstract active(): Promise<Job[]>;
+  /** Of the tenant's jobs that are not in a final phase. */
+  abstract tally(tenantId: string): Promise<QueueTally[]>;
+  /** Those of a queue that wait: Queued before Waiting, the more important first, then who waits longest. */
+  abstract pending(queueId: string, limit: number): Promise<Job[]>;
   /** The jobs among `ids` that exist, their rows locked in order of id until the transaction ends. */
   abstract lock(ids: readonly string[]): Promise<Job[]>;
   /**
@@ -126,6 +150,8 @@ export abstract class UsageRows {
   abstract charge(entries: readonly QueueUsage[]): Promise<void>;
   /** From this UTC day (`YYYY-MM-DD`) on; without a tenant of all. */
   abstract since(day: string, tenantId?: string): Promise<QueueUsage[]>;
+  /** What the tenant's live holders have and are not yet charged for, of their time from `from` to `to`. */
+  abstract held(tenantId: string, from: Date, to: Date): Promise<QueueHold[]>;
 }
 
 /** Clusters whose desired document does not yet say what the rows say. Written with the rows, taken by the documents loop. */

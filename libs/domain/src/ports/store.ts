@@ -185,6 +185,8 @@ export abstract class ObservationRows {
   abstract upsert(observation: Observation): Promise<void>;
   /** Of those among the clusters that have reported, in no order. */
   abstract findAll(clusterIds: readonly string[]): Promise<Observation[]>;
+  /** Cluster id → when its newest report came, without the report. */
+  abstract receivedAt(clusterIds: readonly string[]): Promise<Map<string, Date>>;
   /** Of clusters that have not left. */
   abstract all(): Promise<Observation[]>;
 }
@@ -254,6 +256,8 @@ export abstract class DecisionRows {
   /** All in one statement; those whose subject is gone are left out. */
   abstract insertAll(decisions: readonly Decision[]): Promise<void>;
   abstract newest(subjectId: string, limit: number): Promise<Decision[]>;
+  /** The newest one of each subject that has one, in no order. */
+  abstract newestOf(subjectIds: readonly string[]): Promise<Decision[]>;
 }
 
 export abstract class RoutesRows {

@@ -28,6 +28,10 @@ export class PostgresDecisionRows extends DecisionRows {
       .then((rows) => rows.map(fromRow));
   }
 
+  async newestOf(subjectIds: readonly string[]): Promise<Decision[]> {
+    return subjectIds.length === 0 ? [] : this.session.rows<Decision>(NEWEST_OF, [[...subjectIds]]);
+  }
+
   private async write(decisions: readonly Decision[]): Promise<Written<unknown>> {
     const written = await this.session.write(INSERT_ALL, [storableJson(decisions)]);
     const subjectIds = [...new Set(decisions.map(({ subjectId }) => subjectId))];
@@ -47,6 +51,11 @@ const INSERT_ALL = `
   LEFT JOIN deployments deployment ON "subjectKind" = 'deployment' AND deployment.id = "subjectId"
   LEFT JOIN jobs job ON "subjectKind" = 'job' AND job.id = "subjectId"
   WHERE deployment.id IS NOT NULL OR job.id IS NOT NULL`;
+
+const NEWEST_OF = `
+  SELECT DISTINCT ON (subject_id) id, subject_kind AS "subjectKind", subject_id AS "subjectId", epoch::double precision,
+    inputs_hash AS "inputsHash", candidates, outcome, detail, decided_at AS "decidedAt"
+  FROM decisions WHERE subject_id = ANY ($1::uuid[]) ORDER BY subject_id, id DESC`;
 
 // A statement of its own: what the first one wrote is not seen within it.
 const DROP_OLD = `

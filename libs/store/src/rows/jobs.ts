@@ -1,4 +1,12 @@
-import { type Checkpoint, type Job, type JobChange, type JobFilter, JobRows, type PageRequest } from '#domain';
+import {
+  type Checkpoint,
+  type Job,
+  type JobChange,
+  type JobFilter,
+  JobRows,
+  type PageRequest,
+  type QueueTally,
+} from '#domain';
 import { storableJson } from '../canonical.ts';
 import { checkPage, isId } from '../paging.ts';
 import type { Session } from '../session.ts';
@@ -39,6 +47,14 @@ export class PostgresJobRows extends JobRows {
 
   async active(): Promise<Job[]> {
     return this.selected(ACTIVE);
+  }
+
+  async tally(tenantId: string): Promise<QueueTally[]> {
+    return this.session.rows<QueueTally>(TALLY, [tenantId]);
+  }
+
+  async pending(queueId: string, limit: number): Promise<Job[]> {
+    return this.selected(PENDING, [queueId, limit]);
   }
 
   async lock(ids: readonly string[]): Promise<Job[]> {
@@ -128,6 +144,14 @@ const LOCKED = 'FOR NO KEY UPDATE';
 
 const FIND_ALL = `${SELECT} WHERE id = ANY ($1::uuid[]) ORDER BY id`;
 const ACTIVE = `${SELECT} WHERE phase NOT IN ${FINAL} ORDER BY id`;
+
+const TALLY = `
+  SELECT queue_id AS "queueId", phase, count(*)::integer AS count FROM jobs
+  WHERE tenant_id = $1 AND phase NOT IN ${FINAL} GROUP BY queue_id, phase ORDER BY queue_id, phase`;
+
+const PENDING = `${SELECT}
+  WHERE queue_id = $1 AND phase IN ('Queued', 'Waiting')
+  ORDER BY phase = 'Waiting', priority DESC, queued_at, id LIMIT $2`;
 
 const LIST = `${SELECT}
   WHERE tenant_id = $1 AND ($2::uuid IS NULL OR id < $2) AND ($4::uuid IS NULL OR queue_id = $4)

@@ -35,12 +35,19 @@ export class PostgresObservationRows extends ObservationRows {
     return (await this.session.find(ObservationRow, { clusterId: In([...clusterIds]) })).map(fromRow);
   }
 
+  async receivedAt(clusterIds: readonly string[]): Promise<Map<string, Date>> {
+    const rows = await this.session.rows<{ id: string; at: Date }>(RECEIVED_AT, [[...clusterIds]]);
+    return new Map(rows.map(({ id, at }) => [id, at]));
+  }
+
   async all(): Promise<Observation[]> {
     return this.session.rows<Observation>(ALL_PRESENT);
   }
 }
 
 const LOCK_CLUSTER_REPORTS = `SELECT pg_advisory_xact_lock(hashtextextended('observation ' || $1, 0))`;
+
+const RECEIVED_AT = `SELECT cluster_id AS id, received_at AS at FROM observations WHERE cluster_id = ANY ($1::uuid[])`;
 
 const ALL_PRESENT = `
   SELECT cluster_id AS "clusterId", report, replaced_boots AS "replacedBoots", received_at AS "receivedAt"

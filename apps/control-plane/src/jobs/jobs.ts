@@ -1,0 +1,190 @@
+/**
+ * Jobs as intent: submitted, cancelled, suspended, resumed, tried once more, removed. Written here with their audit entry
+ * and an event; the leader's loop moves phases afterwards. The one exception are ended jobs, which no loop looks at: to
+ * try one again its phase is set here.
+ */
+import { Injectable } from '@nestjs/common';
+import type { z } from 'zod';
+import type { AttemptDto, JobDto, JobEventDto, jobsQuerySchema } from '#contracts';
+import { isFinal, type Job, type JobChange, RefusedError, type Rows, refuse, Store } from '#domain';
+import type { Actor } from '../auth/actor.ts';
+import { demandPublished } from '../deployments/wanted-version.ts';
+import { demandMatch, repeatable } from '../mutations/headers.ts';
+import { type Deed, Mutations } from '../mutations/mutations.ts';
+import { type Page, readPage } from '../mutations/pages.ts';
+import { namedQueue } from '../queues/named.ts';
+import { viewAttempts, viewEvent, viewJob, viewJobs } from './job-view.ts';
+import { beginning, newJob, type WantedJob } from './new-job.ts';
+
+export interface JobTarget {
+  readonly name: string;
+  readonly ifMatch: string | undefined;
+}
+
+/** What somebody may want of a job that is there. */
+export type JobIntent = 'cancel' | 'suspend' | 'resume' | 'retry';
+
+interface IntentOutcome {
+  readonly change: JobChange;
+  /** What is told of it in the job's events. */
+  readonly kind: string;
+  readonly message: string;
+}
+
+@Injectable()
+export class Jobs {
+  constructor(
+    private readonly store: Store,
+    private readonly mutations: Mutations,
+  ) {}
+
+  submit(actor: Actor, wanted: WantedJob, idempotencyKey: string | undefined): Promise<JobDto> {
+    const request = repeatable(idempotencyKey, wanted);
+    return this.mutations.create(actor, 'jobs.submit', request, async (rows) => {
+      const job = await newJob(rows, actor.tenantId, wanted, new Date());
+      await rows.jobs.insert([job]);
+      for (const { versionId } of job.spec.mounts) await demandPublished(rows, versionId);
+      await tell(rows, job, 'Submitted', `submitted by ${actor.name} to queue ${wanted.queue} as ${job.priorityClass}`);
+      const { name, kind, queue, priorityClass } = wanted;
+      return { ...of(job, { name, kind, queue, priorityClass }), result: await viewJob(rows, job) };
+    });
+  }
+
+  async list(tenantId: string, query: z.output<typeof jobsQuerySchema>): Promise<Page<JobDto>> {
+    const { read } = this.store;
+    const queueId = query.queue === undefined ? undefined : (await namedQueue(read, tenantId, query.queue)).id;
+    const filter = {
+      ...(queueId === undefined ? {} : { queueId }),
+      ...(query.phase === undefined ? {} : { phases: query.phase }),
+    };
+    const page = await readPage(tenantId, query, (request) => read.jobs.list({ ...request, ...filter }));
+    return { ...page, items: await viewJobs(read, page.items) };
+  }
+
+  async get(tenantId: string, name: string): Promise<JobDto> {
+    return viewJob(this.store.read, await findJob(this.store.read, tenantId, name));
+  }
+
+  async attempts(tenantId: string, name: string): Promise<AttemptDto[]> {
+    const job = await findJob(this.store.read, tenantId, name);
+    return viewAttempts(this.store.read, await this.store.read.attempts.ofJob(job.id));
+  }
+
+  async events(
+    tenantId: string,
+    name: string,
+    query: { limit: number; after?: string | undefined },
+  ): Promise<Page<JobEventDto>> {
+    const job = await findJob(this.store.read, tenantId, name);
+    const page = await readPage(tenantId, query, ({ after, limit }) =>
+      this.store.read.jobEvents.list(job.id, { after, limit }),
+    );
+    return { ...page, items: page.items.map(viewEvent) };
+  }
+
+  /** Repeating it is harmless; what it asks of a job that cannot do it is refused. */
+  intend(actor: Actor, target: JobTarget, intent: JobIntent): Promise<JobDto> {
+    return this.mutations.run(actor, `jobs.${intent}`, async (rows) => {
+      const job = await findJob(rows, actor.tenantId, target.name, true);
+      demandMatch(target.ifMatch, job);
+      return writeIntent(rows, job, INTENTS[intent](job, actor, new Date(), await dependencyNames(rows, job)));
+    });
+  }
+
+  /** An active job is cancelled, an ended one is removed. @returns null when it is gone */
+  remove(actor: Actor, target: JobTarget): Promise<JobDto | null> {
+    return this.mutations.run<JobDto | null>(actor, 'jobs.delete', async (rows) => {
+      const job = await findJob(rows, actor.tenantId, target.name, true);
+      demandMatch(target.ifMatch, job);
+      if (!isFinal(job.phase)) return writeIntent(rows, job, INTENTS.cancel(job, actor, new Date(), []));
+      await demandNoDependents(rows, job);
+      await rows.jobs.remove([job.id]);
+      return { ...of(job, { name: job.name, phase: job.phase }), result: null };
+    });
+  }
+}
+
+type JudgeIntent = (job: Job, actor: Actor, now: Date, dependsOn: readonly string[]) => IntentOutcome | null;
+
+/** Each gives the change, null when it is so already, or throws a conflict. */
+const INTENTS: Readonly<Record<JobIntent, JudgeIntent>> = {
+  cancel: (job, actor, now) => {
+    if (job.phase === 'Cancelled' || (job.cancelRequestedAt !== null && !isFinal(job.phase))) return null;
+    if (isFinal(job.phase)) throw conflict(job, 'there is nothing to cancel');
+    return { change: { cancelRequestedAt: now }, kind: 'CancelRequested', message: `asked by ${actor.name}` };
+  },
+  suspend: (job, actor) => {
+    if (isFinal(job.phase)) throw conflict(job, 'there is nothing to suspend');
+    if (job.cancelRequestedAt !== null) throw new RefusedError(refuse.conflict(`job "${job.name}" is being cancelled`));
+    if (job.suspended) return null;
+    return { change: { suspended: true }, kind: 'SuspendRequested', message: `asked by ${actor.name}` };
+  },
+  resume: (job, actor) => {
+    if (isFinal(job.phase)) throw conflict(job, 'try it once more with retry');
+    if (!job.suspended) return null;
+    return { change: { suspended: false }, kind: 'ResumeRequested', message: `asked by ${actor.name}` };
+  },
+  retry: (job, actor, now, dependsOn) => {
+    if (!isFinal(job.phase)) {
+      throw new RefusedError(refuse.conflict(`job "${job.name}" has not ended: it is ${job.phase}`));
+    }
+    if (job.phase === 'Succeeded') throw conflict(job, 'submit it anew under another name');
+    const { runDeadlineSeconds } = job.spec;
+    if (runDeadlineSeconds !== null && job.ranSeconds >= runDeadlineSeconds) {
+      throw conflict(job, `it ran out of its runDeadlineSeconds of ${runDeadlineSeconds}; submit it anew with more`);
+    }
+    const begin = beginning(
+      dependsOn.map((name) => ({ job: name })),
+      now,
+    );
+    const { phase, reason, queuedAt } = begin;
+    const cleared = { suspended: false, cancelRequestedAt: null, failures: 0, retryAt: null, nomination: null };
+    const change = { phase, reason, queuedAt, endedAt: null, ...cleared };
+    return { change, kind: 'RetryRequested', message: `asked by ${actor.name}` };
+  },
+};
+
+function conflict(job: Job, advice: string): RefusedError {
+  return new RefusedError(refuse.conflict(`job "${job.name}" has ended (${job.phase}): ${advice}`));
+}
+
+async function writeIntent(rows: Rows, job: Job, outcome: IntentOutcome | null): Promise<Deed<JobDto>> {
+  if (outcome === null) return { ...of(job, { name: job.name, repeated: true }), result: await viewJob(rows, job) };
+  await rows.jobs.update([{ id: job.id, revision: job.revision, change: outcome.change }]);
+  await tell(rows, job, outcome.kind, outcome.message);
+  const written = await rows.jobs.find({ id: job.id });
+  return { ...of(job, { name: job.name }), result: await viewJob(rows, written ?? job) };
+}
+
+function of(job: Job, detail: Record<string, unknown>): Omit<Deed<never>, 'result'> {
+  return { targetKind: 'job', targetId: job.id, detail };
+}
+
+function tell(rows: Rows, { id, tenantId }: Job, kind: string, message: string): Promise<void> {
+  return rows.jobEvents.add([{ tenantId, jobId: id, attemptId: null, kind, message }]);
+}
+
+/** Of those that are still kept. */
+async function dependencyNames(rows: Rows, { dependsOn }: Job): Promise<string[]> {
+  if (dependsOn.length === 0) return [];
+  const found = await rows.jobs.findAll(dependsOn.map(({ jobId }) => jobId));
+  return dependsOn.map(({ jobId }) => found.find(({ id }) => id === jobId)?.name ?? jobId);
+}
+
+/** Who waits for it would wait for what nobody knows any more. */
+async function demandNoDependents(rows: Rows, job: Job): Promise<void> {
+  const dependents = (await rows.jobs.active()).filter(({ dependsOn }) =>
+    dependsOn.some(({ jobId }) => jobId === job.id),
+  );
+  if (dependents.length === 0) return;
+  const names = dependents.slice(0, 5).map(({ name }) => name);
+  const more = dependents.length > 5 ? ` and ${dependents.length - 5} more` : '';
+  throw new RefusedError(refuse.conflict(`${names.join(', ')}${more} depend on it and have not ended`));
+}
+
+/** @throws RefusedError not-found, also for a job of another tenant */
+export async function findJob(rows: Rows, tenantId: string, name: string, forUpdate = false): Promise<Job> {
+  const job = await rows.jobs.find({ tenantId, name }, forUpdate);
+  if (job === null) throw new RefusedError(refuse.notFound('job', name));
+  return job;
+}

@@ -1,0 +1,140 @@
+/**
+ * How the admin API is asked: an answer is parsed by the route's own schema, a problem is thrown as `ProblemError`. Keeps
+ * no state and never repeats a mutation.
+ */
+import type { z } from 'zod';
+import { type Problem, pageOf, problemSchema } from './problems.ts';
+
+/** The API said no, or could not be reached (`problem` is then null). `message` is fit to be shown. */
+export class ProblemError extends Error {
+  constructor(
+    message: string,
+    readonly problem: Problem | null,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+    this.name = 'ProblemError';
+  }
+}
+
+const TIMEOUT_MS = 30_000;
+const PAGES_MAX = 1_000;
+
+export class AdminCaller {
+  /** `url` without `/api/v1`; `token` is an admin key. */
+  constructor(
+    private readonly url: string,
+    private readonly token: string,
+  ) {}
+
+  /** Follows the pages of a list to its end. */
+  protected async all<Item extends z.ZodType>(
+    path: string,
+    item: Item,
+    filter: URLSearchParams = new URLSearchParams(),
+  ): Promise<z.output<Item>[]> {
+    const items: z.output<Item>[] = [];
+    let after: string | null = null;
+    for (let page = 0; page < PAGES_MAX; page += 1) {
+      const query = new URLSearchParams(filter);
+      query.set('limit', '200');
+      if (after !== null) query.set('after', after);
+      const answer: { items: z.output<Item>[]; next: string | null } = await this.call(
+        'GET',
+        `${path}?${query}`,
+        pageOf(item),
+      );
+      items.push(...answer.items);
+      if (answer.next === null) return items;
+      after = answer.next;
+    }
+    throw new ProblemError(`${path} has more than ${PAGES_MAX * 200} entries; ask for a part of it.`, null);
+  }
+
+  protected call<Schema extends z.ZodType>(
+    method: string,
+    path: string,
+    schema: Schema,
+    body?: unknown,
+    ifRevision?: number,
+  ) {
+    return this.send(method, path, schema, {
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+      headers: {
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...(ifRevision === undefined ? {} : { 'if-match': `"${ifRevision}"` }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  }
+
+  protected async send<Schema extends z.ZodType>(
+    method: string,
+    path: string,
+    schema: Schema,
+    init: RequestInit,
+  ): Promise<z.output<Schema>> {
+    const response = await this.request(method, path, init);
+    const text = await response.text().catch((cause: unknown) => {
+      throw this.unreachable(cause);
+    });
+    if (!response.ok) throw problemOf(response, text);
+    const parsed = schema.safeParse(parseJson(text));
+    if (parsed.success) return parsed.data;
+    throw new ProblemError(
+      `${method} ${path}: the answer is not of the shape this client knows. Do the versions match?`,
+      null,
+      {
+        cause: parsed.error,
+      },
+    );
+  }
+
+  /** A body of any length and duration; without `signal` it may take as long as the server lets it. */
+  protected async stream(path: string, signal: AbortSignal | undefined): Promise<AsyncIterable<Uint8Array>> {
+    const response = await this.request('GET', path, signal === undefined ? {} : { signal });
+    if (!response.ok) throw problemOf(response, await response.text());
+    return this.pieces(response.body);
+  }
+
+  private async *pieces(body: Response['body']): AsyncGenerator<Uint8Array> {
+    if (body === null) return;
+    try {
+      for await (const piece of body as unknown as AsyncIterable<Uint8Array>) yield piece;
+    } catch (cause) {
+      throw new ProblemError(`The control plane at ${this.url} broke off in the middle of its answer.`, null, {
+        cause,
+      });
+    }
+  }
+
+  private async request(method: string, path: string, init: RequestInit): Promise<Response> {
+    const url = `${this.url.replace(/\/$/, '')}/api/v1${path}`;
+    const headers = { ...(init.headers as Record<string, string> | undefined), authorization: `Bearer ${this.token}` };
+    try {
+      return await fetch(url, { ...init, method, headers, redirect: 'error' });
+    } catch (cause) {
+      throw this.unreachable(cause);
+    }
+  }
+
+  private unreachable(cause: unknown): ProblemError {
+    return new ProblemError(`The control plane at ${this.url} does not answer. Is it running?`, null, { cause });
+  }
+}
+
+function problemOf(response: Response, text: string): ProblemError {
+  const parsed = problemSchema.safeParse(parseJson(text));
+  if (!parsed.success) return new ProblemError(`HTTP ${response.status} from ${response.url}, not from Atoll`, null);
+  const fields = (parsed.data.errors ?? []).map(({ field, message }) => `\n  ${field}: ${message}`).join('');
+  return new ProblemError(`${parsed.data.title}: ${parsed.data.detail}${fields}`, parsed.data);
+}
+
+/** Undefined for an empty body, and for what is not JSON: something between us and the control plane answered. */
+function parseJson(text: string): unknown {
+  try {
+    return text === '' ? undefined : JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
