@@ -103,9 +103,9 @@ export class QuotaTree extends QuotaAccount {
 
   /**
    * `nominal` (F10): with `count` more, the queue or one above it that the victim is not below is still within its own,
-   * so it takes back what is its own. `fairness` (F03): the victim's side keeps, after the move, at least the share that
-   * this side then has, and had more before: so no move can be answered by its reverse (F04). Either way every queue from
-   * the victim's up to where the two meet must be above its nominal (F02, F05).
+   * so it takes back what is its own. `fairness` (F03): the victim's side borrows, after the move, at least the share that
+   * this side then borrows, and borrowed more before; and what it loses was all borrowed. No move can then be answered by
+   * its reverse (F04). Either way every queue from the victim's up to where the two meet is above its nominal (F02, F05).
    */
   override mayReclaim(
     queueId: string,
@@ -118,13 +118,14 @@ export class QuotaTree extends QuotaAccount {
     if (sides === null) return null;
     const type = typeOf(deviceType);
     const { left: mine, right: theirs, depth } = sides;
-    const borrows = this.leaf(victimQueueId).path.slice(depth);
-    if (borrows.some((node) => fitsNominal(node, type, 0))) return null;
-    const own = this.leaf(queueId).path.slice(depth);
-    if (own.some((node) => fitsNominal(node, type, count))) return 'nominal';
+    const borrowers = this.leaf(victimQueueId).path.slice(depth);
+    if (borrowers.some((node) => borrowedOf(node, type) <= 0)) return null;
+    const owners = this.leaf(queueId).path.slice(depth);
+    if (owners.some((node) => fitsNominal(node, type, count))) return 'nominal';
+    if (borrowers.some((node) => borrowedOf(node, type) < victimCount)) return null;
     const mineAfter = this.borrowedShare(mine, type, count);
     const theirsAfter = this.borrowedShare(theirs, type, -victimCount);
-    const isFairer = mineAfter <= theirsAfter && mineAfter < this.borrowedShare(theirs, type, 0);
+    const isFairer = mineAfter <= theirsAfter && mineAfter < this.borrowedShare(theirs);
     return isFairer ? 'fairness' : null;
   }
 
@@ -247,6 +248,10 @@ const keptBackWords: Words = (fleet, type, count, couldFit) => {
 
 function fitsNominal(node: QuotaNode, type: number, count: number): boolean {
   return node.used[type]! + count <= node.nominal[type]!;
+}
+
+function borrowedOf(node: QuotaNode, type: number): number {
+  return node.used[type]! - node.nominal[type]!;
 }
 
 function hasNominalLeft(node: QuotaNode, wants: QuotaWant | undefined): boolean {

@@ -1,0 +1,527 @@
+import { describe, expect, it } from '@jest/globals';
+import type { DeviceCounts, DeviceType } from '#domain';
+import { QuotaTree } from './quota-tree.ts';
+import type { QueueSnapshot } from './snapshot.ts';
+import { claim, queue, running } from './workloads.builders.ts';
+
+const GPU = 'nvidia.com/gpu';
+const gpus = (count: number): DeviceCounts => ({ [GPU]: count });
+/** A queue with a quota of GPUs, or null for none, below `parentId`. */
+const own = (name: string, quota: number | null, rest: Partial<QueueSnapshot> = {}) =>
+  queue(name, { quota: quota === null ? {} : gpus(quota), ...rest });
+
+function account(
+  queues: readonly QueueSnapshot[],
+  uses: Readonly<Record<string, number>> = {},
+  total = 100,
+): QuotaTree {
+  const tree = new QuotaTree(queues, { [GPU]: total, cpu: 100 });
+  for (const [name, count] of Object.entries(uses)) tree.charge(name, GPU, count);
+  return tree;
+}
+
+/** The most that the queue could start now, up to 200. */
+function most(tree: QuotaTree, name: string): number {
+  let count = 0;
+  while (count < 200 && tree.admits(name, GPU, count + 1) === null) count += 1;
+  return count;
+}
+
+describe('who may take back from whom', () => {
+  const tree = {
+    org: own('org', 8),
+    team: own('team', 6, { parentId: 'org' }),
+    mine: own('mine', 2, { parentId: 'team' }),
+    mate: own('mate', 4, { parentId: 'team' }),
+    other: own('other', 4),
+    deep: own('deep', 2, { parentId: 'other' }),
+  };
+  const table: {
+    name: string;
+    queues: QueueSnapshot[];
+    uses: Record<string, number>;
+    take: [string, number];
+    from: [string, number];
+    want: 'nominal' | 'fairness' | null;
+  }[] = [
+    {
+      name: 'F01 what is lent comes back to its owner',
+      queues: [own('a', 4), own('b', null)],
+      uses: { b: 100 },
+      take: ['a', 4],
+      from: ['b', 1],
+      want: 'nominal',
+    },
+    {
+      name: 'F01 also by one job that is larger than what was borrowed',
+      queues: [own('a', 4), own('b', 7)],
+      uses: { b: 8 },
+      take: ['a', 1],
+      from: ['b', 8],
+      want: 'nominal',
+    },
+    {
+      name: 'F02 nobody is above nominal',
+      queues: [own('a', 4), own('b', 4)],
+      uses: { a: 2, b: 4 },
+      take: ['a', 1],
+      from: ['b', 1],
+      want: null,
+    },
+    {
+      name: 'F03 the smaller share takes from the larger',
+      queues: [own('a', null), own('b', null)],
+      uses: { a: 3, b: 5 },
+      take: ['a', 1],
+      from: ['b', 1],
+      want: 'fairness',
+    },
+    {
+      name: 'F03 equal shares: a move would only swap the imbalance',
+      queues: [own('a', null), own('b', null)],
+      uses: { a: 4, b: 4 },
+      take: ['a', 1],
+      from: ['b', 1],
+      want: null,
+    },
+    {
+      name: 'F03 a move so large that it would swap the imbalance',
+      queues: [own('a', null), own('b', null)],
+      uses: { a: 3, b: 5 },
+      take: ['a', 2],
+      from: ['b', 2],
+      want: null,
+    },
+    {
+      name: 'F03 by weight: 2 may have twice what 1 has',
+      queues: [own('a', null, { weight: 2 }), own('b', null)],
+      uses: { a: 5, b: 4 },
+      take: ['a', 1],
+      from: ['b', 1],
+      want: 'fairness',
+    },
+    {
+      name: 'F03 only what is borrowed counts as a share',
+      queues: [own('a', 50), own('b', null)],
+      uses: { a: 50, b: 3 },
+      take: ['a', 1],
+      from: ['b', 1],
+      want: 'fairness',
+    },
+    {
+      name: 'F03 fairness takes nothing that is not borrowed',
+      queues: [own('a', null), own('b', 4)],
+      uses: { b: 6 },
+      take: ['a', 1],
+      from: ['b', 3],
+      want: null,
+    },
+    {
+      name: 'F05 a queue within its nominal is safe',
+      queues: [own('a', null), own('b', 4, { weight: 0 })],
+      uses: { b: 4 },
+      take: ['a', 1],
+      from: ['b', 1],
+      want: null,
+    },
+    {
+      name: 'F05 so is a queue that uses its parent’s',
+      queues: Object.values(tree),
+      uses: { deep: 4 },
+      take: ['mine', 1],
+      from: ['deep', 1],
+      want: null,
+    },
+    {
+      name: 'F07 whoever has weight takes from weight zero',
+      queues: [own('a', null), own('b', null, { weight: 0 })],
+      uses: { a: 90, b: 1 },
+      take: ['a', 1],
+      from: ['b', 1],
+      want: 'fairness',
+    },
+    {
+      name: 'F07 weight zero takes from nobody',
+      queues: [own('a', null, { weight: 0 }), own('b', null), own('c', null, { weight: 0 })],
+      uses: { b: 50, c: 50 },
+      take: ['a', 1],
+      from: ['c', 1],
+      want: null,
+    },
+    {
+      name: 'F07 but what is its own',
+      queues: [own('a', 1, { weight: 0 }), own('b', null)],
+      uses: { b: 100 },
+      take: ['a', 1],
+      from: ['b', 1],
+      want: 'nominal',
+    },
+    {
+      name: 'F10 above its own, within its team’s: from outside',
+      queues: Object.values(tree),
+      uses: { mine: 3, deep: 5 },
+      take: ['mine', 1],
+      from: ['deep', 1],
+      want: 'nominal',
+    },
+    {
+      name: 'F10 above its team’s, within the organisation’s: from outside that',
+      queues: Object.values(tree),
+      uses: { mine: 6, deep: 5 },
+      take: ['mine', 2],
+      from: ['deep', 1],
+      want: 'nominal',
+    },
+    {
+      name: 'F10 not beyond every nominal above it, when it then has more than the victim',
+      queues: Object.values(tree),
+      uses: { mine: 8, deep: 5 },
+      take: ['mine', 1],
+      from: ['deep', 1],
+      want: null,
+    },
+    {
+      name: 'F10 not from inside the subtree by the subtree’s right',
+      queues: Object.values(tree),
+      uses: { mine: 2, mate: 4 },
+      take: ['mine', 1],
+      from: ['mate', 1],
+      want: null,
+    },
+    {
+      name: 'F10 inside the subtree by its own right',
+      queues: Object.values(tree),
+      uses: { mate: 6 },
+      take: ['mine', 2],
+      from: ['mate', 1],
+      want: 'nominal',
+    },
+    {
+      name: 'within one queue priorities decide, not quota',
+      queues: [own('a', null)],
+      uses: { a: 9 },
+      take: ['a', 1],
+      from: ['a', 1],
+      want: null,
+    },
+    {
+      name: 'an inner queue’s own work is like a child without quota',
+      queues: [own('org', 4), own('team', 4, { parentId: 'org' })],
+      uses: { org: 2, team: 2 },
+      take: ['team', 2],
+      from: ['org', 1],
+      want: 'nominal',
+    },
+  ];
+
+  it.each(table)('$name', ({ queues, uses, take, from, want }) => {
+    expect(account(queues, uses).mayReclaim(take[0], GPU, take[1], ...from)).toBe(want);
+  });
+
+  it('F01 the largest borrower for its weight gives back first', () => {
+    const queues = [own('a', 4), own('b', 10), own('c', null), own('d', null, { weight: 10 })];
+    const tree = account(queues, { b: 12, c: 5, d: 30 });
+    expect(['a', 'b', 'c', 'd'].sort((left, right) => tree.compareBorrowers(left, right))).toEqual([
+      'c',
+      'd',
+      'b',
+      'a',
+    ]);
+  });
+
+  it('F04 what was just taken is not taken back, though the shares of another type differ', () => {
+    const tree = account([own('a', null), own('b', 0)], { a: 50, b: 60 });
+    tree.charge('b', 'cpu', 10);
+    expect(tree.mayReclaim('a', 'cpu', 5, 'b', 5)).toBe('fairness');
+    tree.refund('b', 'cpu', 5);
+    tree.charge('a', 'cpu', 5);
+    expect(tree.mayReclaim('b', 'cpu', 5, 'a', 5)).toBeNull();
+  });
+});
+
+describe('how much may be borrowed', () => {
+  /** org (quota 8) ⊃ team (4) ⊃ mine (2), beside team the queue mate (4). */
+  const three = (limits: Record<string, Partial<QueueSnapshot>>, rest: QueueSnapshot[] = []) => [
+    own('org', 8, limits.org),
+    own('team', 4, { parentId: 'org', ...limits.team }),
+    own('mine', 2, { parentId: 'team', ...limits.mine }),
+    own('mate', 4, { parentId: 'org', ...limits.mate }),
+    ...rest,
+  ];
+  const up = (count: number) => ({ borrowingLimit: gpus(count) });
+  const down = (count: number) => ({ lendingLimit: gpus(count) });
+  const table: {
+    name: string;
+    queues: QueueSnapshot[];
+    uses?: Record<string, number>;
+    total?: number;
+    want: number;
+  }[] = [
+    { name: 'F09 without limits as far as there is a fleet', queues: three({}), want: 200 },
+    { name: 'F09 its own limit', queues: three({ mine: up(3), team: up(9), org: up(9) }), want: 5 },
+    { name: 'F09 its parent’s limit', queues: three({ team: up(2), org: up(9) }), want: 6 },
+    { name: 'F09 its grandparent’s limit', queues: three({ org: up(2) }), want: 10 },
+    { name: 'F09 none at all', queues: three({ mine: up(0) }), want: 2 },
+    { name: 'F09 beside what a sibling of its parent uses', queues: three({ org: up(2) }), uses: { mate: 3 }, want: 7 },
+    { name: 'F09 and what that one keeps back', queues: three({ org: up(2), mate: down(1) }), want: 7 },
+    {
+      name: 'F09 which is the same devices while it uses them',
+      queues: three({ org: up(2), mate: down(1) }),
+      uses: { mate: 3 },
+      want: 7,
+    },
+    {
+      name: 'F09 and no more than what is used beyond',
+      queues: three({ org: up(2), mate: down(1) }),
+      uses: { mate: 5 },
+      want: 5,
+    },
+    {
+      name: 'F09 its parent keeps back from others what its child may still use',
+      queues: three({ org: up(0), team: down(0), mate: down(4) }),
+      uses: { mate: 4 },
+      want: 4,
+    },
+    {
+      name: 'F09 another tenant’s root keeps back',
+      queues: three({ mate: down(1) }, [own('rich', 90, down(10))]),
+      want: 17,
+    },
+    {
+      name: 'F09 another tenant’s root lends all',
+      queues: three({}, [own('rich', 90)]),
+      want: 200,
+    },
+    {
+      name: 'what is its own and kept back is always its own',
+      queues: [own('mine', 4, down(0)), own('greedy', null)],
+      uses: { greedy: 100 },
+      want: 4,
+    },
+    {
+      name: 'a limit of one type says nothing of another',
+      queues: [queue('mine', { borrowingLimit: { cpu: 0 }, lendingLimit: { cpu: 0 } })],
+      want: 200,
+    },
+    {
+      name: 'a parent that names no quota has what its children have',
+      queues: [own('org', null, up(1)), own('mine', 2, { parentId: 'org' }), own('mate', 3, { parentId: 'org' })],
+      want: 6,
+    },
+  ];
+  it.each(table)('$name', ({ queues, uses, total, want }) => {
+    expect(most(account(queues, uses, total), 'mine')).toBe(want);
+  });
+
+  const refusals: {
+    name: string;
+    queues: QueueSnapshot[];
+    uses: Record<string, number>;
+    count: number;
+    want: object;
+  }[] = [
+    {
+      name: 'at its own limit, for now',
+      queues: three({ mine: up(3) }),
+      uses: { mine: 4 },
+      count: 2,
+      want: {
+        because: `queue mine uses 4 ${GPU}; 2 more would exceed its quota of 2 and the 3 that it may borrow`,
+        change: `wait until queue mine gives back 1 ${GPU}, or raise the quota or the borrowing limit of queue mine`,
+        queueId: 'mine',
+        couldFit: true,
+      },
+    },
+    {
+      name: 'at a limit above, for good',
+      queues: three({ org: up(0), mate: down(1) }),
+      uses: { mine: 1, mate: 1 },
+      count: 8,
+      want: {
+        because: `queue org uses 2 (and its queues keep back 2) ${GPU}; 8 more would exceed its quota of 8 and the 0 that it may borrow`,
+        change: 'raise the quota or the borrowing limit of queue org',
+        queueId: 'org',
+        couldFit: false,
+      },
+    },
+    {
+      name: 'at what others keep back',
+      queues: three({}, [own('rich', 90, down(0)), own('poor', null)]),
+      uses: { poor: 10 },
+      count: 1,
+      want: {
+        because: `of the fleet's 100 ${GPU} 10 are in use and 90 are kept back by lending limits of queues; 1 more cannot be borrowed`,
+        change: 'wait until others give back what they borrow, or raise the lending limits of other queues',
+        queueId: 'org',
+        couldFit: true,
+      },
+    },
+  ];
+  it.each(refusals)('says why not: $name', ({ queues, uses, count, want }) => {
+    expect(account(queues, uses).admits('mine', GPU, count)).toEqual(want);
+  });
+
+  it('whether devices are free is not asked here: within nominal, and without limits, all is admitted', () => {
+    const tree = account([own('mine', 4), own('other', null)], { other: 8 }, 8);
+    expect([tree.admits('mine', GPU, 4), tree.admits('other', GPU, 1)]).toEqual([null, null]);
+  });
+
+  it('F11 two workloads of one cycle do not both get the last unit', () => {
+    const tree = account([own('mine', 4, up(0))], { mine: 3 });
+    expect(tree.admits('mine', GPU, 1)).toBeNull();
+    tree.charge('mine', GPU, 1);
+    expect(tree.admits('mine', GPU, 1)).toMatchObject({ queueId: 'mine', couldFit: true });
+  });
+
+  it('F11 nor do two of different queues under one parent', () => {
+    const tree = account(three({ org: up(0) }), { mate: 5 });
+    expect([tree.admits('mine', GPU, 3), tree.admits('team', GPU, 3)]).toEqual([null, null]);
+    tree.charge('mine', GPU, 3);
+    expect(tree.admits('team', GPU, 1)).toMatchObject({ queueId: 'org' });
+  });
+});
+
+describe('what is charged', () => {
+  it('F12 work that runs in two places while it moves is charged once, at its largest', () => {
+    const tree = account([own('default', 8)]);
+    const shrunk = running('job', { holderId: 'old', claim: claim(2) });
+    tree.chargeRunning([shrunk, { ...shrunk, holderId: 'new', claim: claim(3) }, running('another')]);
+    expect(tree.usage('default')).toEqual(gpus(4));
+  });
+
+  it('F12 work that ends and starts again is charged as before', () => {
+    const tree = account([own('default', 8)], { default: 3 });
+    tree.refund('default', GPU, 3);
+    tree.charge('default', GPU, 3);
+    expect(tree.usage('default')).toEqual(gpus(3));
+  });
+
+  it('F13 serving and jobs are one account, whole gangs counted', () => {
+    const tree = account([own('org', 8), own('default', 8, { parentId: 'org', borrowingLimit: gpus(0) })]);
+    const tasks = [0, 1, 2].map((rank) => ({ rank, clusterId: 'c1', devices: null }));
+    tree.chargeRunning([running('replica', { kind: 'serving', devices: 2 }), running('job', { tasks })]);
+    expect([tree.usage('org'), most(tree, 'default')]).toEqual([gpus(5), 3]);
+  });
+
+  it('nothing is refunded that was not charged', () => {
+    const tree = account([own('a', 8), own('b', 8)], { a: 2 });
+    expect(() => tree.refund('a', GPU, 3)).toThrow(new RangeError(`queue a has 2 ${GPU} charged, not 3`));
+    expect(() => tree.refund('b', GPU, 1)).toThrow(RangeError);
+  });
+
+  it('queues that do not exist, and types that are none, are mistakes of the caller', () => {
+    const tree = account([own('a', 8)]);
+    expect(() => tree.charge('b', GPU, 1)).toThrow('no queue b');
+    expect(() => tree.charge('a', 'abacus' as DeviceType, 1)).toThrow('abacus is no device type');
+  });
+
+  it.each([
+    ['below one that is not there', [own('a', 8, { parentId: 'gone' })]],
+    ['in a circle', [own('a', 8, { parentId: 'b' }), own('b', 8, { parentId: 'a' })]],
+  ])('queues %s are no tree', (_name, queues) => {
+    expect(() => account(queues)).toThrow(/queue a has no parent, or is its own ancestor/);
+  });
+});
+
+describe('who is next', () => {
+  const table: { name: string; queues: QueueSnapshot[]; uses?: Record<string, number>; want: string[] }[] = [
+    {
+      name: 'the smaller share',
+      queues: [own('a', null), own('b', null), own('c', null)],
+      uses: { a: 3, b: 1, c: 2 },
+      want: ['b', 'c', 'a'],
+    },
+    {
+      name: 'by weight',
+      queues: [own('a', null, { weight: 4 }), own('b', null)],
+      uses: { a: 7, b: 2 },
+      want: ['a', 'b'],
+    },
+    {
+      name: 'who has quota left before who borrows, however much it uses',
+      queues: [own('a', null), own('b', 50)],
+      uses: { a: 1, b: 49 },
+      want: ['b', 'a'],
+    },
+    {
+      name: 'once it has none left, by what each borrows',
+      queues: [own('a', null), own('b', 50)],
+      uses: { a: 2, b: 51 },
+      want: ['b', 'a'],
+    },
+    {
+      name: 'equal shares: who used less lately, for its weight',
+      queues: [
+        own('a', null, { recentDeviceSeconds: 30 }),
+        own('b', null, { recentDeviceSeconds: 20 }),
+        own('c', null, { recentDeviceSeconds: 50, weight: 5 }),
+      ],
+      want: ['c', 'b', 'a'],
+    },
+    { name: 'then by name', queues: [own('b', null), own('a', null)], want: ['a', 'b'] },
+    {
+      name: 'two tenants’ queues of one name, by id',
+      queues: [own('t2', null, { name: 'default' }), own('t1', null, { name: 'default' })],
+      want: ['t1', 't2'],
+    },
+    {
+      name: 'F07 weight zero last, whatever the others have',
+      queues: [own('a', null, { weight: 0 }), own('b', null)],
+      uses: { b: 99 },
+      want: ['b', 'a'],
+    },
+    {
+      name: 'from the root down: the smaller tenant first, though its queue has more than the other’s',
+      queues: [own('x', null), own('x1', null, { parentId: 'x' }), own('x2', null, { parentId: 'x' }), own('y', null)],
+      uses: { x1: 1, x2: 5, y: 4 },
+      want: ['y', 'x1', 'x2'],
+    },
+    {
+      name: 'the recent use of a tenant is that of all its queues',
+      queues: [
+        own('x', null),
+        own('x1', null, { parentId: 'x', recentDeviceSeconds: 3 }),
+        own('x2', null, { parentId: 'x', recentDeviceSeconds: 2 }),
+        own('y', null, { recentDeviceSeconds: 4 }),
+      ],
+      want: ['y', 'x2', 'x1'],
+    },
+  ];
+  it.each(table)('$name', ({ queues, uses, want }) => {
+    const tree = account(queues, uses);
+    const sorted = [...want].reverse().sort((left, right) => tree.compare(left, right));
+    expect(sorted).toEqual(want);
+  });
+
+  it('quota of one type that is left is none for work that wants another', () => {
+    const tree = account([queue('a', { quota: { cpu: 9, [GPU]: 1 } }), own('b', null)], { a: 1 });
+    const wants = (deviceType: DeviceType) => ({ deviceType, count: 1 });
+    expect(tree.compare('a', 'b')).toBe(-1);
+    expect(tree.compare('a', 'b', wants(GPU), wants(GPU))).toBe(1);
+    expect(tree.compare('a', 'b', wants('cpu'), wants(GPU))).toBe(-1);
+  });
+
+  it('a share is the largest of the types, for the weight', () => {
+    const tree = account([own('org', null, { weight: 2 }), own('a', null, { parentId: 'org' })], { a: 10 });
+    tree.charge('org', 'cpu', 40);
+    tree.charge('a', 'huawei.com/ascend-npu', 5); // the fleet has none of them
+    expect([tree.share('org'), tree.share('a')]).toEqual([0.2, 0.1]);
+  });
+
+  it('F07 without weight, its own or above, a share is infinite', () => {
+    const tree = account([own('org', null, { weight: 0 }), own('a', null, { parentId: 'org' })]);
+    expect([tree.share('org'), tree.share('a')]).toEqual([Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]);
+  });
+
+  it.each([
+    ['a', GPU, 2, true],
+    ['a', GPU, 3, false],
+    ['org', GPU, 5, true],
+    ['org', GPU, 6, false],
+    ['a', 'cpu', undefined, true],
+    ['a', 'cpu', 1, false],
+  ] as const)('%s with %s ×%s more is within nominal: %s', (name, deviceType, count, want) => {
+    const tree = account([own('org', 10), own('a', 4, { parentId: 'org' })], { a: 2, org: 3 });
+    expect(tree.isWithinNominal(name, deviceType, count)).toBe(want);
+  });
+});
