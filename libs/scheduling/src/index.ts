@@ -4,6 +4,22 @@ export type { Filter } from './filters.ts';
 export { FILTERS } from './filters.ts';
 export type { DagJob, DependencyVerdict } from './jobs/dag.ts';
 export { dagProblem, dependencyVerdict } from './jobs/dag.ts';
+export type { AutoClaim, AutoClaimCluster } from './parallel/auto-claim.ts';
+export { autoClaim } from './parallel/auto-claim.ts';
+export type { Purpose } from './parallel/costs.ts';
+export { DEFAULT_FINE_TUNE, DEFAULT_SERVING } from './parallel/costs.ts';
+export type { EngineName } from './parallel/engine-arguments.ts';
+export { ENGINE_ARGUMENTS, ENGINE_NAMES } from './parallel/engine-arguments.ts';
+export type { ModelConfig, ModelShape, TensorSize } from './parallel/model-shape.ts';
+export {
+  configProblem,
+  shapeFromConfig,
+  shapeFromGraph,
+  shapeFromTensors,
+  weightBytesOf,
+} from './parallel/model-shape.ts';
+export type { NoParallelPlan, ParallelPlan } from './parallel/plan-parallel.ts';
+export { planParallel } from './parallel/plan-parallel.ts';
 export type { DeploymentPlan, PlannedAssignment, PlannedChange } from './plan.ts';
 export { planDeployment, planFleet } from './plan-deployment.ts';
 export { FIRST_BYTE_FLOOR_MS, medianFirstByteMs, wilsonLowerBound } from './rollout/abort.ts';
