@@ -33,6 +33,8 @@ export type { Scorer } from './scorers.ts';
 export { SCORERS } from './scorers.ts';
 export type { ClusterSnapshot, FleetSnapshot, ReportSnapshot } from './snapshot.ts';
 export { DRAIN_SECONDS_MAX, FAILED_MOVES_MAX, FAILURES_BEFORE_MOVE } from './standing.ts';
+export { Capacity } from './workloads/capacity.ts';
+export { planWorkloads } from './workloads/cycle.ts';
 export type { OrderedWork, OrderOptions, QueueOrderPolicy, RequestOrder } from './workloads/orders.ts';
 export {
   classWeight,
@@ -44,6 +46,32 @@ export {
   QUEUE_ORDER_POLICIES,
   remainingSeconds,
 } from './workloads/orders.ts';
-export { QuotaTree } from './workloads/quota-tree.ts';
+export type {
+  CapacityDomain,
+  Placed,
+  PlaceRejection,
+  PlaceRequest,
+  QuotaRejection,
+  QuotaWant,
+} from './workloads/ports.ts';
+export { CapacityAccount, QuotaAccount } from './workloads/ports.ts';
+export { QuotaTree, QuotaTree } from './workloads/quota-tree.ts';
 export type { QueueShape } from './workloads/quota-tree-problem.ts';
 export { queueTreeProblem, quotaBelowUsage } from './workloads/quota-tree-problem.ts';
+export type {
+  PendingWorkload,
+  QueueSnapshot,
+  RunningWorkload,
+  WorkloadCluster,
+  WorkloadPolicy,
+  WorkloadSnapshot,
+} from './workloads/snapshot.ts';
+export { DEFAULT_WORKLOAD_POLICY } from './workloads/snapshot.ts';
+export { VICTIM_COSTS } from './workloads/victims.ts';
+export type {
+  DefragmentationProposal,
+  PlannedStart,
+  PlannedStop,
+  WorkloadPlan,
+  WorkloadVerdict,
+} from './workloads/workload-plan.ts';

@@ -1,0 +1,157 @@
+/**
+ * EASY backfill (Lifka 1995): the first workload in order that finds no room, the head, gets a reservation: the room in
+ * which it will fit first, and the moment at which it does, when that can be told. What comes after it may use that room
+ * only if it is gone by then; so it never delays the head by its own word (B01).
+ *
+ * When a running workload ends is its submitter's word: `expectedSeconds` less what is saved. Without one it never ends,
+ * as far as can be told; one that outran its word may end at any moment, for `overrunSecondsMax`, and then counts as never
+ * ending too (B02). When no end helps, the room with the most free devices is reserved without a moment, so that it drains
+ * and a large head is not starved by small ones (B03).
+ *
+ * One head for each device type. What waited past the cap has a reservation before anyone is served, which gives way to
+ * all that is served before it only where that has no other place (S01, S02).
+ */
+import type { DeviceType } from '#domain';
+import type { Cycle } from './cycle-state.ts';
+import { type Hold, holdOn } from './outlook.ts';
+import type { CapacityAccount, Placed, PlaceRequest } from './ports.ts';
+import { requestOf } from './shapes.ts';
+import type { PendingWorkload, RunningWorkload } from './snapshot.ts';
+
+/** So many that waited past the cap have reservations at a time, those that waited longest. */
+export const OVERDUE_RESERVATIONS_MAX = 8;
+/** A room whose devices are not what is asked for (memory, links) is passed over, so often. */
+const ROOMS_TRIED_MAX = 32;
+
+interface Reserved {
+  readonly placed: Placed;
+  readonly wholeAtMs: number | null;
+}
+
+interface Room {
+  readonly clusterId: string;
+  readonly freeDevices: number;
+  readonly holderIds: readonly string[];
+}
+
+interface End {
+  readonly holderId: string;
+  readonly endsAtMs: number;
+}
+
+/** Takes the room for the workload; null: it would fit nowhere, whatever ended. */
+export function reserve(cycle: Cycle, work: PendingWorkload, isFirm: boolean): Hold | null {
+  const request = requestOf(work);
+  const reserved = firstRoom(cycle, request) ?? fullestRoom(cycle, request);
+  if (reserved === null) return null;
+  const hold = holdOn('reserved', work, reserved.placed.tasks, { wholeAtMs: reserved.wholeAtMs, isFirm });
+  cycle.outlook.hold(hold);
+  return hold;
+}
+
+export function reserveForOverdue(cycle: Cycle, mayRun: (work: PendingWorkload) => boolean): void {
+  const { nowMs, policy, snapshot } = cycle;
+  if (!policy.backfills) return;
+  const overdue = snapshot.pending.filter(
+    (work) => nowMs - work.queuedAtMs > policy.waitCapSeconds * 1_000 && work.nomination === null && mayRun(work),
+  );
+  overdue.sort((left, right) => left.queuedAtMs - right.queuedAtMs || (left.id < right.id ? -1 : 1));
+  for (const work of overdue.slice(0, OVERDUE_RESERVATIONS_MAX)) reserve(cycle, work, false);
+}
+
+/** Where it fits first as what runs ends by its word, and when. Doubles the number of ended ones, then halves the step. */
+function firstRoom(cycle: Cycle, request: PlaceRequest): Reserved | null {
+  const account = cycle.outlook.coming;
+  const ends = endsOf(cycle, request.claim.deviceType);
+  const start = account.mark();
+  const marks = [start];
+  const goTo = (ended: number): Placed | null => {
+    if (ended < marks.length) account.rollback(marks[ended]!);
+    marks.length = Math.min(marks.length, ended + 1);
+    for (let next = marks.length - 1; next < ended; next += 1) {
+      account.release(ends[next]!.holderId);
+      marks.push(account.mark());
+    }
+    return account.find(request);
+  };
+  const found = leastEnded(ends.length, goTo);
+  const placed = found === null ? null : goTo(found);
+  account.rollback(start);
+  if (placed === null || found === null) return null;
+  return { placed, wholeAtMs: found === 0 ? cycle.nowMs : ends[found - 1]!.endsAtMs };
+}
+
+/** The least number at which `fits` is not null, which it then is for all greater ones; null: for none up to `max`. */
+function leastEnded(max: number, fits: (ended: number) => unknown): number | null {
+  let tooFew = -1;
+  let enough = 0;
+  while (fits(enough) === null) {
+    if (enough === max) return null;
+    tooFew = enough;
+    enough = Math.min(max, Math.max(1, enough * 2));
+  }
+  while (enough - tooFew > 1) {
+    const middle = (tooFew + enough) >> 1;
+    if (fits(middle) === null) tooFew = middle;
+    else enough = middle;
+  }
+  return enough;
+}
+
+/** Those of this device type whose end can be told, the first first. */
+function endsOf(cycle: Cycle, deviceType: DeviceType): End[] {
+  const ends: End[] = [];
+  for (const running of cycle.running) {
+    if (running.claim.deviceType !== deviceType || running.isEnding) continue;
+    if (cycle.outlook.isEvicted(running.holderId)) continue;
+    const endsAtMs = endOfRunning(cycle, running);
+    if (endsAtMs !== null) ends.push({ holderId: running.holderId, endsAtMs });
+  }
+  for (const { work } of cycle.outlook.starting) {
+    if (work.claim.deviceType !== deviceType || work.expectedSeconds === null) continue;
+    const leftSeconds = Math.max(0, work.expectedSeconds - work.savedSeconds);
+    ends.push({ holderId: work.id, endsAtMs: cycle.nowMs + leftSeconds * 1_000 });
+  }
+  return ends.sort((left, right) => left.endsAtMs - right.endsAtMs || (left.holderId < right.holderId ? -1 : 1));
+}
+
+/** Unix milliseconds, not before now; null: that cannot be told (any more). */
+export function endOfRunning({ nowMs, policy }: Cycle, running: RunningWorkload): number | null {
+  const { expectedSeconds, savedSeconds, startedAtMs, savedAtMs } = running;
+  if (expectedSeconds === null) return null;
+  const sinceMs = Math.max(startedAtMs, savedAtMs ?? startedAtMs);
+  const endsAtMs = sinceMs + Math.max(0, expectedSeconds - savedSeconds) * 1_000;
+  if (endsAtMs + policy.overrunSecondsMax * 1_000 < nowMs) return null;
+  return Math.max(nowMs, endsAtMs);
+}
+
+/** Where most is free already, of the rooms in which it would fit were nothing else there. */
+function fullestRoom(cycle: Cycle, request: PlaceRequest): Reserved | null {
+  const account = cycle.outlook.coming;
+  const rooms = account.eligible(request).flatMap(({ clusterId }) => roomsIn(account, clusterId, request));
+  rooms.sort((left, right) => right.freeDevices - left.freeDevices);
+  for (const { clusterId, holderIds } of rooms.slice(0, ROOMS_TRIED_MAX)) {
+    const mark = account.mark();
+    for (const holderId of holderIds) if (isWork(holderId)) account.release(holderId);
+    const placed = account.find(request, new Set([clusterId]));
+    account.rollback(mark);
+    if (placed !== null) return { placed, wholeAtMs: null };
+  }
+  return null;
+}
+
+/** Each domain; the whole cluster where several domains have to be free together. */
+function roomsIn(account: CapacityAccount, clusterId: string, request: PlaceRequest): Room[] {
+  const { claim, gang } = request;
+  const domains = account.domains(clusterId, request).filter(({ totalDevices }) => totalDevices >= claim.count);
+  if (gang.size === 1 || gang.topology !== null) {
+    return domains.map(({ freeDevices, holders }) => ({ clusterId, freeDevices, holderIds: [...holders.keys()] }));
+  }
+  const freeDevices = domains.reduce((sum, domain) => sum + domain.freeDevices, 0);
+  return [{ clusterId, freeDevices, holderIds: account.holdersIn(clusterId, claim.deviceType) }];
+}
+
+/** Not a hold. */
+function isWork(holderId: string): boolean {
+  return !holderId.startsWith('nominated:') && !holderId.startsWith('reserved:');
+}

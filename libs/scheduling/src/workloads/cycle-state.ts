@@ -1,0 +1,104 @@
+/** What one cycle works on and what it has decided so far. Phases are in `cycle.ts`; this only keeps. */
+import { DEVICE_TYPES, type DeviceCounts, type DeviceType } from '#domain';
+import { NoQuota } from './no-quota.ts';
+import { Outlook } from './outlook.ts';
+import type { QuotaAccount } from './ports.ts';
+import { QuotaTree } from './quota-tree.ts';
+import { Shapes } from './shapes.ts';
+import {
+  DEFAULT_WORKLOAD_POLICY,
+  type PendingWorkload,
+  type QueueSnapshot,
+  type RunningWorkload,
+  type WorkloadCluster,
+  type WorkloadPolicy,
+  type WorkloadSnapshot,
+} from './snapshot.ts';
+import type { Explanation } from './verdicts.ts';
+import { Victims } from './victims.ts';
+import type {
+  DefragmentationProposal,
+  PlannedStart,
+  PlannedStop,
+  WorkloadPlan,
+  WorkloadVerdict,
+} from './workload-plan.ts';
+
+export class Cycle {
+  readonly nowMs: number;
+  readonly policy: WorkloadPolicy;
+  readonly clusters: ReadonlyMap<string, WorkloadCluster>;
+  readonly queues: ReadonlyMap<string, QueueSnapshot>;
+  readonly running: readonly RunningWorkload[];
+  readonly totals: DeviceCounts;
+  readonly outlook: Outlook;
+  readonly quota: QuotaAccount;
+  readonly shapes = new Shapes();
+  /** Device type → the first workload in order that waits for room, which nothing behind it may delay. */
+  readonly heads = new Map<DeviceType, PendingWorkload>();
+  /** Shape → why it has no room. Equal requests share one explanation a cycle. */
+  readonly explanations = new Map<number, Explanation>();
+  /** Shape, priority and queue → why nothing is stopped for it. */
+  readonly words = new Map<string, string>();
+  vainSearches = 0;
+
+  readonly starts: PlannedStart[] = [];
+  readonly stops: PlannedStop[] = [];
+  readonly nominations: WorkloadPlan['nominations'][number][] = [];
+  readonly verdicts: WorkloadVerdict[] = [];
+
+  readonly proposals: DefragmentationProposal[] = [];
+
+  /** Nominated workloads → members that are charged already. */
+  private readonly promised = new Map<string, number>();
+  private readonly places = new Map<string, number>();
+  private readonly refused = new Set<string | number>();
+  private refusedAt = 0;
+  private victimIndex: Victims | null = null;
+
+  constructor(readonly snapshot: WorkloadSnapshot) {
+    const { nowMs, clusters, queues, running } = snapshot;
+    this.nowMs = nowMs;
+    this.policy = { ...DEFAULT_WORKLOAD_POLICY, ...snapshot.policy };
+    this.clusters = new Map(clusters.map((cluster) => [cluster.id, cluster]));
+    this.queues = new Map(queues.map((queue) => [queue.id, queue]));
+    this.running = running;
+    this.outlook = new Outlook(clusters, running);
+    const { present } = this.outlook;
+    this.totals = Object.fromEntries(DEVICE_TYPES.map((deviceType) => [deviceType, present.total(deviceType)]));
+    this.quota = this.policy.sharesFairly ? new QuotaTree(queues, this.totals) : new NoQuota();
+  }
+
+  get victims(): Victims {
+    this.victimIndex ??= new Victims(this.running, this.policy, this.nowMs);
+    return this.victimIndex;
+  }
+
+  /** Charges a workload for so many members, in place of what it was charged before. */
+  promise(work: PendingWorkload, members: number): void {
+    const { queueId, claim, id } = work;
+    const before = this.promised.get(id) ?? 0;
+    if (before > 0) this.quota.refund(queueId, claim.deviceType, claim.count * before);
+    if (members > 0) this.quota.charge(queueId, claim.deviceType, claim.count * members);
+    this.promised.set(id, members);
+  }
+
+  /** Whether this was refused already, and no room came free since. */
+  isRefused(key: string | number): boolean {
+    if (this.refusedAt === this.outlook.freedTimes) return this.refused.has(key);
+    this.refused.clear();
+    this.refusedAt = this.outlook.freedTimes;
+    return false;
+  }
+
+  refuse(key: string | number): void {
+    this.refused.add(key);
+  }
+
+  /** 1, 2, 3 … among those of a queue that do not start. */
+  nextPlace(queueId: string): number {
+    const place = (this.places.get(queueId) ?? 0) + 1;
+    this.places.set(queueId, place);
+    return place;
+  }
+}

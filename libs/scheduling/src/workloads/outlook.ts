@@ -1,0 +1,138 @@
+/**
+ * The devices of the fleet at two moments of one cycle: `present`, as they are, for what starts now; and `coming`, as they
+ * will be once all that is ending has ended and what was promised room has it, for what needs others to end first (P09,
+ * P10). As long as nothing is ending they are one and the same account, which is most of the time.
+ *
+ * A hold is room that is not to be used by others: of a nomination (P11), or of a reservation (backfill.ts). It has its
+ * devices in both accounts, as far as they are free.
+ */
+import type { TaskBinding } from '#domain';
+import { Capacity } from './capacity.ts';
+import type { CapacityAccount } from './ports.ts';
+import type { PendingWorkload, RunningWorkload, WorkloadCluster } from './snapshot.ts';
+
+export interface Hold {
+  /** What its devices are taken under. */
+  readonly holderId: string;
+  readonly kind: 'nominated' | 'reserved';
+  readonly work: PendingWorkload;
+  readonly tasks: readonly TaskBinding[];
+  /** Unix milliseconds at which the room is whole; null: that cannot be told. */
+  readonly wholeAtMs: number | null;
+  /** False: it gives way to what is served before it (S02); true: its workload was served, and waits. */
+  readonly isFirm: boolean;
+}
+
+export function holdOn(
+  kind: Hold['kind'],
+  work: PendingWorkload,
+  tasks: readonly TaskBinding[],
+  rest: Partial<Pick<Hold, 'wholeAtMs' | 'isFirm'>> = {},
+): Hold {
+  return { holderId: `${kind}:${work.id}`, kind, work, tasks, wholeAtMs: null, isFirm: true, ...rest };
+}
+
+export class Outlook {
+  readonly present: CapacityAccount;
+  private apart: CapacityAccount | null = null;
+  private readonly held = new Map<string, Hold>();
+  private readonly started: { readonly work: PendingWorkload; readonly tasks: readonly TaskBinding[] }[] = [];
+  private readonly evicted = new Set<string>();
+  /** Holds whose room is free for a what-if. */
+  private readonly lifted = new Set<string>();
+  /** Rises when room comes free: what found none before may find some now. */
+  freedTimes = 0;
+
+  constructor(
+    private readonly clusters: readonly WorkloadCluster[],
+    private readonly running: readonly RunningWorkload[],
+  ) {
+    this.present = new Capacity(clusters);
+    for (const { holderId, claim, tasks } of running) this.present.take(holderId, claim, tasks);
+    if (running.some(({ isEnding }) => isEnding)) this.part();
+  }
+
+  get coming(): CapacityAccount {
+    return this.apart ?? this.present;
+  }
+
+  /** Whether anything is ending. */
+  get isParted(): boolean {
+    return this.apart !== null;
+  }
+
+  isEvicted(holderId: string): boolean {
+    return this.evicted.has(holderId);
+  }
+
+  /** What this cycle starts. */
+  get starting(): readonly { readonly work: PendingWorkload; readonly tasks: readonly TaskBinding[] }[] {
+    return this.started;
+  }
+
+  get holds(): IterableIterator<Hold> {
+    return this.held.values();
+  }
+
+  holdOf(workloadId: string, kind: Hold['kind']): Hold | undefined {
+    return this.held.get(`${kind}:${workloadId}`);
+  }
+
+  /** Something starts. */
+  occupy(work: PendingWorkload, tasks: readonly TaskBinding[]): void {
+    this.started.push({ work, tasks });
+    this.each((account) => account.take(work.id, work.claim, tasks));
+  }
+
+  /** Keeps room from others; what of it is taken stays with who has it. */
+  hold(hold: Hold): void {
+    this.held.set(hold.holderId, hold);
+    this.each((account) => account.take(hold.holderId, hold.work.claim, hold.tasks));
+  }
+
+  drop(hold: Hold): void {
+    if (!this.held.delete(hold.holderId)) return;
+    this.freedTimes += 1;
+    this.each((account) => account.release(hold.holderId));
+  }
+
+  /** Frees the room of holds for a what-if; `putBack` gives each what is still free of it. */
+  lift(holds: readonly Hold[]): void {
+    for (const { holderId } of holds) {
+      this.lifted.add(holderId);
+      this.each((account) => account.release(holderId));
+    }
+  }
+
+  putBack(holds: readonly Hold[]): void {
+    for (const { holderId, work, tasks } of holds) {
+      this.lifted.delete(holderId);
+      if (this.held.has(holderId)) this.each((account) => account.take(holderId, work.claim, tasks));
+    }
+  }
+
+  /** What runs is to end: its room is free in `coming` only. */
+  evict(victims: readonly RunningWorkload[]): void {
+    if (victims.length === 0) return;
+    for (const { holderId } of victims) this.evicted.add(holderId);
+    if (this.apart === null) this.part();
+    else for (const { holderId } of victims) this.apart.release(holderId);
+  }
+
+  private part(): void {
+    const coming = new Capacity(this.clusters);
+    for (const { holderId, claim, tasks, isEnding } of this.running) {
+      if (!isEnding && !this.evicted.has(holderId)) coming.take(holderId, claim, tasks);
+    }
+    for (const { work, tasks } of this.started) coming.take(work.id, work.claim, tasks);
+    for (const { holderId, work, tasks } of this.held.values()) {
+      if (!this.lifted.has(holderId)) coming.take(holderId, work.claim, tasks);
+    }
+    this.apart = coming;
+  }
+
+  private each(change: (account: CapacityAccount) => void): void {
+    change(this.present);
+    if (this.apart !== null) change(this.apart);
+  }
+}

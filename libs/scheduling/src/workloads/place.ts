@@ -1,0 +1,64 @@
+/**
+ * Where a workload can start now. First beside all room that is held for others; then in held room that is not withheld
+ * from this one: of a nomination of lower priority, of what waited long but is served later (S02), or of a head that it
+ * leaves before the head could use it (B01).
+ */
+import type { Cycle } from './cycle-state.ts';
+import type { Hold } from './outlook.ts';
+import type { Placed } from './ports.ts';
+import { requestOf } from './shapes.ts';
+import type { PendingWorkload } from './snapshot.ts';
+
+export interface Found {
+  readonly placed: Placed;
+  /** Give them back what is left of their room (`Outlook.putBack`) once this has started. */
+  readonly lifted: readonly Hold[];
+}
+
+/** Key under which a request for so many members is refused for the rest of a cycle. */
+export function refusalKey(cycle: Cycle, work: PendingWorkload, members: number): number {
+  return cycle.shapes.of(work) * 5_000 + members;
+}
+
+export function findRoom(cycle: Cycle, work: PendingWorkload, members: number): Found | null {
+  const { outlook } = cycle;
+  const request = requestOf(work, members);
+  const key = refusalKey(cycle, work, members);
+  if (!cycle.isRefused(key)) {
+    const placed = outlook.present.find(request);
+    if (placed !== null) return { placed, lifted: [] };
+    cycle.refuse(key);
+  }
+  const lifted = usableHolds(cycle, work);
+  if (lifted.length === 0) return null;
+  const liftedKey = [key, ...lifted.map(({ holderId }) => holderId)].join(' ');
+  if (cycle.isRefused(liftedKey)) return null;
+  outlook.lift(lifted);
+  const placed = outlook.present.find(request);
+  if (placed !== null) return { placed, lifted };
+  outlook.putBack(lifted);
+  cycle.refuse(liftedKey);
+  return null;
+}
+
+/** Held room that is not held against this workload. */
+export function usableHolds(cycle: Cycle, work: PendingWorkload): Hold[] {
+  const endsMs = endsAtMs(cycle, work);
+  const usable: Hold[] = [];
+  for (const hold of cycle.outlook.holds) {
+    const isOther = hold.work.claim.deviceType !== work.claim.deviceType || hold.work.id === work.id;
+    if (!isOther && isUsable(hold, work, endsMs)) usable.push(hold);
+  }
+  return usable;
+}
+
+function isUsable(hold: Hold, work: PendingWorkload, endsMs: number): boolean {
+  if (hold.kind === 'nominated') return hold.work.priority < work.priority;
+  return !hold.isFirm || (hold.wholeAtMs !== null && endsMs <= hold.wholeAtMs);
+}
+
+/** Unix milliseconds at which it would end if it started now, by its submitter's word; Infinity without one. */
+export function endsAtMs({ nowMs }: Cycle, { expectedSeconds, savedSeconds }: PendingWorkload): number {
+  if (expectedSeconds === null) return Number.POSITIVE_INFINITY;
+  return nowMs + Math.max(0, expectedSeconds - savedSeconds) * 1_000;
+}

@@ -1,0 +1,146 @@
+/**
+ * What every pending workload is told: one sentence with counts, and what would have to change. Words only; what is
+ * decided is in `cycle.ts`. Equal requests share one explanation a cycle, so that a flood of them costs a lookup each.
+ */
+import type { CandidateVerdict } from '#domain';
+import { describeFit } from '../outcome.ts';
+import type { Cycle } from './cycle-state.ts';
+import type { Placed, PlaceRejection, PlaceRequest } from './ports.ts';
+import type { Eviction } from './preemption.ts';
+import { requestOf } from './shapes.ts';
+import type { PendingWorkload } from './snapshot.ts';
+import { Rights, shieldOf, type Victim } from './victims.ts';
+import type { WorkloadVerdict } from './workload-plan.ts';
+
+export interface Explanation {
+  readonly candidates: readonly CandidateVerdict[];
+  /** "0/12 clusters fit: 5 lack …". */
+  readonly fit: string;
+  readonly changes: readonly string[];
+  /** No cluster could take it were it empty and open. */
+  readonly isImpossible: boolean;
+}
+
+const CHANGES_MAX = 3;
+/** What a cluster is rejected by that may pass by itself. */
+const PASSING = new Set(['closed', 'failures']);
+
+/** Why it has no room. */
+export function explain(cycle: Cycle, work: PendingWorkload): Explanation {
+  const shape = cycle.shapes.of(work);
+  const known = cycle.explanations.get(shape);
+  if (known !== undefined) return known;
+  const request = requestOf(work);
+  const rejections = cycle.outlook.present.explain(request);
+  const candidates = rejections.map(toCandidate);
+  const isImpossible = rejections.length > 0 && rejections.every(({ couldFit, by }) => !couldFit && !PASSING.has(by));
+  const explanation: Explanation = {
+    candidates,
+    fit: describeFit(rejections.map((rejection, index) => ({ verdict: candidates[index]!, rejection }))),
+    changes: [...(isImpossible ? largestThatFits(cycle, request) : []), ...changesFor(rejections)],
+    isImpossible,
+  };
+  cycle.explanations.set(shape, explanation);
+  return explanation;
+}
+
+function toCandidate({ clusterId, clusterName, because, by }: PlaceRejection): CandidateVerdict {
+  return { clusterId, clusterName, score: null, scores: {}, rejectedBecause: because, rejectedBy: by };
+}
+
+/** Where it could fit, first. */
+function changesFor(rejections: readonly PlaceRejection[]): string[] {
+  return [...rejections]
+    .sort((left, right) => Number(right.couldFit) - Number(left.couldFit))
+    .slice(0, CHANGES_MAX)
+    .map(({ clusterName, because }) => `${clusterName}: ${because}`);
+}
+
+function largestThatFits(cycle: Cycle, request: PlaceRequest): string[] {
+  const largest = cycle.outlook.present.largest(request);
+  if (largest === null) return [];
+  const { members, devicesPerMember, clusterName } = largest;
+  const { deviceType } = request.claim;
+  const asked = `${members === 1 ? '1 member' : `${members} members`} of ${deviceType} ×${devicesPerMember}`;
+  return [`ask for less: the largest that could ever fit is ${asked}, in ${clusterName}`];
+}
+
+export type VerdictParts = Pick<WorkloadVerdict, 'state' | 'reason'> & Partial<WorkloadVerdict>;
+
+export function verdictOf(cycle: Cycle, work: PendingWorkload, parts: VerdictParts): WorkloadVerdict {
+  return {
+    workloadId: work.id,
+    place: parts.state === 'started' ? null : cycle.nextPlace(work.queueId),
+    candidates: [],
+    victims: [],
+    changes: [],
+    startsByMs: null,
+    ...parts,
+  };
+}
+
+/** The one candidate that was chosen. */
+export function chosen(cycle: Cycle, { clusterId, scores }: Placed): readonly CandidateVerdict[] {
+  const score = Object.values(scores).reduce((sum, each) => sum + each, 0);
+  const clusterName = nameOf(cycle, clusterId);
+  return [{ clusterId, clusterName, score, scores, rejectedBecause: null, rejectedBy: null }];
+}
+
+/** "in dc-1 on n1", "3 of 4 members in dc-1 on 2 nodes". */
+export function describePlace(cycle: Cycle, { gang }: PendingWorkload, { clusterId, tasks }: Placed): string {
+  const nodes = new Set<string>();
+  for (const { devices } of tasks) for (const { node } of devices ?? []) nodes.add(node);
+  const clusters = new Set(tasks.map((task) => task.clusterId));
+  const where = clusters.size > 1 ? `in ${clusters.size} clusters` : `in ${nameOf(cycle, clusterId)}`;
+  const on = nodes.size === 0 ? '' : ` on ${nodes.size === 1 ? [...nodes][0] : `${nodes.size} nodes`}`;
+  if (gang.size === 1) return `${where}${on}`;
+  const members = tasks.length === gang.size ? `all ${gang.size}` : `${tasks.length} of ${gang.size}`;
+  return `${members} members ${where}${on}`;
+}
+
+export function describeEviction(cycle: Cycle, work: PendingWorkload, { victims, placed }: Eviction): string {
+  const where = describePlace(cycle, work, placed);
+  if (victims.length === 0) return `starts ${where} once what already ends there has ended; nothing more is stopped`;
+  const lost = Math.round(victims.reduce((sum, { victim }) => sum + victim.lostDeviceSeconds, 0));
+  const names = victims.map(({ victim }) => victim.running.name).sort();
+  const named = names.length <= CHANGES_MAX ? names.join(', ') : `${names.slice(0, CHANGES_MAX).join(', ')} and others`;
+  const count = victims.length === 1 ? '1 that runs is' : `${victims.length} that run are`;
+  return `starts ${where} once room is made: ${count} asked to end (${named}), ${lost} device-seconds are lost`;
+}
+
+export function describeStop(cycle: Cycle, work: PendingWorkload, { running }: Victim, cause: string): string {
+  const queueOf = (queueId: string) => cycle.queues.get(queueId)?.name ?? queueId;
+  if (cause === 'preempted') return `preempted by ${work.name} (priority ${work.priority} over ${running.priority})`;
+  return `reclaimed for ${work.name} of queue ${queueOf(work.queueId)}: queue ${queueOf(running.queueId)} uses more than its share`;
+}
+
+/** Why nothing is stopped for it; empty when nothing of its type runs where it could. */
+export function describeNoVictims(cycle: Cycle, work: PendingWorkload): string {
+  if (!cycle.policy.preempts) return '';
+  if (work.preemption === 'never') return '; by its priority class nothing is stopped for it';
+  const counts = new Map<string, number>();
+  const eligible = new Set(cycle.outlook.coming.eligible(requestOf(work)).map(({ clusterId }) => clusterId));
+  const rights = new Rights(cycle.quota, cycle.queues, work, work.claim.count * work.gang.minimum);
+  for (const running of cycle.running) {
+    const isThere = running.tasks.some(({ clusterId }) => eligible.has(clusterId));
+    if (!isThere || running.claim.deviceType !== work.claim.deviceType) continue;
+    const words = shieldOf(running, cycle.nowMs) ?? whyNoRight(cycle, work, rights, running.holderId);
+    counts.set(words, (counts.get(words) ?? 0) + 1);
+  }
+  const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  if (all === 0) return '';
+  const words = [...counts].sort(([a, many], [b, more]) => more - many || (a < b ? -1 : 1));
+  return `; of ${all} that run there ${words.map(([why, count]) => `${count} ${why}`).join(', ')}`;
+}
+
+function whyNoRight(cycle: Cycle, work: PendingWorkload, rights: Rights, holderId: string): string {
+  const victim = cycle.victims.of(holderId);
+  if (victim === undefined) return 'already end';
+  if (rights.over(victim) !== null) return 'would not make enough room';
+  if (victim.running.priority >= work.priority) return 'are as important or more';
+  return 'are within the quota of their queue';
+}
+
+export function nameOf(cycle: Cycle, clusterId: string): string {
+  return cycle.clusters.get(clusterId)?.name ?? clusterId;
+}

@@ -1,0 +1,147 @@
+/**
+ * The victims of one domain: of the candidates that it holds, the set that frees at least `need` devices and loses least.
+ * In order of weight (`compareLosses`): fewest overdrawn disruption budgets (P16), lowest most important victim (P01, P17),
+ * queues that borrow most first (F01), smallest cost (P07), fewest victims, latest start (P08).
+ *
+ * Exact for the sums: a 0/1 knapsack over devices for each cap on the victims' priority, O(candidates × need); only the
+ * latest start is settled state by state. Above `KNAPSACK_CELLS_MAX` cells, greedily by the loss a device instead. No
+ * member of the set can be spared, as far as counting devices tells; `preemption.ts` asks the capacity as well.
+ */
+
+export interface VictimOption {
+  /** That ending it frees in this domain; at least 1. */
+  readonly devices: number;
+  readonly priority: number;
+  /** 1: its disruption budget is overdrawn by it. */
+  readonly overdraws: 0 | 1;
+  /** 0: not reclaimed, or of the queue that borrows most; 1: of the next … */
+  readonly borrowerRank: number;
+  /** See `VICTIM_COSTS`. */
+  readonly cost: number;
+  readonly startedAtMs: number;
+}
+
+export interface Loss {
+  readonly overdraws: number;
+  readonly topPriority: number;
+  readonly borrowerRank: number;
+  readonly cost: number;
+  readonly victims: number;
+  /** Start of the one that runs longest. */
+  readonly earliestStartMs: number;
+}
+
+const KNAPSACK_CELLS_MAX = 100_000;
+const NOTHING: Loss = {
+  overdraws: 0,
+  topPriority: -1,
+  borrowerRank: 0,
+  cost: 0,
+  victims: 0,
+  earliestStartMs: Number.POSITIVE_INFINITY,
+};
+
+export function lossOf(options: readonly VictimOption[]): Loss {
+  return options.reduce(withVictim, NOTHING);
+}
+
+function withVictim(loss: Loss, option: VictimOption): Loss {
+  return {
+    overdraws: loss.overdraws + option.overdraws,
+    topPriority: Math.max(loss.topPriority, option.priority),
+    borrowerRank: loss.borrowerRank + option.borrowerRank,
+    cost: loss.cost + option.cost,
+    victims: loss.victims + 1,
+    earliestStartMs: Math.min(loss.earliestStartMs, option.startedAtMs),
+  };
+}
+
+/** Negative: `left` loses less. */
+export function compareLosses(left: Loss, right: Loss): number {
+  return left.overdraws - right.overdraws || left.topPriority - right.topPriority || compareSums(left, right);
+}
+
+function compareSums(left: Loss, right: Loss): number {
+  return (
+    left.borrowerRank - right.borrowerRank ||
+    left.cost - right.cost ||
+    left.victims - right.victims ||
+    (left.earliestStartMs === right.earliestStartMs ? 0 : right.earliestStartMs - left.earliestStartMs)
+  );
+}
+
+/** Null when all of them together free too little. `need` at least 1. */
+export function cheapestSet<Option extends VictimOption>(options: readonly Option[], need: number): Option[] | null {
+  if (totalDevices(options) < need) return null;
+  const caps = [...new Set(options.map(({ priority }) => priority))].sort((left, right) => left - right);
+  let best: Option[] | null = null;
+  for (const cap of caps) {
+    const within = options.filter(({ priority }) => priority <= cap);
+    if (totalDevices(within) < need) continue;
+    const set = within.length * need <= KNAPSACK_CELLS_MAX ? knapsack(within, need) : greedy(within, need);
+    if (best === null || compareLosses(lossOf(set), lossOf(best)) < 0) best = set;
+    if (lossOf(best).overdraws === 0) break;
+  }
+  return best;
+}
+
+function totalDevices(options: readonly VictimOption[]): number {
+  let sum = 0;
+  for (const { devices } of options) sum += devices;
+  return sum;
+}
+
+/** `options` together free at least `need`. */
+function knapsack<Option extends VictimOption>(options: readonly Option[], need: number): Option[] {
+  // states[k]: the least loss that frees k devices, or `need` and more; from[i * (need + 1) + k]: the state before
+  // option i was added to reach k, or -1.
+  const states: (Loss | null)[] = new Array(need + 1).fill(null);
+  const from = new Int32Array(options.length * (need + 1)).fill(-1);
+  states[0] = NOTHING;
+  options.forEach((option, index) => {
+    for (let freed = need - 1; freed >= 0; freed -= 1) {
+      const before = states[freed];
+      if (before === null || before === undefined) continue;
+      const target = Math.min(need, freed + option.devices);
+      const after = withVictim(before, option);
+      const known = states[target];
+      if (known !== null && known !== undefined && compareWithin(known, after) <= 0) continue;
+      states[target] = after;
+      from[index * (need + 1) + target] = freed;
+    }
+  });
+  return backtrack(options, need, from);
+}
+
+function backtrack<Option>(options: readonly Option[], need: number, from: Int32Array): Option[] {
+  const set: Option[] = [];
+  for (let index = options.length - 1, state = need; index >= 0 && state > 0; index -= 1) {
+    const before = from[index * (need + 1) + state]!;
+    if (before < 0) continue;
+    set.push(options[index]!);
+    state = before;
+  }
+  return set;
+}
+
+/** Under one cap on priority, which is then no criterion. */
+function compareWithin(left: Loss, right: Loss): number {
+  return left.overdraws - right.overdraws || compareSums(left, right);
+}
+
+function greedy<Option extends VictimOption>(options: readonly Option[], need: number): Option[] {
+  const weightOf = ({ overdraws, cost, devices }: Option) => overdraws * Number.MAX_SAFE_INTEGER + cost / devices;
+  const inOrder = [...options].sort((left, right) => weightOf(left) - weightOf(right));
+  const chosen: Option[] = [];
+  let freed = 0;
+  for (const option of inOrder) {
+    if (freed >= need) break;
+    chosen.push(option);
+    freed += option.devices;
+  }
+  return chosen.reverse().filter((option) => {
+    if (freed - option.devices < need) return true;
+    freed -= option.devices;
+    return false;
+  });
+}

@@ -1,0 +1,155 @@
+/**
+ * Who may be asked to end for whom. What rules a running workload out whatever the preemptor is a table, `SHIELDS`; by
+ * which right a preemptor may take from a queue is `Rights`:
+ *
+ *   preempted   strictly lower priority, in its own queue or in one that is above its nominal quota (F05)
+ *   reclaimed   by nominal quota, whatever the priority (F10); by fairness, never a higher priority (P03)
+ */
+import type { QuotaAccount } from './ports.ts';
+import type { PendingWorkload, QueueSnapshot, RunningWorkload, WorkloadPolicy } from './snapshot.ts';
+import type { PlannedStop } from './workload-plan.ts';
+
+export interface Victim {
+  readonly running: RunningWorkload;
+  /** The one cluster that it runs in. */
+  readonly clusterId: string;
+  /** Of all its members. */
+  readonly devices: number;
+  readonly lostDeviceSeconds: number;
+  /** By the policy's formula. */
+  readonly cost: number;
+}
+
+/** Why something that runs is no victim, as the words that equal ones are counted under; the first that holds. */
+const SHIELDS: readonly {
+  readonly words: string;
+  readonly shields: (running: RunningWorkload, nowMs: number) => boolean;
+}[] = [
+  { words: 'already end', shields: ({ isEnding }) => isEnding },
+  { words: 'may not be preempted', shields: ({ preemptible }) => !preemptible },
+  {
+    words: 'have not yet run for their minimum',
+    shields: (running, nowMs) => ranSeconds(running, nowMs) < running.minimumRunSeconds,
+  },
+  {
+    words: 'were preempted often and are protected for a while',
+    shields: (running, nowMs) =>
+      running.preemptions >= running.preemptionsMax && ranSeconds(running, nowMs) < running.protectedSeconds,
+  },
+  {
+    words: 'run in several clusters',
+    shields: ({ tasks }) => tasks.some(({ clusterId }) => clusterId !== tasks[0]!.clusterId),
+  },
+];
+
+/** Policy → what a victim costs; the smallest sum is chosen. */
+export const VICTIM_COSTS: Readonly<
+  Record<
+    WorkloadPolicy['victims'],
+    { readonly meaning: string; readonly cost: (running: RunningWorkload, nowMs: number) => number }
+  >
+> = {
+  'least-lost': { meaning: 'device-seconds since its last checkpoint', cost: lostDeviceSeconds },
+  youngest: { meaning: 'seconds since its start', cost: ranSeconds },
+};
+
+function ranSeconds({ startedAtMs }: RunningWorkload, nowMs: number): number {
+  return Math.max(0, nowMs - startedAtMs) / 1_000;
+}
+
+/** Of all members, since the newest checkpoint of this run. */
+export function lostDeviceSeconds({ startedAtMs, savedAtMs, claim, tasks }: RunningWorkload, nowMs: number): number {
+  return (Math.max(0, nowMs - Math.max(startedAtMs, savedAtMs ?? 0)) / 1_000) * claim.count * tasks.length;
+}
+
+/** Null: nothing shields it. */
+export function shieldOf(running: RunningWorkload, nowMs: number): string | null {
+  return SHIELDS.find(({ shields }) => shields(running, nowMs))?.words ?? null;
+}
+
+/** What runs and nothing shields, by holder. Those that are chosen leave it. */
+export class Victims {
+  private readonly byHolder = new Map<string, Victim>();
+  /** Budget → how many more may be stopped before it is overdrawn. */
+  private readonly budgetsLeft = new Map<string, number>();
+
+  constructor(running: readonly RunningWorkload[], policy: WorkloadPolicy, nowMs: number) {
+    const { cost } = VICTIM_COSTS[policy.victims];
+    const seen = new Set<string>();
+    for (const each of running) {
+      if (each.budget !== null) this.noteBudget(each);
+      if (each.tasks.length === 0 || seen.has(each.id) || shieldOf(each, nowMs) !== null) continue;
+      seen.add(each.id);
+      this.byHolder.set(each.holderId, {
+        running: each,
+        clusterId: each.tasks[0]!.clusterId,
+        devices: each.claim.count * each.tasks.length,
+        lostDeviceSeconds: lostDeviceSeconds(each, nowMs),
+        cost: cost(each, nowMs),
+      });
+    }
+  }
+
+  of(holderId: string): Victim | undefined {
+    return this.byHolder.get(holderId);
+  }
+
+  values(): IterableIterator<Victim> {
+    return this.byHolder.values();
+  }
+
+  choose(victim: Victim): void {
+    this.byHolder.delete(victim.running.holderId);
+    const { budget } = victim.running;
+    if (budget !== null) this.budgetsLeft.set(budget.id, this.budgetLeft(victim) - 1);
+  }
+
+  /** How many of the victim's budget may be stopped before it is overdrawn; Infinity without a budget. */
+  budgetLeft({ running: { budget } }: Victim): number {
+    return budget === null ? Number.POSITIVE_INFINITY : this.budgetsLeft.get(budget.id)!;
+  }
+
+  /** What ends already uses its budget up. */
+  private noteBudget({ budget, isEnding }: RunningWorkload): void {
+    const { id, allowed } = budget!;
+    this.budgetsLeft.set(id, (this.budgetsLeft.get(id) ?? allowed) - (isEnding ? 1 : 0));
+  }
+}
+
+/** What one preemptor may take from whom, as the quota is charged at the moment of asking. */
+export class Rights {
+  private readonly above: ReadonlySet<string>;
+
+  constructor(
+    private readonly quota: QuotaAccount,
+    private readonly queues: ReadonlyMap<string, QueueSnapshot>,
+    private readonly preemptor: PendingWorkload,
+    /** Devices that the preemptor needs in all. */
+    private readonly devices: number,
+  ) {
+    this.above = new Set(pathOf(preemptor.queueId, queues));
+  }
+
+  over({ running, devices }: Victim): PlannedStop['cause'] | null {
+    const { queueId, priority } = running;
+    if (priority < this.preemptor.priority && this.mayPreemptIn(queueId)) return 'preempted';
+    if (queueId === this.preemptor.queueId) return null;
+    const { deviceType } = this.preemptor.claim;
+    const right = this.quota.mayReclaim(this.preemptor.queueId, deviceType, this.devices, queueId, devices);
+    return right === 'nominal' || (right === 'fairness' && priority <= this.preemptor.priority) ? 'reclaimed' : null;
+  }
+
+  /** Every queue from the victim's up to where the two meet must be above its nominal quota. */
+  private mayPreemptIn(queueId: string): boolean {
+    const { deviceType } = this.preemptor.claim;
+    return pathOf(queueId, this.queues).every(
+      (each) => this.above.has(each) || !this.quota.isWithinNominal(each, deviceType),
+    );
+  }
+}
+
+function pathOf(queueId: string, queues: ReadonlyMap<string, QueueSnapshot>): string[] {
+  const path: string[] = [];
+  for (let at: string | null = queueId; at !== null; at = queues.get(at)?.parentId ?? null) path.push(at);
+  return path;
+}
