@@ -1,3 +1,5 @@
+export * from './affinity/choose.ts';
+export * from './affinity/replicas.ts';
 export * from './breaker.ts';
 export * from './candidates.ts';
 export * from './ledger.ts';

@@ -1,0 +1,180 @@
+/**
+ * Which replica takes a request: filter, then stickiness, then a policy – a row in a table, name → weights or function.
+ *
+ * Stickiness (session, prefix) never costs more than a bound: the sticky replica is left when another is predicted to
+ * answer so much sooner. So a prefix that everybody shares cannot pile up on one replica (A03): its queue grows until
+ * others are sooner, and then they hold the prefix too.
+ */
+import {
+  type AffinityReplica,
+  type AffinityRequest,
+  predictedFirstTokenMs,
+  preference,
+  prefixHit,
+  rejectReplica,
+} from './replicas.ts';
+
+export interface ChoiceOptions {
+  readonly policy: ReplicaPolicyName;
+  /** A sticky replica is left when it is predicted to be later by more than this and by more than this share. */
+  readonly spillMs: number;
+  readonly spillRatio: number;
+  /** From this share of the prompt on, a prefix is sticky. */
+  readonly prefixHitMin: number;
+  /** Of the requests go to a replica that was never measured, if there is one (A07). */
+  readonly explorationShare: number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+export const DEFAULT_CHOICE = {
+  policy: 'predicted-first-token',
+  spillMs: 100,
+  spillRatio: 0.5,
+  prefixHitMin: 0.8,
+  explorationShare: 0.01,
+} as const satisfies Omit<ChoiceOptions, 'random'>;
+
+export interface Choice {
+  readonly replica: AffinityReplica;
+  /** `session`, `prefix`, `exploration`, or the policy's name. */
+  readonly by: string;
+}
+
+export interface NoChoice {
+  /** Reason → how many replicas it ruled out. */
+  readonly rejected: ReadonlyMap<string, number>;
+}
+
+export function chooseReplica(
+  replicas: readonly AffinityReplica[],
+  request: AffinityRequest,
+  options: ChoiceOptions,
+): Choice | NoChoice {
+  // 1 Who may.
+  const rejected = new Map<string, number>();
+  const fitting = replicas.filter((replica) => {
+    const reason = rejectReplica(replica, request);
+    if (reason !== null) rejected.set(reason, (rejected.get(reason) ?? 0) + 1);
+    return reason === null;
+  });
+  if (fitting.length === 0) return { rejected };
+
+  // 2 Who is preferred.
+  const most = Math.max(...fitting.map((replica) => preference(replica, request)));
+  const preferred = fitting.filter((replica) => preference(replica, request) === most);
+
+  // 3 Who is known to it, while that costs little.
+  const sticky = stickyReplica(preferred, request, options);
+  if (sticky !== null) return sticky;
+
+  // 4 Who is not known to us.
+  const unknown = preferred.filter(({ latencyMs }) => latencyMs === null);
+  if (unknown.length > 0 && unknown.length < preferred.length && options.random() < options.explorationShare) {
+    return { replica: drawn(unknown, options.random()), by: 'exploration' };
+  }
+
+  // 5 Who is best.
+  const replica = REPLICA_POLICIES[options.policy].pick(preferred, request, options.random);
+  return { replica, by: options.policy };
+}
+
+function stickyReplica(
+  replicas: readonly AffinityReplica[],
+  request: AffinityRequest,
+  options: ChoiceOptions,
+): Choice | null {
+  const soonestMs = Math.min(...replicas.map((replica) => predictedFirstTokenMs(replica, request)));
+  const isWorthIt = (replica: AffinityReplica) => {
+    const lateMs = predictedFirstTokenMs(replica, request) - soonestMs;
+    return lateMs <= Math.max(options.spillMs, soonestMs * options.spillRatio);
+  };
+  const ofSession = replicas.find(({ id }) => id === request.sessionReplicaId);
+  if (ofSession !== undefined && isWorthIt(ofSession)) return { replica: ofSession, by: 'session' };
+  const warm = replicas.filter((replica) => prefixHit(replica, request) >= options.prefixHitMin && isWorthIt(replica));
+  if (warm.length === 0) return null;
+  return { replica: least(warm, (replica) => predictedFirstTokenMs(replica, request), options.random), by: 'prefix' };
+}
+
+export type ReplicaPolicy = (
+  replicas: readonly AffinityReplica[],
+  request: AffinityRequest,
+  random: () => number,
+) => AffinityReplica;
+
+/** Weight of a first observation where none is known, milliseconds. */
+const UNMEASURED_LATENCY_MS = 50;
+
+export const REPLICA_POLICIES = {
+  'predicted-first-token': {
+    meaning: 'the soonest first token by the own ledger and the uncached part of the prompt',
+    pick: (replicas, request, random) => least(replicas, (replica) => predictedFirstTokenMs(replica, request), random),
+  },
+  'least-cost': {
+    meaning: 'reference: least latency × (1 + 0.5 × (1 − free memory ratio)); herds, kept for comparison',
+    pick: (replicas, _request, random) =>
+      least(
+        replicas,
+        ({ latencyMs, freeMemoryBytes, memoryBytes }) => {
+          const freeRatio = memoryBytes > 0 ? freeMemoryBytes / memoryBytes : 1;
+          return (latencyMs ?? UNMEASURED_LATENCY_MS) * (1 + 0.5 * (1 - freeRatio));
+        },
+        random,
+      ),
+  },
+  'inverse-load': {
+    meaning: 'reference: drawn with probability (1 / L) / Σ (1 / L) of the smoothed loads L',
+    pick: (replicas, _request, random) => {
+      const shares = inverseLoadShares(replicas.map(({ load }) => load));
+      let left = random();
+      const index = shares.findIndex((share) => {
+        left -= share;
+        return left < 0;
+      });
+      return replicas[index === -1 ? replicas.length - 1 : index]!;
+    },
+  },
+  'power-of-two': {
+    meaning: 'the one with fewer requests in flight of two drawn at random',
+    pick: (replicas, _request, random) => {
+      const [first, second] = [drawn(replicas, random()), drawn(replicas, random())];
+      return first.outstanding <= second.outstanding ? first : second;
+    },
+  },
+} as const satisfies Readonly<Record<string, { meaning: string; pick: ReplicaPolicy }>>;
+
+export type ReplicaPolicyName = keyof typeof REPLICA_POLICIES;
+export const REPLICA_POLICY_NAMES = Object.keys(REPLICA_POLICIES) as [ReplicaPolicyName, ...ReplicaPolicyName[]];
+
+/** A load below this counts as this: nothing is infinitely better than anything else (A11). */
+const LOAD_MIN = 1e-3;
+
+/** `(1 / Lᵢ) / Σ (1 / Lⱼ)`; sums to 1, also when all loads are 0. */
+export function inverseLoadShares(loads: readonly number[]): number[] {
+  const inverses = loads.map((load) => 1 / Math.max(LOAD_MIN, load));
+  const total = inverses.reduce((sum, inverse) => sum + inverse, 0);
+  return inverses.map((inverse) => inverse / total);
+}
+
+/** `L(t) = α R(t) + (1 − α) L(t − 1)`, the reference's smoothing; α in [0.7, 0.9]. */
+export function smoothedLoad(before: number, observed: number, alpha = 0.8): number {
+  return alpha * observed + (1 - alpha) * before;
+}
+
+/** Ties are uniform (A09). */
+function least(
+  replicas: readonly AffinityReplica[],
+  costOf: (replica: AffinityReplica) => number,
+  random: () => number,
+): AffinityReplica {
+  const costs = replicas.map(costOf);
+  const lowest = Math.min(...costs);
+  return drawn(
+    replicas.filter((_replica, index) => costs[index] === lowest),
+    random(),
+  );
+}
+
+function drawn(replicas: readonly AffinityReplica[], random: number): AffinityReplica {
+  return replicas[Math.min(replicas.length - 1, Math.floor(random * replicas.length))]!;
+}
