@@ -55,7 +55,7 @@ export type {
   QuotaWant,
 } from './workloads/ports.ts';
 export { CapacityAccount, QuotaAccount } from './workloads/ports.ts';
-export { QuotaTree, QuotaTree } from './workloads/quota-tree.ts';
+export { QuotaTree } from './workloads/quota-tree.ts';
 export type { QueueShape } from './workloads/quota-tree-problem.ts';
 export { queueTreeProblem, quotaBelowUsage } from './workloads/quota-tree-problem.ts';
 export type {
