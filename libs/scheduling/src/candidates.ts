@@ -1,7 +1,8 @@
 /** Judges every cluster for one more replica of a deployment, and selects the best: filter → score → select. */
 import type { CandidateVerdict, Deployment } from '#domain';
-import { FILTERS, type Rejection } from './filters.ts';
+import { FILTERS } from './filters.ts';
 import { scoreCluster } from './scorers.ts';
+import type { Rejection } from './selector-filters.ts';
 import type { WorkingCluster, WorkingFleet } from './working-fleet.ts';
 
 export interface Candidate {

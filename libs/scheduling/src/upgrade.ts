@@ -6,8 +6,9 @@
 import type { Deployment } from '#domain';
 import { assignBest } from './assign.ts';
 import { type Candidate, judgeCandidates, judgeOneCluster } from './candidates.ts';
-import { FILTERS, type Rejection, rejectWhere } from './filters.ts';
+import { FILTERS, rejectWhere } from './filters.ts';
 import type { PlannedAssignment, PlannedChange } from './plan.ts';
+import type { Rejection } from './selector-filters.ts';
 import { isGivenUp, isOutdated, type Standing } from './standing.ts';
 import { drainInPlace, serviceOf } from './withdraw.ts';
 import type { WorkingFleet } from './working-fleet.ts';

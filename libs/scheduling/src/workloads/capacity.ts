@@ -1,0 +1,150 @@
+/**
+ * The devices of a fleet, as a working copy of a snapshot: where a workload fits best, who holds what, and every change
+ * with its undo.
+ *
+ * Choice: filters (is it one of the clusters meant, does it take new work, is there room), then scorers, then a stable
+ * hash. Within a cluster see `devices/rooms.ts`: the smallest domain that fits, fewest racks before fewest nodes, linked
+ * devices, least sufficient memory. Each question costs a few steps a cluster, whatever the number of nodes.
+ *
+ * Invariants: a device has at most one holder; what is placed was free; after a rollback every answer is what it was at
+ * the mark. Central clusters get their devices bound; edge clusters bind by themselves, their room is counted by packing.
+ *
+ * Left to others: quota (`quota-tree.ts`), who is worth stopping (`preemption.ts`), in which order to ask (`cycle.ts`).
+ */
+import type { ClusterSelector, DeviceType, ResourceClaim, TaskBinding } from '#domain';
+import { rejectSelected } from '../selector-filters.ts';
+import {
+  bindMembers,
+  chooseAcross,
+  chooseBeside,
+  choosePart,
+  chooseWhole,
+  toPlaced,
+  toPlacedAcross,
+} from './capacity-choice.ts';
+import { couldFit, largestIn, rejectPlace } from './capacity-reasons.ts';
+import { type ClusterRooms, FleetDevices } from './devices/fleet-devices.ts';
+import { Needs } from './devices/need.ts';
+import { CapacityAccount, type CapacityDomain, type Placed, type PlaceRejection, type PlaceRequest } from './ports.ts';
+import type { WorkloadCluster } from './snapshot.ts';
+
+/** Selectors whose clusters are remembered; at the bound all are forgotten. */
+const SELECTORS_MAX = 256;
+
+export class Capacity extends CapacityAccount {
+  private readonly devices: FleetDevices;
+  private readonly needs = new Needs();
+  /** Clusters that a selector means and that take new work: by the object, and by what it says. */
+  private readonly bySelector = new WeakMap<ClusterSelector, readonly ClusterRooms[]>();
+  private readonly bySelectorText = new Map<string, readonly ClusterRooms[]>();
+
+  constructor(clusters: readonly WorkloadCluster[]) {
+    super();
+    this.devices = new FleetDevices(clusters);
+  }
+
+  find(request: PlaceRequest, within?: ReadonlySet<string>): Placed | null {
+    const need = this.needs.of(request);
+    const clusters = this.candidates(request, within);
+    const whole = chooseWhole(clusters, need, request);
+    if (whole !== null) return toPlaced(whole, need.claim.count);
+    if (need.maySpan) return toPlacedAcross(chooseAcross(clusters, need, request), need.claim.count);
+    const part = choosePart(clusters, need, request);
+    return part === null ? null : toPlaced(part, need.claim.count);
+  }
+
+  /**
+   * Where a member that lost its place goes: as close to those that stay as there is room, and in the same domain where
+   * the gang requires one (T08). Null: nowhere.
+   */
+  findReplacement(request: PlaceRequest, tasksThatStay: readonly TaskBinding[], rank: number): TaskBinding | null {
+    const clusterId = tasksThatStay[0]?.clusterId;
+    const [here] = clusterId === undefined ? [] : this.candidates(request, new Set([clusterId]));
+    const choice = here === undefined ? null : chooseBeside(here, this.needs.of(request), tasksThatStay);
+    return choice === null ? null : bindMembers(choice, request.claim.count, rank)[0]!;
+  }
+
+  explain(request: PlaceRequest): PlaceRejection[] {
+    const need = this.needs.of(request);
+    return this.devices.clusters.flatMap((here) => rejectPlace(here, need, request) ?? []);
+  }
+
+  largest(request: PlaceRequest): ReturnType<CapacityAccount['largest']> {
+    const meant = this.devices.clusters.filter(({ cluster }) => rejectSelected(cluster, request.selector) === null);
+    return largestIn(meant, this.needs.of(request));
+  }
+
+  eligible(request: PlaceRequest): { clusterId: string; clusterName: string }[] {
+    const need = this.needs.of(request);
+    return this.candidates(request).flatMap(({ cluster: { id, name }, byType }) => {
+      const rooms = byType.get(need.claim.deviceType);
+      return rooms !== undefined && couldFit(rooms, need) ? [{ clusterId: id, clusterName: name }] : [];
+    });
+  }
+
+  /**
+   * Of a cluster, the domains that are as wide as the claim, or the gang, may spread, and that have enough devices of
+   * sufficient memory were they empty; for scope `link`, link domains. Domains of what does not change are the same objects.
+   */
+  domains(clusterId: string, request: PlaceRequest): CapacityDomain[] {
+    const { claim, scope, member, minimum } = this.needs.of(request);
+    const rooms = this.devices.cluster(clusterId)?.byType.get(claim.deviceType);
+    return rooms?.domains(scope, member.memoryBytes)?.withAtLeast(claim.count * minimum) ?? [];
+  }
+
+  take(holderId: string, claim: ResourceClaim, tasks: readonly TaskBinding[]): void {
+    this.devices.take(holderId, claim, tasks);
+  }
+
+  tryTake(holderId: string, claim: ResourceClaim, tasks: readonly TaskBinding[]): boolean {
+    return this.devices.tryTake(holderId, claim, tasks);
+  }
+
+  release(holderId: string): void {
+    this.devices.release(holderId);
+  }
+
+  mark(): number {
+    return this.devices.mark();
+  }
+
+  rollback(mark: number): void {
+    this.devices.rollback(mark);
+  }
+
+  holdersIn(clusterId: string, deviceType: DeviceType): string[] {
+    return this.devices.holdersIn(clusterId, deviceType);
+  }
+
+  free(deviceType: DeviceType): number {
+    return this.devices.free(deviceType);
+  }
+
+  total(deviceType: DeviceType): number {
+    return this.devices.total(deviceType);
+  }
+
+  private candidates(
+    { selector, avoidClusterIds }: PlaceRequest,
+    within?: ReadonlySet<string>,
+  ): readonly ClusterRooms[] {
+    const open = this.openTo(selector);
+    if (within === undefined && avoidClusterIds.length === 0) return open;
+    return open.filter(({ cluster: { id } }) => within?.has(id) !== false && !avoidClusterIds.includes(id));
+  }
+
+  private openTo(selector: ClusterSelector): readonly ClusterRooms[] {
+    const known = this.bySelector.get(selector);
+    if (known !== undefined) return known;
+    const text = JSON.stringify(selector);
+    const open = this.bySelectorText.get(text) ?? this.devices.clusters.filter((here) => isOpenTo(here, selector));
+    if (this.bySelectorText.size === SELECTORS_MAX) this.bySelectorText.clear();
+    this.bySelectorText.set(text, open);
+    this.bySelector.set(selector, open);
+    return open;
+  }
+}
+
+function isOpenTo({ cluster }: ClusterRooms, selector: ClusterSelector): boolean {
+  return cluster.closed === null && rejectSelected(cluster, selector) === null;
+}
