@@ -6,7 +6,7 @@ const DEFAULT_QUEUE = '00000000-0000-7000-8000-000000000002';
 const FINAL_PHASES = `'Succeeded', 'Failed', 'Cancelled'`;
 
 /** Tables that are written in batches, or whose writes may find nothing to do. */
-const INTENT_TABLES = ['queues', 'priority_classes', 'jobs', 'attempts', 'owed_documents'] as const;
+const INTENT_TABLES = ['queues', 'priority_classes', 'jobs', 'attempts'] as const;
 
 /** Jobs and their attempts, queues, priority classes, device holds, usage, and the documents that are owed to clusters. */
 export class Jobs1795450000000 implements MigrationInterface {
@@ -15,6 +15,7 @@ export class Jobs1795450000000 implements MigrationInterface {
       await queryRunner.query(statements);
     }
     for (const table of INTENT_TABLES) await queryRunner.query(intentTriggers(table));
+    await queryRunner.query(insertTrigger('owed_documents'));
   }
 
   async down(queryRunner: QueryRunner): Promise<void> {
@@ -86,7 +87,8 @@ const TENANCY = `
     ) class (name, priority, preemption, preemptible);
 `;
 
-// expires_at is set with ended_at; a mounted version is in use until the job ends, a noted blob until the job goes.
+// A job has an expires_at while it is in a final phase. What steps towards its end changes no indexed column, so that an
+// update touches no index. A mounted version is in use until the job ends, a noted blob until the job goes.
 const JOBS = `
   CREATE TABLE jobs (
     id uuid PRIMARY KEY,
@@ -130,11 +132,13 @@ const JOBS = `
     CONSTRAINT jobs_kind_check CHECK (kind IN ('fine-tune', 'batch-inference', 'evaluation', 'command')),
     CONSTRAINT jobs_preemption_check CHECK (preemption IN ('lower-priority', 'never')),
     CONSTRAINT jobs_phase_check CHECK (phase IN ('Waiting', 'Queued', 'Starting', 'Running', 'Stopping', 'Suspended',
-      ${FINAL_PHASES}))
-  );
+      ${FINAL_PHASES})),
+    CONSTRAINT jobs_expiry_check CHECK ((phase IN (${FINAL_PHASES})) = (expires_at IS NOT NULL))
+  ) WITH (fillfactor = 70);
   CREATE INDEX jobs_tenant_index ON jobs (tenant_id, id);
   CREATE INDEX jobs_queue_index ON jobs (queue_id, id);
-  CREATE INDEX jobs_active_index ON jobs (id) WHERE phase NOT IN (${FINAL_PHASES});
+  CREATE INDEX jobs_active_index ON jobs (queue_id, id) WHERE expires_at IS NULL;
+  CREATE INDEX jobs_nominated_index ON jobs (id) WHERE nomination IS NOT NULL;
   CREATE INDEX jobs_expiry_index ON jobs (expires_at) WHERE expires_at IS NOT NULL;
   CREATE INDEX jobs_published_version_index ON jobs (published_version_id) WHERE published_version_id IS NOT NULL;
 
@@ -155,7 +159,8 @@ const JOBS = `
   );
 `;
 
-// One live attempt a job, whoever begins it. cluster_ids are those of the tasks, for the question of one cluster.
+// One live attempt a job, whoever begins it. cluster_ids are those of the tasks, for the question of one cluster. is_live
+// is there so that a step towards the end changes no indexed column.
 const ATTEMPTS = `
   CREATE TABLE attempts (
     id uuid PRIMARY KEY,
@@ -167,6 +172,7 @@ const ATTEMPTS = `
     tasks jsonb NOT NULL,
     cluster_ids uuid[] NOT NULL,
     phase text NOT NULL,
+    is_live boolean NOT NULL,
     stop jsonb,
     outcome text,
     exit_code integer,
@@ -181,10 +187,11 @@ const ATTEMPTS = `
     CONSTRAINT attempts_number_unique UNIQUE (job_id, number),
     CONSTRAINT attempts_phase_check CHECK (phase IN ('Assigned', 'Running', 'Stopping', 'Ended')),
     CONSTRAINT attempts_outcome_check
-      CHECK (outcome IN ('succeeded', 'failed', 'preempted', 'suspended', 'cancelled', 'lost'))
-  );
-  CREATE UNIQUE INDEX attempts_live_unique ON attempts (job_id) WHERE phase <> 'Ended';
-  CREATE INDEX attempts_clusters_index ON attempts USING gin (cluster_ids) WHERE phase <> 'Ended';
+      CHECK (outcome IN ('succeeded', 'failed', 'preempted', 'suspended', 'cancelled', 'lost')),
+    CONSTRAINT attempts_live_check CHECK (is_live = (phase <> 'Ended'))
+  ) WITH (fillfactor = 70);
+  CREATE UNIQUE INDEX attempts_live_unique ON attempts (job_id) WHERE is_live;
+  CREATE INDEX attempts_clusters_index ON attempts USING gin (cluster_ids) WHERE is_live;
 `;
 
 // No foreign keys: a batch of starts takes thousands of rows, and a holder lets go of its own by ending.
@@ -268,10 +275,16 @@ const NOTIFY = `
   END $$;
 `;
 
-function intentTriggers(table: string): string {
+function insertTrigger(table: string): string {
   return `
     CREATE TRIGGER ${table}_notify_insert AFTER INSERT ON ${table} REFERENCING NEW TABLE AS written
       FOR EACH STATEMENT EXECUTE FUNCTION notify_intent_of_written();
+  `;
+}
+
+function intentTriggers(table: string): string {
+  return `
+    ${insertTrigger(table)}
     CREATE TRIGGER ${table}_notify_update AFTER UPDATE ON ${table} REFERENCING NEW TABLE AS written
       FOR EACH STATEMENT EXECUTE FUNCTION notify_intent_of_written();
     CREATE TRIGGER ${table}_notify_delete AFTER DELETE ON ${table} REFERENCING OLD TABLE AS written

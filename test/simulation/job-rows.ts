@@ -136,6 +136,7 @@ function jobRows({ tables, now, touched }: RowsContext): Async<Rows['jobs']> {
         .slice(0, page.limit),
     findAll: async (ids) => found(ids),
     active: async () => active(),
+    nominated: async () => active().filter(({ nomination }) => nomination !== null),
     tally: async (of) => {
       const own = active().filter(({ tenantId }) => tenantId === of);
       return [...Map.groupBy(own, ({ queueId, phase }) => `${queueId}/${phase}`).values()].map((alike) => {
@@ -353,7 +354,6 @@ function owedDocumentRows({ tables: { owedDocuments }, touched }: RowsContext): 
     take: async (limit) => {
       const taken = [...owedDocuments.keys()].slice(0, limit);
       for (const id of taken) owedDocuments.delete(id);
-      if (taken.length > 0) touched.add('intent');
       return taken;
     },
   };

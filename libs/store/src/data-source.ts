@@ -26,6 +26,7 @@ import { RolloutRow, SyncClaimRow } from './entities/rollouts.ts';
 import { LeaderRow, RoutesViewRow } from './entities/singletons.ts';
 import { TenantRow } from './entities/tenants.ts';
 import { SilentLogger } from './silence.ts';
+import { TYPE_PARSERS } from './timestamps.ts';
 
 /** In the order in which they ran everywhere; append only. */
 export const MIGRATIONS = [Initial1795440000000, ModelSync1795446000000, Jobs1795450000000];
@@ -92,7 +93,7 @@ export function dataSourceOf(
     installExtensions: false,
     logger: new SilentLogger(),
     poolErrorHandler: options.onError,
-    extra: { keepAlive: true, keepAliveInitialDelayMillis: 10_000, ...boundsOf(options.bounds) },
+    extra: { keepAlive: true, keepAliveInitialDelayMillis: 10_000, types: TYPE_PARSERS, ...boundsOf(options.bounds) },
   });
 }
 

@@ -81,6 +81,8 @@ export abstract class JobRows {
   abstract tally(tenantId: string): Promise<QueueTally[]>;
   /** Those of a queue that wait: Queued before Waiting, the more important first, then who waits longest. */
   abstract pending(queueId: string, limit: number): Promise<Job[]>;
+  /** Active ones for which room is held. */
+  abstract nominated(): Promise<Job[]>;
   /** The jobs among `ids` that exist, their rows locked in order of id until the transaction ends. */
   abstract lock(ids: readonly string[]): Promise<Job[]>;
   /**

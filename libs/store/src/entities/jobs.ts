@@ -37,9 +37,9 @@ import { TenantRow } from './tenants.ts';
 @Unique('jobs_name_unique', ['tenantId', 'name'])
 @Index('jobs_tenant_index', ['tenantId', 'id'])
 @Index('jobs_queue_index', ['queueId', 'id'])
-@Index('jobs_active_index', ['id'], {
-  where: "(phase <> ALL (ARRAY['Succeeded'::text, 'Failed'::text, 'Cancelled'::text]))",
-})
+@Check('jobs_expiry_check', "(phase IN ('Succeeded', 'Failed', 'Cancelled')) = (expires_at IS NOT NULL)")
+@Index('jobs_active_index', ['queueId', 'id'], { where: '(expires_at IS NULL)' })
+@Index('jobs_nominated_index', ['id'], { where: '(nomination IS NOT NULL)' })
 @Index('jobs_expiry_index', ['expiresAt'], { where: '(expires_at IS NOT NULL)' })
 @Index('jobs_published_version_index', ['publishedVersionId'], { where: '(published_version_id IS NOT NULL)' })
 export class JobRow implements Job {
@@ -66,7 +66,7 @@ export class JobRow implements Job {
   @Column('timestamptz', { nullable: true }) queuedAt!: Date | null;
   @Column('timestamptz', { nullable: true }) startedAt!: Date | null;
   @Column('timestamptz', { nullable: true }) endedAt!: Date | null;
-  /** `endedAt` and the spec's time to live. */
+  /** The end and the spec's time to live; null while it is not in a final phase. */
   @Column('timestamptz', { nullable: true }) expiresAt!: Date | null;
   @Column('double precision') ranSeconds!: number;
   @Column('double precision') usedDeviceSeconds!: number;
@@ -101,8 +101,9 @@ export class JobBlobRow {
 @Check('attempts_phase_check', "phase IN ('Assigned', 'Running', 'Stopping', 'Ended')")
 @Check('attempts_outcome_check', "outcome IN ('succeeded', 'failed', 'preempted', 'suspended', 'cancelled', 'lost')")
 @Unique('attempts_number_unique', ['jobId', 'number'])
-@Index('attempts_live_unique', ['jobId'], { unique: true, where: "(phase <> 'Ended'::text)" })
-@Index('attempts_clusters_index', ['clusterIds'], { type: 'gin', where: "(phase <> 'Ended'::text)" })
+@Check('attempts_live_check', "is_live = (phase <> 'Ended')")
+@Index('attempts_live_unique', ['jobId'], { unique: true, where: 'is_live' })
+@Index('attempts_clusters_index', ['clusterIds'], { type: 'gin', where: 'is_live' })
 export class AttemptRow implements Attempt {
   @PrimaryColumn('uuid') id!: string;
   @Column('uuid') tenantId!: string;
@@ -114,6 +115,7 @@ export class AttemptRow implements Attempt {
   /** Of the tasks, each once. */
   @Column('uuid', { array: true }) clusterIds!: string[];
   @Column('text') phase!: AttemptPhase;
+  @Column('boolean') isLive!: boolean;
   @Column('jsonb', { nullable: true }) stop!: StopRequest | null;
   @Column('text', { nullable: true }) outcome!: AttemptOutcome | null;
   @Column('integer', { nullable: true }) exitCode!: number | null;

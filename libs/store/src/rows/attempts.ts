@@ -69,28 +69,29 @@ const ATTEMPT = columnParts<Attempt>({
 
 const SELECT = `SELECT ${ATTEMPT.selected} FROM attempts`;
 const FIND = `${SELECT} WHERE id = $1`;
-const LIVE = `${SELECT} WHERE phase <> 'Ended' ORDER BY id`;
-const LIVE_OF_JOB = `${SELECT} WHERE phase <> 'Ended' AND job_id = $1`;
-const LIVE_IN_CLUSTER = `${SELECT} WHERE phase <> 'Ended' AND cluster_ids @> ARRAY[$1::uuid] ORDER BY id`;
+const LIVE = `${SELECT} WHERE is_live ORDER BY id`;
+const LIVE_OF_JOB = `${SELECT} WHERE is_live AND job_id = $1`;
+const LIVE_IN_CLUSTER = `${SELECT} WHERE is_live AND cluster_ids @> ARRAY[$1::uuid] ORDER BY id`;
 const OF_JOB = `${SELECT} WHERE job_id = $1 ORDER BY number DESC LIMIT $2`;
 
 const CLUSTERS_OF = (tasks: string) =>
   `ARRAY(SELECT DISTINCT (task ->> 'clusterId')::uuid FROM jsonb_array_elements(${tasks}) task)`;
 
 const INSERT_ALL = `
-  INSERT INTO attempts (${ATTEMPT.names}, cluster_ids)
-  SELECT ${ATTEMPT.given}, ${CLUSTERS_OF('tasks')}
+  INSERT INTO attempts (${ATTEMPT.names}, is_live, cluster_ids)
+  SELECT ${ATTEMPT.given}, phase <> 'Ended', ${CLUSTERS_OF('tasks')}
   FROM jsonb_to_recordset($1::jsonb) AS attempt (${ATTEMPT.recordset})`;
 
 const UPDATE_ALL = `
   WITH updated AS (
     UPDATE attempts SET ${setChanged<Required<AttemptChange>>('attempts', CHANGING)},
+      is_live = coalesce(change ->> 'phase', attempts.phase) <> 'Ended',
       cluster_ids = CASE WHEN change ? 'tasks' THEN ${CLUSTERS_OF(`change -> 'tasks'`)} ELSE cluster_ids END
     FROM jsonb_to_recordset($1::jsonb) AS given (id uuid, change jsonb)
-    WHERE attempts.id = given.id AND attempts.phase <> 'Ended'
-    RETURNING attempts.id, attempts.phase
+    WHERE attempts.id = given.id AND attempts.is_live
+    RETURNING attempts.id, attempts.is_live
   )
-  DELETE FROM device_holds WHERE holder_id IN (SELECT id FROM updated WHERE phase = 'Ended')`;
+  DELETE FROM device_holds WHERE holder_id IN (SELECT id FROM updated WHERE NOT is_live)`;
 
 /** Times inside jsonb come as text. */
 function fromRow(row: Attempt): Attempt {

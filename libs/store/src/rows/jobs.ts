@@ -12,9 +12,6 @@ import { checkPage, isId } from '../paging.ts';
 import type { Session } from '../session.ts';
 import { type ColumnType, columnParts, setChanged } from './columns.ts';
 
-/** A row as the driver gives it: its columns are the noun, but times inside jsonb are still text. */
-type StoredJob = Job;
-
 export class PostgresJobRows extends JobRows {
   constructor(private readonly session: Session) {
     super();
@@ -57,6 +54,10 @@ export class PostgresJobRows extends JobRows {
     return this.selected(PENDING, [queueId, limit]);
   }
 
+  async nominated(): Promise<Job[]> {
+    return this.selected(NOMINATED);
+  }
+
   async lock(ids: readonly string[]): Promise<Job[]> {
     return ids.length === 0 ? [] : this.written(`${FIND_ALL} ${LOCKED}`, [[...ids]]);
   }
@@ -88,11 +89,11 @@ export class PostgresJobRows extends JobRows {
   }
 
   private async selected(statement: string, parameters: readonly unknown[] = []): Promise<Job[]> {
-    return (await this.session.rows<StoredJob>(statement, parameters)).map(fromRow);
+    return (await this.session.rows<Job>(statement, parameters)).map(fromRow);
   }
 
   private async written(statement: string, parameters: readonly unknown[]): Promise<Job[]> {
-    return (await this.session.write<StoredJob>(statement, parameters)).rows.map(fromRow);
+    return (await this.session.write<Job>(statement, parameters)).rows.map(fromRow);
   }
 }
 
@@ -143,25 +144,32 @@ const FINAL = `('Succeeded', 'Failed', 'Cancelled')`;
 const LOCKED = 'FOR NO KEY UPDATE';
 
 const FIND_ALL = `${SELECT} WHERE id = ANY ($1::uuid[]) ORDER BY id`;
-const ACTIVE = `${SELECT} WHERE phase NOT IN ${FINAL} ORDER BY id`;
+const ACTIVE = `${SELECT} WHERE expires_at IS NULL ORDER BY id`;
 
 const TALLY = `
   SELECT queue_id AS "queueId", phase, count(*)::integer AS count FROM jobs
-  WHERE tenant_id = $1 AND phase NOT IN ${FINAL} GROUP BY queue_id, phase ORDER BY queue_id, phase`;
+  WHERE tenant_id = $1 AND expires_at IS NULL GROUP BY queue_id, phase ORDER BY queue_id, phase`;
 
 const PENDING = `${SELECT}
-  WHERE queue_id = $1 AND phase IN ('Queued', 'Waiting')
+  WHERE queue_id = $1 AND phase IN ('Queued', 'Waiting') AND expires_at IS NULL
   ORDER BY phase = 'Waiting', priority DESC, queued_at, id LIMIT $2`;
+
+const NOMINATED = `${SELECT} WHERE nomination IS NOT NULL AND expires_at IS NULL ORDER BY id`;
 
 const LIST = `${SELECT}
   WHERE tenant_id = $1 AND ($2::uuid IS NULL OR id < $2) AND ($4::uuid IS NULL OR queue_id = $4)
     AND ($5::text[] IS NULL OR phase = ANY ($5))
   ORDER BY id DESC LIMIT $3`;
 
+// Null exactly while the phase is not final: the index of what is active goes by it.
+const EXPIRES = (phase: string, endedAt: string) => `
+  CASE WHEN ${phase} IN ${FINAL}
+    THEN coalesce(${endedAt}, now()) + make_interval(secs => (spec ->> 'ttlSeconds')::double precision) END`;
+
 const INSERT_ALL = `
   WITH inserted AS (
     INSERT INTO jobs (${JOB.names}, expires_at)
-    SELECT ${JOB.given}, "endedAt" + make_interval(secs => (spec ->> 'ttlSeconds')::double precision)
+    SELECT ${JOB.given}, ${EXPIRES('phase', '"endedAt"')}
     FROM jsonb_to_recordset($1::jsonb) AS job (${JOB.recordset})
     RETURNING id, spec
   )
@@ -175,9 +183,10 @@ const UPDATE_ALL = `
   updated AS (
     UPDATE jobs SET ${setChanged<Required<JobChange>>('jobs', CHANGING)},
       phase_since = CASE WHEN change ->> 'phase' <> jobs.phase THEN now() ELSE phase_since END,
-      expires_at = CASE WHEN change ? 'endedAt'
-        THEN (change ->> 'endedAt')::timestamptz + make_interval(secs => (spec ->> 'ttlSeconds')::double precision)
-        ELSE expires_at END,
+      expires_at = ${EXPIRES(
+        `coalesce(change ->> 'phase', jobs.phase)`,
+        `CASE WHEN change ? 'endedAt' THEN (change ->> 'endedAt')::timestamptz ELSE ended_at END`,
+      )},
       revision = jobs.revision + 1
     FROM given WHERE jobs.id = given.id AND jobs.revision = given.revision
     RETURNING jobs.id
@@ -187,15 +196,15 @@ const UPDATE_ALL = `
 // What somebody still waits for is kept: whether it succeeded is all that its dependents go by.
 const EXPIRED = `
   SELECT id FROM jobs
-  WHERE expires_at <= $1 AND phase IN ${FINAL} AND id NOT IN (
+  WHERE expires_at <= $1 AND id NOT IN (
     SELECT (dependency ->> 'jobId')::uuid FROM jobs dependent, jsonb_array_elements(dependent.depends_on) dependency
-    WHERE dependent.phase NOT IN ${FINAL})
+    WHERE dependent.expires_at IS NULL)
   ORDER BY expires_at, id LIMIT $2`;
 
 // Attempts, events, mounts and blobs go with the row. Holds refer to nothing: one that was left would stay for ever.
 const REMOVE_FINAL = `
   WITH removed AS (
-    DELETE FROM jobs WHERE id = ANY ($1::uuid[]) AND phase IN ${FINAL} RETURNING id
+    DELETE FROM jobs WHERE id = ANY ($1::uuid[]) AND expires_at IS NOT NULL RETURNING id
   ),
   forgotten AS (
     DELETE FROM decisions WHERE subject_id IN (SELECT id FROM removed)
@@ -213,7 +222,7 @@ export function checkpointFromRow(stored: Checkpoint | null): Checkpoint | null 
   return stored === null ? null : { ...stored, at: new Date(stored.at) };
 }
 
-function fromRow(row: StoredJob): Job {
+function fromRow(row: Job): Job {
   const { checkpoint, nomination } = row;
   if (checkpoint === null && nomination === null) return row;
   return {

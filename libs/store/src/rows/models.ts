@@ -62,5 +62,5 @@ const ACTIVE_JOB_OF_MODEL = `
   SELECT job.name FROM job_mounts mount
   JOIN model_versions version ON version.id = mount.version_id
   JOIN jobs job ON job.id = mount.job_id
-  WHERE version.model_id = $1 AND job.phase NOT IN ('Succeeded', 'Failed', 'Cancelled')
+  WHERE version.model_id = $1 AND job.expires_at IS NULL
   ORDER BY job.name LIMIT 1`;

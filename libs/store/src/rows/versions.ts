@@ -151,7 +151,7 @@ const USERS_OF_VERSION = `
     FROM deployments d WHERE model_id = (SELECT model_id FROM model_versions WHERE id = $1)
     UNION ALL
     SELECT job.name, 'job' FROM job_mounts mount JOIN jobs job ON job.id = mount.job_id
-    WHERE mount.version_id = $1 AND job.phase NOT IN ('Succeeded', 'Failed', 'Cancelled')
+    WHERE mount.version_id = $1 AND job.expires_at IS NULL
   ) users
   WHERE use IS NOT NULL
   ORDER BY array_position(ARRAY['serves', 'rollout', 'job', 'rollback'], use), name LIMIT 20`;
@@ -167,7 +167,7 @@ const RETIRE_UNUSED = `
       SELECT FROM placements placement WHERE placement.version_id = version.id AND placement.phase <> 'Removed')
     AND NOT EXISTS (
       SELECT FROM job_mounts mount JOIN jobs job ON job.id = mount.job_id
-      WHERE mount.version_id = version.id AND job.phase NOT IN ('Succeeded', 'Failed', 'Cancelled'))
+      WHERE mount.version_id = version.id AND job.expires_at IS NULL)
     AND NOT EXISTS (SELECT FROM model_aliases alias WHERE alias.version_id = version.id)
     AND NOT EXISTS (
       SELECT FROM rollouts rollout
