@@ -155,3 +155,58 @@ describe('taking and giving back', () => {
     expect(new DeviceLedger([]).freeShare('cpu')).toBe(0);
   });
 });
+
+describe('devices that are bound', () => {
+  const at = (name: string, ...devices: number[]) => ({
+    node: name,
+    deviceIds: devices.map((each) => `${name}-${each}`),
+  });
+
+  it('says which devices were taken, by node', () => {
+    const ledger = new DeviceLedger([rack('a', 1, 'r1'), rack('b', 1, 'r1')]);
+    expect(ledger.bind('one', claim(2, 'nvidia.com/gpu', 'rack'))).toEqual([at('a', 0), at('b', 0)]);
+  });
+
+  it('binds nothing when the claim does not fit', () => {
+    const ledger = new DeviceLedger([node('a', 2)]);
+    expect([ledger.bind('one', claim(3)), ledger.freeShare('nvidia.com/gpu')]).toEqual([null, 1]);
+  });
+
+  const table: { name: string; held?: number[]; asked: ReturnType<typeof at>[]; want: boolean; wantFree: number }[] = [
+    { name: 'all free', asked: [at('a', 0, 2)], want: true, wantFree: 2 },
+    {
+      name: 'one of them is held: it stays with its first holder',
+      held: [2],
+      asked: [at('a', 0, 2)],
+      want: false,
+      wantFree: 2,
+    },
+    { name: 'one of them vanished', asked: [at('a', 0, 9)], want: false, wantFree: 3 },
+    { name: 'its node vanished', asked: [at('gone', 0)], want: false, wantFree: 4 },
+    { name: 'one is named twice', asked: [at('a', 0, 0)], want: false, wantFree: 3 },
+  ];
+  it.each(table)('takes named devices: $name', ({ held = [], asked, want, wantFree }) => {
+    const ledger = new DeviceLedger([node('a', 4)]);
+    ledger.takeBound('first', [at('a', ...held)]);
+    expect([ledger.takeBound('second', asked), ledger.freeShare('nvidia.com/gpu') * 4]).toEqual([want, wantFree]);
+  });
+
+  it('what runs keeps the devices it was bound to', () => {
+    const ledger = new DeviceLedger([node('a', 4)]);
+    ledger.takeRunning('runs', claim(2), [at('a', 2, 3)]);
+    expect(ledger.bind('next', claim(2))).toEqual([at('a', 0, 1)]);
+  });
+
+  it('what was bound comes back with its holder', () => {
+    const ledger = new DeviceLedger([node('a', 2)]);
+    ledger.takeBound('runs', [at('a', 0, 1)]);
+    ledger.release('runs');
+    expect(ledger.misfit(claim(2))).toBeNull();
+  });
+
+  it('a rack name in two zones is two racks', () => {
+    const inZone = (name: string, zone: string): Node => ({ ...rack(name, 1, 'r1'), zone });
+    const ledger = new DeviceLedger([inZone('a', 'z1'), inZone('b', 'z2')]);
+    expect(ledger.misfit(claim(2, 'nvidia.com/gpu', 'rack'))).toBe('too-few');
+  });
+});

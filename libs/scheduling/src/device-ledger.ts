@@ -2,9 +2,11 @@
  * Which devices of one cluster are taken. Claims are packed in the order given: smallest domain that fits first (T04),
  * then the devices with the least sufficient memory, so that large ones stay free for who needs them.
  *
- * Agents choose the devices themselves; this packing only answers whether a claim fits beside the others.
+ * In a central cluster what is chosen here is bound; in an edge cluster the agent chooses, and this packing only answers
+ * whether a claim fits beside the others. Domains are those of `workloads/devices/topology.ts`.
  */
-import type { Device, Node, ResourceClaim, TopologyScope } from '#domain';
+import type { Device, Node, NodeDevices, ResourceClaim, TopologyScope } from '#domain';
+import { domainKey } from './workloads/devices/topology.ts';
 
 interface Slot {
   readonly node: Node;
@@ -12,14 +14,10 @@ interface Slot {
   holder: string | null;
 }
 
-/** Scope → the domain that all devices of a claim must share. A node without a rack or zone is one of its own. */
-const DOMAIN_OF: Readonly<Record<TopologyScope, (slot: Slot) => string>> = {
-  link: ({ node, device }) => `${node.name}/${device.linkDomain ?? `device:${device.id}`}`,
-  node: ({ node }) => node.name,
-  rack: ({ node }) => (node.rack === undefined ? `node:${node.name}` : `rack:${node.rack}`),
-  zone: ({ node }) => (node.zone === undefined ? `node:${node.name}` : `zone:${node.zone}`),
-  cluster: () => 'cluster',
-};
+/** The domain that all devices of a claim must share. */
+function domainOf({ node, device }: Slot, scope: TopologyScope): string {
+  return scope === 'link' ? `${node.name}/${device.linkDomain ?? `device:${device.id}`}` : domainKey(scope, node);
+}
 
 /** `missing-type`: no such device at all; `too-small`: none with the memory; `busy`: enough exist, not free. */
 export type Misfit = 'missing-type' | 'too-small' | 'too-few' | 'busy';
@@ -29,6 +27,8 @@ export class DeviceLedger {
   /** Answers since the last change: deployments mostly ask for the same few claims. */
   private readonly misfits = new Map<string, Misfit | null>();
   private readonly freeShares = new Map<string, number>();
+  /** Node → device → its slot; made when devices are first named. */
+  private byName: ReadonlyMap<string, ReadonlyMap<string, Slot>> | null = null;
 
   constructor(nodes: readonly Node[]) {
     this.slots = nodes.flatMap((node) => node.devices.map((device) => ({ node, device, holder: null })));
@@ -55,17 +55,41 @@ export class DeviceLedger {
 
   /** Takes devices for `holder`; false, and nothing taken, when the claim does not fit. */
   take(holder: string, claim: ResourceClaim): boolean {
+    return this.bind(holder, claim) !== null;
+  }
+
+  /** As `take`, and says which devices; null when the claim does not fit. */
+  bind(holder: string, claim: ResourceClaim): NodeDevices[] | null {
     const found = this.findFree(claim);
-    if (found === null) return false;
+    if (found === null) return null;
     this.hold(found, holder);
-    return true;
+    return [...Map.groupBy(found, ({ node }) => node.name)].map(([node, slots]) => ({
+      node,
+      deviceIds: slots.map(({ device }) => device.id),
+    }));
   }
 
   /**
-   * Takes devices for something that runs already. When the claim no longer fits (a device vanished), it takes what is
-   * left of its type: it may be running on any of them.
+   * Takes named devices: those that are there and that nobody holds. True: that was all of them. A device that vanished
+   * is nobody's, one that is held stays with its first holder.
    */
-  takeRunning(holder: string, claim: ResourceClaim): void {
+  takeBound(holder: string, devices: readonly NodeDevices[]): boolean {
+    this.byName ??= byName(this.slots);
+    const named = devices.flatMap(({ node, deviceIds }) => deviceIds.map((id) => this.byName!.get(node)?.get(id)));
+    const free = new Set(named.filter((slot) => slot !== undefined && slot.holder === null) as Slot[]);
+    this.hold([...free], holder);
+    return free.size === named.length;
+  }
+
+  /**
+   * Takes devices for something that runs already: those it was bound to as `takeBound` does, else by packing. When the
+   * claim no longer fits (a device vanished), it takes what is left of its type: it may be running on any of them.
+   */
+  takeRunning(holder: string, claim: ResourceClaim, devices: readonly NodeDevices[] | null = null): void {
+    if (devices !== null) {
+      this.takeBound(holder, devices);
+      return;
+    }
     if (this.take(holder, claim)) return;
     const left = this.slots.filter((slot) => slot.holder === null && slot.device.deviceType === claim.deviceType);
     this.hold(left.slice(0, claim.count), holder);
@@ -112,10 +136,10 @@ export class DeviceLedger {
   }
 
   private smallestDomain(claim: ResourceClaim, among: readonly Slot[]): Slot[] | null {
-    const domainOf = DOMAIN_OF[claim.schedulingPolicy.topologyScope];
+    const scope = claim.schedulingPolicy.topologyScope;
     const domains = Map.groupBy(
       among.filter((slot) => isLargeEnough(slot, claim)),
-      domainOf,
+      (slot) => domainOf(slot, scope),
     );
     const fitting = [...domains.values()].filter((slots) => slots.length >= claim.count);
     const smallest = fitting.sort((left, right) => left.length - right.length)[0];
@@ -128,4 +152,9 @@ export class DeviceLedger {
 
 function isLargeEnough(slot: Slot, claim: ResourceClaim): boolean {
   return slot.device.memoryBytes >= (claim.memoryBytesPerDevice ?? 0);
+}
+
+function byName(slots: readonly Slot[]): Map<string, Map<string, Slot>> {
+  const byNode = Map.groupBy(slots, ({ node }) => node.name);
+  return new Map([...byNode].map(([node, here]) => [node, new Map(here.map((slot) => [slot.device.id, slot]))]));
 }
