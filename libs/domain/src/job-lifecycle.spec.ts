@@ -18,6 +18,9 @@ type Member = Partial<TaskReport> & {
   readonly unreported?: 'settled' | 'not-settled';
 };
 
+/** Whatever is named of it, parts of its parts too. */
+type Some<T> = T extends Date ? T : T extends object ? { readonly [Name in keyof T]?: Some<T[Name]> } : T;
+
 interface Case {
   readonly title: string;
   readonly job?: Partial<Job>;
@@ -28,8 +31,8 @@ interface Case {
   readonly facts?: Partial<Pick<JobFacts, 'dependencies' | 'isMassUnknown'>>;
   /** Null: no step. */
   readonly want: {
-    readonly job?: Partial<Job>;
-    readonly attempt?: Partial<Attempt> | null;
+    readonly job?: Some<Job>;
+    readonly attempt?: Some<Attempt> | null;
     readonly events?: readonly string[];
     readonly ended?: Partial<NonNullable<JobStep['ended']>> | null;
   } | null;

@@ -16,7 +16,7 @@ import {
   type TopologyScope,
 } from '#domain';
 import type { DeploymentPlan } from './plan.ts';
-import type { ClusterSnapshot, FleetSnapshot } from './snapshot.ts';
+import type { ClusterSnapshot, FleetSnapshot, Reservation } from './snapshot.ts';
 
 export const NOW_MS = Date.UTC(2026, 0, 1);
 const at = (secondsAgo: number) => new Date(NOW_MS - secondsAgo * 1_000);
@@ -165,6 +165,7 @@ export function fleet(parts: {
   placed?: PlacedReplica[];
   rollouts?: Rollout[];
   failedIn?: Record<string, string[]>;
+  reservations?: Reservation[];
 }): FleetSnapshot {
   const replicas = parts.placed ?? [];
   return {
@@ -172,6 +173,7 @@ export function fleet(parts: {
     deployments: parts.deployments ?? [],
     clusters: parts.clusters.map((state) => withReplicas(state, replicas)),
     placements: replicas.map(({ placement }) => placement),
+    reservations: parts.reservations ?? [],
     rollouts: new Map((parts.rollouts ?? []).map((each) => [each.deploymentId, each])),
     versionDigests: new Map([
       ['v1', 'v1'],

@@ -31,7 +31,7 @@ export type { OpenedWave, WaveCluster } from './rollout/waves.ts';
 export { openWave } from './rollout/waves.ts';
 export type { Scorer } from './scorers.ts';
 export { SCORERS } from './scorers.ts';
-export type { ClusterSnapshot, FleetSnapshot, ReportSnapshot } from './snapshot.ts';
+export type { ClusterSnapshot, FleetSnapshot, ReportSnapshot, Reservation } from './snapshot.ts';
 export { DRAIN_SECONDS_MAX, FAILED_MOVES_MAX, FAILURES_BEFORE_MOVE } from './standing.ts';
 export { Capacity } from './workloads/capacity.ts';
 export { planWorkloads } from './workloads/cycle.ts';

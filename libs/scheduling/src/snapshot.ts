@@ -1,5 +1,15 @@
 /** What the scheduler decides from: the whole fleet at one moment. Everything is an argument, time included. */
-import type { Cluster, Deployment, HeldVersion, Node, Placement, ReplicaReport, Rollout } from '#domain';
+import type {
+  Cluster,
+  Deployment,
+  HeldVersion,
+  Node,
+  NodeDevices,
+  Placement,
+  ReplicaReport,
+  ResourceClaim,
+  Rollout,
+} from '#domain';
 
 /** The parts of a cluster's newest report that decisions rest on. */
 export interface ReportSnapshot {
@@ -16,6 +26,16 @@ export interface ClusterSnapshot {
   readonly report: ReportSnapshot | null;
 }
 
+/** Devices that are not for replicas: a task of a job has them, or they are held for a job until its victims are gone. */
+export interface Reservation {
+  readonly clusterId: string;
+  /** Unique among reservations and placements. */
+  readonly holderId: string;
+  readonly claim: ResourceClaim;
+  /** Null: bound by the cluster itself. */
+  readonly devices: readonly NodeDevices[] | null;
+}
+
 export interface FleetSnapshot {
   /** Unix milliseconds. */
   readonly nowMs: number;
@@ -25,6 +45,8 @@ export interface FleetSnapshot {
   readonly clusters: readonly ClusterSnapshot[];
   /** Every placement that is not Removed: assignments count before any status of them arrives (X03). */
   readonly placements: readonly Placement[];
+  /** Those of running work before those that are only held. */
+  readonly reservations: readonly Reservation[];
   /** Deployment id → its active rollout; only those that have one. */
   readonly rollouts: ReadonlyMap<string, Rollout>;
   /** Version id → digest, for the versions that deployments want and rollouts come from. */

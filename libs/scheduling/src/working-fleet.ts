@@ -10,7 +10,7 @@ import {
 } from '#domain';
 import { isSideBySide, servingVersion } from './cluster-version.ts';
 import { DeviceLedger } from './device-ledger.ts';
-import type { ClusterSnapshot, FleetSnapshot } from './snapshot.ts';
+import type { ClusterSnapshot, FleetSnapshot, Reservation } from './snapshot.ts';
 
 export interface WorkingCluster {
   readonly cluster: Cluster;
@@ -38,8 +38,18 @@ export class WorkingFleet {
     this.placements = Map.groupBy(inOrder, (placement) => placement.deploymentId);
     for (const placement of inOrder) {
       const here = this.clusters.get(placement.clusterId);
-      here?.ledger.takeRunning(placement.id, placement.claim);
       if (here !== undefined && placement.phase === 'Assigned') count(here, placement.deploymentId, 1);
+    }
+    this.takeHeld([...inOrder.map(toReservation), ...snapshot.reservations]);
+  }
+
+  /** What is bound has its own devices; the rest is packed around it. */
+  private takeHeld(held: readonly Reservation[]): void {
+    for (const { clusterId, holderId, devices } of held) {
+      if (devices !== null) this.clusters.get(clusterId)?.ledger.takeBound(holderId, devices);
+    }
+    for (const { clusterId, holderId, claim, devices } of held) {
+      if (devices === null) this.clusters.get(clusterId)?.ledger.takeRunning(holderId, claim);
     }
   }
 
@@ -83,6 +93,10 @@ export class WorkingFleet {
   remove(placement: Placement): void {
     this.clusters.get(placement.clusterId)?.ledger.release(placement.id);
   }
+}
+
+function toReservation({ id: holderId, clusterId, claim, devices }: Placement): Reservation {
+  return { holderId, clusterId, claim, devices };
 }
 
 function toWorking({ cluster, report }: ClusterSnapshot): WorkingCluster {

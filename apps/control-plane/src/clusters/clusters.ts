@@ -6,6 +6,7 @@ import type { ClusterDto, updateClusterSchema } from '#contracts';
 import { type Cluster, mayMove, nextPhases, RefusedError, type Rows, refuse, Store, type SyncPolicy } from '#domain';
 import type { Actor } from '../auth/actor.ts';
 import { AccountClaimsPusher } from '../federation/account-claims-pusher.ts';
+import { chargePlacements } from '../leader/charge-placements.ts';
 import { cronProblem } from '../models/cron.ts';
 import { demandMatch } from '../mutations/headers.ts';
 import { type Deed, Mutations } from '../mutations/mutations.ts';
@@ -101,6 +102,7 @@ async function removeOne(rows: Rows, tenantId: string, target: Target): Promise<
   const placements = await rows.placements.live({ clusterId: cluster.id });
   const ids = placements.map(({ id }) => id);
   if (ids.length > 0) await rows.placements.move(ids, 'Removed', `cluster "${cluster.name}" was removed`);
+  await chargePlacements(rows, placements);
   const detail = { name: cluster.name, publicKey: cluster.publicKey, placements: ids.length };
   return { result: undefined, targetKind: 'cluster', targetId: cluster.id, detail };
 }

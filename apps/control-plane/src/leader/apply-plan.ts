@@ -1,11 +1,14 @@
 /**
  * Commits a plan. One transaction re-checks what the plan was made from – the deployment's revision, its rollout, each cluster's
- * phase and cordon, free devices by the live placements – and takes the parts that still hold; the others come back with
- * reasons and are planned again. Agents learn of it through the documents and hints written in the same transaction.
+ * phase and cordon, free devices by what was assigned – and takes the parts that still hold; the others come back with
+ * reasons and are planned again. In central clusters a replica is bound to devices, and holds them by rows of
+ * `device_holds` (ADR 10). Agents learn of it through the documents and hints written in the same transaction.
  */
 import { v7 as uuidv7 } from 'uuid';
 import type { Decision, Deployment, Placement, Rollout, Rows, Store } from '#domain';
 import { type DeploymentPlan, DeviceLedger, mayRunVersion, type PlannedAssignment } from '#scheduling';
+import { takeWork } from './assigned-work.ts';
+import { chargePlacements } from './charge-placements.ts';
 import { writeDesired } from './write-desired.ts';
 
 export interface AppliedPlan {
@@ -46,12 +49,13 @@ async function applyIn(
   }
   await lockClusters(rows, plan);
   const [rollout] = plan.assign.length === 0 ? [] : await rows.rollouts.active(deployment.id);
+  // What is over lets go of its devices before they are given away again.
+  await endPlacements(rows, deployment, plan.remove);
   const { assigned, rejected } = await accept(rows, epoch, { deployment, rollout }, plan);
   await rows.placements.insert(assigned);
   // A move was planned on the strength of its replacement: with any part rejected, what runs stays.
   const drain = rejected.length === 0 ? plan.drain : [];
   for (const { placementId, reason } of drain) await rows.placements.move([placementId], 'Draining', reason);
-  for (const { placementId, reason } of plan.remove) await rows.placements.move([placementId], 'Removed', reason);
   const touched = [...assigned, ...drain, ...plan.remove].map(({ clusterId }) => clusterId);
   const clusters = await writeDesired(rows, epoch, touched);
   if (decision !== null) await rows.decisions.insert(withRejections(decision, rejected));
@@ -65,23 +69,32 @@ async function lockClusters(rows: Rows, { assign, drain, remove }: DeploymentPla
   for (const id of [...ids].sort()) await rows.clusters.find({ id }, true);
 }
 
+/** Charges what they held, once: what is not there any more was charged by whoever ended it. */
+async function endPlacements(rows: Rows, deployment: Deployment, remove: DeploymentPlan['remove']): Promise<void> {
+  if (remove.length === 0) return;
+  const live = await rows.placements.live({ deploymentId: deployment.id });
+  const ending = new Set(remove.map(({ placementId }) => placementId));
+  for (const { placementId, reason } of remove) await rows.placements.move([placementId], 'Removed', reason);
+  const ended = live.filter(({ id }) => ending.has(id));
+  await chargePlacements(rows, ended);
+}
+
 async function accept(
   rows: Rows,
   epoch: number,
   { deployment, rollout }: { deployment: Deployment; rollout: Rollout | undefined },
   plan: DeploymentPlan,
 ) {
-  const ending = new Set(plan.remove.map(({ placementId }) => placementId));
   const assigned: Placement[] = [];
   const rejected: { assignment: PlannedAssignment; reason: string }[] = [];
   const byCluster = Map.groupBy(plan.assign, ({ clusterId }) => clusterId);
   for (const clusterId of [...byCluster.keys()].sort()) {
-    const room = await readRoom(rows, clusterId, ending);
+    const room = await readRoom(rows, clusterId);
     for (const assignment of byCluster.get(clusterId)!) {
-      const placement = toPlacement(deployment, epoch, assignment);
-      const reason = rejectVersion(deployment, rollout, assignment) ?? takeRoom(room, placement);
-      if (reason === null) assigned.push(placement);
-      else rejected.push({ assignment, reason });
+      const wanted = toPlacement(deployment, epoch, assignment);
+      const placed = rejectVersion(deployment, rollout, assignment) ?? (await takeRoom(rows, room, wanted));
+      if (typeof placed === 'string') rejected.push({ assignment, reason: placed });
+      else assigned.push(placed);
     }
   }
   return { assigned, rejected };
@@ -92,22 +105,39 @@ function rejectVersion(deployment: Deployment, rollout: Rollout | undefined, ass
   return mayRunVersion(deployment, rollout, clusterId, versionId) ? null : 'the rollout went on meanwhile';
 }
 
-function takeRoom(room: DeviceLedger | string, { id, claim }: Placement): string | null {
-  if (typeof room === 'string') return room;
-  return room.take(id, claim) ? null : 'its devices were taken meanwhile';
+interface Room {
+  readonly ledger: DeviceLedger;
+  /** False: its agent binds by itself. */
+  readonly isBound: boolean;
 }
 
-/** The cluster's free devices under its row's lock, or why it takes nothing. What this plan ends holds none any more. */
-async function readRoom(rows: Rows, clusterId: string, ending: ReadonlySet<string>): Promise<DeviceLedger | string> {
+const TAKEN = 'its devices were taken meanwhile';
+
+/** The placement with its devices, which it holds from now on, or why it cannot be. */
+async function takeRoom(rows: Rows, room: Room | string, placement: Placement): Promise<Placement | string> {
+  if (typeof room === 'string') return room;
+  const { id, claim, clusterId } = placement;
+  const devices = room.ledger.bind(id, claim);
+  if (devices === null) return TAKEN;
+  if (!room.isBound) return placement;
+  const without = await rows.deviceHolds.take([{ clusterId, holderId: id, devices }]);
+  return without.length === 0 ? { ...placement, devices } : TAKEN;
+}
+
+/** The cluster's free devices under its row's lock, or why it takes nothing. */
+async function readRoom(rows: Rows, clusterId: string): Promise<Room | string> {
   const cluster = await rows.clusters.find({ id: clusterId }, true);
   if (cluster === null || cluster.phase !== 'Ready') return `it is ${cluster?.phase ?? 'gone'} now`;
   if (cluster.cordoned) return 'it was cordoned meanwhile';
   const observation = await rows.observations.find(clusterId);
   const ledger = new DeviceLedger(observation?.report.nodes ?? []);
-  for (const { id, claim } of await rows.placements.live({ clusterId })) {
-    if (!ending.has(id)) ledger.takeRunning(id, claim);
-  }
-  return ledger;
+  const isBound = cluster.kind === 'central';
+  if (isBound)
+    for (const { holderId, devices } of await rows.deviceHolds.ofClusters([clusterId]))
+      ledger.takeBound(holderId, devices);
+  const placements = await rows.placements.live({ clusterId });
+  takeWork(ledger, clusterId, placements, await rows.attempts.live({ clusterId }), isBound);
+  return { ledger, isBound };
 }
 
 /** What is stored must not claim what was not committed. */
@@ -128,6 +158,7 @@ function toPlacement(deployment: Deployment, epoch: number, assignment: PlannedA
     clusterId,
     versionId,
     claim,
+    devices: null,
     phase: 'Assigned',
     epoch,
     reason,

@@ -31,6 +31,7 @@ export class DecisionLog {
       epoch: this.epoch,
       inputsHash: hashInputs(snapshot, plan.deploymentId),
       ...plan.decision,
+      detail: null,
       decidedAt: new Date(snapshot.nowMs),
     };
   }
@@ -70,6 +71,7 @@ function hashInputs(snapshot: FleetSnapshot, deploymentId: string): string {
     deployment,
     rollout: snapshot.rollouts.get(deploymentId),
     placements: snapshot.placements,
+    reservations: snapshot.reservations,
     clusters: snapshot.clusters,
     failedIn: [...(snapshot.failedIn.get(deploymentId) ?? [])].sort(),
   };

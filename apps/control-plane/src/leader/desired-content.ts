@@ -1,6 +1,7 @@
 /**
- * What one cluster should hold and run, built from its live placements and from what it mirrors (`mirror.ts`): the same
- * rows give the same content, and only a changed content becomes a new revision.
+ * What one cluster should hold and serve, built from its live placements, from what it mirrors (`mirror.ts`) and from what
+ * its tasks mount (`desired-tasks.ts`): the same rows give the same content, and only a changed content becomes a new
+ * revision.
  */
 import type { Deployment, DesiredReplica, DesiredVersion, Model, ModelVersion, Placement } from '#domain';
 
@@ -13,19 +14,19 @@ export interface DesiredContent {
  * @param placements the cluster's placements that are not Removed
  * @param versions, models, deployments by id; a placement whose version or deployment is missing or not published is an
  *   error in the rows, and throws
- * @param mirrored ids of published versions to hold besides those that placements need
+ * @param besides ids of published versions to hold besides those that placements need: mirrored, mounted
  */
 export function desiredContentOf(
   placements: readonly Placement[],
   versions: ReadonlyMap<string, ModelVersion>,
   models: ReadonlyMap<string, Model>,
   deployments: ReadonlyMap<string, Deployment>,
-  mirrored: readonly string[] = [],
+  besides: readonly string[] = [],
 ): DesiredContent {
   const inOrder = [...placements].sort((left, right) => (left.id < right.id ? -1 : 1));
   // A version that only draining replicas use need not be fetched: agents keep what is in use.
   const needed = inOrder.filter(({ phase }) => phase === 'Assigned').map(({ versionId }) => versionId);
-  const wanted = new Set([...needed, ...mirrored]);
+  const wanted = new Set([...needed, ...besides]);
   return {
     versions: [...wanted].sort().map((versionId) => {
       const version = found(versions, versionId, 'version');
@@ -50,6 +51,7 @@ export function desiredContentOf(
         claim: placement.claim,
         epoch: placement.epoch,
         draining: placement.phase === 'Draining',
+        ...(placement.devices === null ? {} : { devices: placement.devices }),
       };
     }),
   };

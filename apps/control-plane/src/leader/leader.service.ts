@@ -16,6 +16,7 @@ import { type LoopOptions, runLoop } from './loop.ts';
 import { MirrorLoop } from './mirror-loop.ts';
 import { relayOutbox } from './outbox-relay.ts';
 import { SchedulerLoop } from './scheduler-loop.ts';
+import { ServingDemand } from './serving-wants.ts';
 
 const SCHEDULER_INTERVAL_MS = 5_000;
 const SCHEDULER_REST_MS = 50;
@@ -33,6 +34,8 @@ const HOUSEKEEPING_INTERVAL_MS = 600_000;
 export interface Term {
   readonly epoch: number;
   readonly signal: AbortSignal;
+  /** What the scheduler finds no free devices for. */
+  readonly serving: ServingDemand;
 }
 
 @Injectable()
@@ -110,7 +113,8 @@ export class LeaderService {
 
   private loops(epoch: number, signal: AbortSignal): LoopOptions[] {
     const { store, nats, onError } = { store: this.store, nats: this.nats, onError: this.report };
-    const scheduler = new SchedulerLoop(store, epoch, this.metrics);
+    const serving = new ServingDemand();
+    const scheduler = new SchedulerLoop(store, epoch, this.metrics, undefined, serving);
     const liveness = new LivenessLoop(store, this.liveness, () => nats.isConnected(), epoch, this.metrics);
     const mirror = new MirrorLoop(store, epoch);
     const onIntent = (wake: () => void) => store.onChange('intent', wake);
@@ -176,7 +180,7 @@ export class LeaderService {
         run: () => keepHouse(store, epoch, Date.now()),
         onError,
       },
-      ...this.added.flatMap((loopsOf) => loopsOf({ epoch, signal })),
+      ...this.added.flatMap((loopsOf) => loopsOf({ epoch, signal, serving })),
     ];
   }
 

@@ -16,7 +16,7 @@ export class PhaseAges {
   constructor(private readonly clock: Pick<MonotonicClock, 'nowMs'>) {}
 
   /** The snapshot with `phaseSince` of those told by `nowMs` minus the age that was really watched. */
-  apply(snapshot: FleetSnapshot): FleetSnapshot {
+  apply<Snapshot extends Pick<FleetSnapshot, 'nowMs' | 'clusters' | 'placements'>>(snapshot: Snapshot): Snapshot {
     const seenMs = new Map<string, number>();
     const isOurFault = isMassUnknown(snapshot.clusters.map(({ cluster }) => cluster.phase));
     const since = (id: string, phaseSince: Date, countsNot = false): Date => {

@@ -8,6 +8,7 @@ import { applyPlan } from './apply-plan.ts';
 import { DecisionLog } from './decision-log.ts';
 import { FailureMemory } from './failure-memory.ts';
 import { PhaseAges } from './phase-ages.ts';
+import { type ServingDemand, servingWantsOf } from './serving-wants.ts';
 import { readSchedulingSnapshot } from './snapshot.ts';
 
 export class SchedulerLoop {
@@ -21,6 +22,7 @@ export class SchedulerLoop {
     private readonly epoch: number,
     private readonly metrics: FederationMetrics,
     clock: Pick<MonotonicClock, 'nowMs'> = new ProcessClock(),
+    private readonly serving?: Pick<ServingDemand, 'tell'>,
   ) {
     this.ages = new PhaseAges(clock);
     this.decisions = new DecisionLog(epoch);
@@ -32,7 +34,9 @@ export class SchedulerLoop {
     const read = this.ages.apply(await readSchedulingSnapshot(this.store.read));
     const snapshot: FleetSnapshot = { ...read, failedIn: this.failures.update(read) };
     const failed: unknown[] = [];
-    for (const plan of planFleet(snapshot)) {
+    const plans = planFleet(snapshot);
+    this.serving?.tell(servingWantsOf(snapshot, plans));
+    for (const plan of plans) {
       if (signal.aborted) return;
       await this.commit(snapshot, plan).catch((error: unknown) => failed.push(error));
     }

@@ -1,6 +1,6 @@
 /** Reads what the scheduler decides from. Reads are not one transaction: whatever moved meanwhile, the applier refuses. */
-import type { Placement, Rows } from '#domain';
-import type { ClusterSnapshot, FleetSnapshot, ReportSnapshot } from '#scheduling';
+import { type Attempt, type Job, type Placement, type Rows, taskIdOf } from '#domain';
+import type { ClusterSnapshot, FleetSnapshot, ReportSnapshot, Reservation } from '#scheduling';
 
 export interface SnapshotOptions {
   /** Unix milliseconds. Default: the clock. */
@@ -38,10 +38,27 @@ export async function readSchedulingSnapshot(rows: Rows, options: SnapshotOption
       return { cluster, report: { nodes, replicas, versions, isSettled } satisfies ReportSnapshot };
     }),
     placements,
+    reservations: deployments.length === 0 ? [] : await readReservations(rows),
     rollouts: new Map(rollouts.map((rollout) => [rollout.deploymentId, rollout])),
     versionDigests: new Map(versions.flatMap(({ id, digest }) => (digest === null ? [] : [[id, digest]]))),
     failedIn: options.failedIn ?? new Map(),
   };
+}
+
+/** Of jobs: what their attempts hold, and the room that is held for those whose victims are on their way out. */
+async function readReservations(rows: Rows): Promise<Reservation[]> {
+  const [attempts, nominated] = await Promise.all([rows.attempts.live(), rows.jobs.nominated()]);
+  return [...attempts.flatMap(reservationsOf), ...nominated.flatMap(promisesOf)];
+}
+
+export function reservationsOf({ id, claim, tasks }: Pick<Attempt, 'id' | 'claim' | 'tasks'>): Reservation[] {
+  return tasks.map(({ rank, clusterId, devices }) => ({ clusterId, holderId: taskIdOf(id, rank), claim, devices }));
+}
+
+/** Bound ones only: what is only counted cannot be kept apart from what still runs there. */
+function promisesOf({ id, spec, nomination }: Job): Reservation[] {
+  const bound = (nomination?.tasks ?? []).filter(({ devices }) => devices !== null);
+  return reservationsOf({ id, claim: spec.claim, tasks: bound });
 }
 
 /** Only where something drains does it matter whether the report answers the newest document. */

@@ -1,11 +1,12 @@
 /**
- * Brings the desired documents of some clusters up to their placements and to what they mirror, and leaves a hint in the
- * outbox for each change. Each cluster's row is locked first: of two that write its document, the later one reads what
+ * Brings the desired documents of some clusters up to their placements, their attempts at jobs and what they mirror, and
+ * leaves a hint in the outbox for each change. Each cluster's row is locked first: of two that write its document, the later one reads what
  * the earlier one did, so that none is undone.
  */
 import { SUBJECTS } from '#contracts';
-import type { Cluster, Deployment, Model, ModelVersion, Placement, Rows } from '#domain';
+import type { Cluster, Deployment, Job, Model, ModelVersion, Placement, Rows } from '#domain';
 import { desiredContentOf } from './desired-content.ts';
+import { desiredTasksOf, mountedVersionIds } from './desired-tasks.ts';
 import { isMirroredTo, mirroredVersions } from './mirror.ts';
 
 /** @returns the clusters whose document changed */
@@ -21,11 +22,14 @@ export async function writeDesired(
     if (cluster === null || cluster.phase === 'Left') continue;
     const placements = await rows.placements.live({ clusterId });
     const mirrored = await readMirrored(rows, cluster, placements, now);
-    const { versions, models, deployments } = await readNamed(rows, placements);
+    const { attempts, jobs } = await readWork(rows, clusterId);
+    const mountedIds = mountedVersionIds(jobs.values());
+    const { versions, models, deployments } = await readNamed(rows, placements, mountedIds);
     for (const version of mirrored) versions.set(version.id, version);
-    const mirroredIds = mirrored.map(({ id }) => id);
-    const content = desiredContentOf(placements, versions, models, deployments, mirroredIds);
-    const put = await rows.desired.put(clusterId, epoch, content);
+    const besides = [...mirrored.map(({ id }) => id), ...mountedIds];
+    const content = desiredContentOf(placements, versions, models, deployments, besides);
+    const tasks = desiredTasksOf(clusterId, attempts, jobs, versions);
+    const put = await rows.desired.put(clusterId, epoch, { ...content, tasks });
     if (!put.changed) continue;
     const { epoch: writtenEpoch, revision } = put.state;
     await rows.outbox.add(SUBJECTS.desiredHint(clusterId), { epoch: writtenEpoch, revision });
@@ -76,11 +80,18 @@ async function alreadyThere(
   return versions.filter((version) => held.has(version.digest) || needed.has(version.id));
 }
 
-async function readNamed(rows: Rows, placements: readonly Placement[]) {
+/** Attempts that are not over, and their jobs. */
+async function readWork(rows: Rows, clusterId: string) {
+  const attempts = await rows.attempts.live({ clusterId });
+  const jobs = await rows.jobs.findAll([...new Set(attempts.map(({ jobId }) => jobId))]);
+  return { attempts, jobs: new Map<string, Job>(jobs.map((job) => [job.id, job])) };
+}
+
+async function readNamed(rows: Rows, placements: readonly Placement[], mountedIds: readonly string[]) {
   const versions = new Map<string, ModelVersion>();
   const models = new Map<string, Model>();
   const deployments = new Map<string, Deployment>();
-  const versionIds = [...new Set(placements.map(({ versionId }) => versionId))];
+  const versionIds = [...new Set([...placements.map(({ versionId }) => versionId), ...mountedIds])];
   for (const version of await rows.versions.findAll(versionIds)) versions.set(version.id, version);
   const modelIds = [...new Set([...versions.values()].map(({ modelId }) => modelId))];
   for (const model of await rows.models.findAll(modelIds)) models.set(model.id, model);

@@ -1,0 +1,50 @@
+/**
+ * Replicas that found no free devices where devices of their kind exist: the workload planner may make room for them by
+ * their deployment's priority (ADR 12). Where the room then goes, the deployment planner says: nothing is placed here.
+ */
+import type { Deployment } from '#domain';
+import type { DeploymentPlan, FleetSnapshot } from '#scheduling';
+
+export interface ServingWant {
+  readonly deployment: Deployment;
+  /** Replicas without a place, at least 1. */
+  readonly replicas: number;
+  /** Where it lately failed. */
+  readonly avoidClusterIds: readonly string[];
+}
+
+/** Room is made for this many replicas of a deployment at a time. */
+export const WANTED_REPLICAS_MAX = 16;
+
+/** Pure. A replica that is only to be replaced by another version makes nobody else stop. */
+export function servingWantsOf(snapshot: FleetSnapshot, plans: readonly DeploymentPlan[]): ServingWant[] {
+  const deployments = new Map(snapshot.deployments.map((deployment) => [deployment.id, deployment]));
+  return plans.flatMap((plan) => {
+    const deployment = deployments.get(plan.deploymentId);
+    const replicas = deployment === undefined ? 0 : missingReplicas(snapshot, deployment, plan);
+    const lacksDevices = plan.decision.candidates.some(({ rejectedBy }) => rejectedBy === 'devices');
+    if (deployment === undefined || replicas === 0 || !lacksDevices) return [];
+    const avoidClusterIds = [...(snapshot.failedIn.get(deployment.id) ?? [])];
+    return [{ deployment, replicas: Math.min(replicas, WANTED_REPLICAS_MAX), avoidClusterIds }];
+  });
+}
+
+function missingReplicas({ placements }: FleetSnapshot, deployment: Deployment, plan: DeploymentPlan): number {
+  if (deployment.deletedAt !== null) return 0;
+  const gone = new Set(plan.remove.map(({ placementId }) => placementId));
+  const there = placements.filter(({ id, deploymentId }) => deploymentId === deployment.id && !gone.has(id)).length;
+  return Math.max(0, Math.min(plan.waiting, deployment.replicas - there - plan.assign.length));
+}
+
+/** What the scheduler's last cycle left without a place; of one term. */
+export class ServingDemand {
+  private wants: readonly ServingWant[] = [];
+
+  current(): readonly ServingWant[] {
+    return this.wants;
+  }
+
+  tell(wants: readonly ServingWant[]): void {
+    this.wants = wants;
+  }
+}
