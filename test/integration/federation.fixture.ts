@@ -36,6 +36,7 @@ import {
 } from '#messaging';
 import { migrate, openStore, PostgresLeaderLease, type PostgresStore } from '#store';
 import { createTestDatabase, startNatsServer, type TestNatsServer } from '#testing';
+import { BlobStore } from '../../apps/control-plane/src/blobs/blob-store.ts';
 import { BlobTokens } from '../../apps/control-plane/src/blobs/blob-tokens.ts';
 import { FederationModule } from '../../apps/control-plane/src/federation/federation.module.ts';
 import { MonotonicClock } from '../../apps/control-plane/src/federation/fleet-liveness.ts';
@@ -104,7 +105,8 @@ export async function startCentre(servers: Servers, options: { leads: boolean })
   });
   const clock = new TravellingClock();
   const counts = new CountedFederation();
-  const base = globalModule(servers, nats);
+  const blobs = await BlobStore.open(join(servers.operatorDirectory, 'blobs'));
+  const base = globalModule(servers, nats, blobs);
   const built = await Test.createTestingModule({
     imports: [base, FederationModule, ...(options.leads ? [LeaderModule] : [])],
   })
@@ -133,7 +135,7 @@ async function issueBlobToken(clusterId: string, digests: readonly string[]): Pr
   return { url: 'http://127.0.0.1:1/api/v1/blobs', token, expiresInSeconds: 900 };
 }
 
-function globalModule(servers: Servers, nats: ControlPlaneNats) {
+function globalModule(servers: Servers, nats: ControlPlaneNats, blobs: BlobStore) {
   const lease = new PostgresLeaderLease({ url: servers.databaseUrl });
   class Base {}
   Module({})(Base);
@@ -141,6 +143,7 @@ function globalModule(servers: Servers, nats: ControlPlaneNats) {
     { provide: Store, useValue: servers.store },
     { provide: LeaderLease, useValue: lease },
     { provide: ControlPlaneNats, useValue: nats },
+    { provide: BlobStore, useValue: blobs },
     {
       provide: BlobTokens,
       useValue: {

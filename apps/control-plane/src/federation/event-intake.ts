@@ -4,9 +4,12 @@
  */
 import { Injectable, Logger } from '@nestjs/common';
 import { type AgentEvent, eventSchema, SUBJECTS } from '#contracts';
-import { isMember, type Rows, Store } from '#domain';
+import { type Cluster, isMember, type Rows, Store } from '#domain';
 import { consumeEvents, type EventConsumption, publishJson, type ReceivedEvent } from '#messaging';
+import { BlobStore } from '../blobs/blob-store.ts';
+import { blobsOf, readManifest, readWholeManifest } from '../jobs/stored-manifests.ts';
 import { ControlPlaneNats } from '../nats/control-plane-nats.ts';
+import { type StoredCheckpoint, takeCheckpoint, takeTaskEnd } from './job-effects.ts';
 import { FederationMetrics } from './metrics.ts';
 
 @Injectable()
@@ -19,6 +22,7 @@ export class EventIntake {
     private readonly store: Store,
     private readonly nats: ControlPlaneNats,
     private readonly metrics: FederationMetrics,
+    private readonly blobs: BlobStore,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -43,37 +47,86 @@ export class EventIntake {
     const parsed = eventSchema.safeParse(body);
     if (!parsed.success) return this.metrics.dropped('event', 'malformed');
     const event = parsed.data;
-    const outcome = await this.store.transaction((rows) => writeEvent(rows, clusterId, event));
+    const stored = await this.readStored(event);
+    const outcome = await this.store.transaction((rows) => writeEvent(rows, clusterId, event, stored));
     if (outcome === 'not-a-member') return this.metrics.dropped('event', outcome);
     if (outcome === 'taken') this.metrics.taken('event');
+    if (outcome === 'refused') this.metrics.dropped('event', outcome);
     this.lastWarning = '';
     publishJson(this.nats.connection, SUBJECTS.acked(clusterId), { ids: [event.id] });
+  }
+
+  /** What a checkpoint's manifest lists, and what the job could resume from until now. */
+  private async readStored(event: AgentEvent): Promise<StoredCheckpoint> {
+    if (event.kind !== 'checkpoint-saved') return { files: null, before: null };
+    const files = await readWholeManifest(this.blobs, event.checkpoint.manifestDigest);
+    const before = (await this.store.read.jobs.find({ id: event.jobId }))?.checkpoint ?? null;
+    if (before === null) return { files, before };
+    const { manifestDigest } = before;
+    const kept = (await readManifest(this.blobs, manifestDigest)) ?? [];
+    return { files, before: { manifestDigest, blobs: blobsOf(manifestDigest, kept) } };
   }
 }
 
 /** As the audit log names them. */
-const ACTIONS: Readonly<Record<AgentEvent['kind'], string>> = {
+const ACTIONS = {
   'replica-failed': 'replicas.failed',
   'version-verified': 'versions.verified',
   'version-drifted': 'versions.drifted',
-};
+} as const;
+
+type Outcome = 'taken' | 'repeated' | 'refused' | 'not-a-member';
 
 async function writeEvent(
   rows: Rows,
   clusterId: string,
   event: AgentEvent,
-): Promise<'taken' | 'repeated' | 'not-a-member'> {
+  stored: StoredCheckpoint,
+): Promise<Outcome> {
   const cluster = await rows.clusters.find({ id: clusterId });
   if (cluster === null || !isMember(cluster.phase)) return 'not-a-member';
   if (!(await rows.inbox.accept(event.id, clusterId))) return 'repeated';
+  switch (event.kind) {
+    case 'checkpoint-saved':
+      return auditRefusal(rows, cluster, event.jobId, event, await takeCheckpoint(rows, cluster, event, stored));
+    case 'task-ended':
+      return auditRefusal(rows, cluster, event.task.jobId, event, await takeTaskEnd(rows, cluster, event));
+    default:
+      await auditEvent(rows, cluster, event);
+      return 'taken';
+  }
+}
+
+type ServingEvent = Extract<AgentEvent, { kind: keyof typeof ACTIONS }>;
+
+async function auditEvent(rows: Rows, cluster: Cluster, event: ServingEvent): Promise<void> {
   const { id: _id, kind, ...detail } = event;
   await rows.audit.add({
     tenantId: cluster.tenantId,
-    actor: `cluster:${clusterId}`,
+    actor: `cluster:${cluster.id}`,
     action: ACTIONS[kind],
     targetKind: kind === 'replica-failed' ? 'replica' : 'version',
     targetId: kind === 'replica-failed' ? event.replicaId : event.versionDigest,
     detail: { cluster: cluster.name, ...detail },
   });
-  return 'taken';
+}
+
+/** What was taken, the job's own events tell. */
+async function auditRefusal(
+  rows: Rows,
+  cluster: Cluster,
+  jobId: string,
+  { id: _id, ...detail }: AgentEvent,
+  refused: string | null,
+): Promise<Outcome> {
+  if (refused === null) return 'taken';
+  await rows.audit.add({
+    tenantId: cluster.tenantId,
+    actor: `cluster:${cluster.id}`,
+    action: 'jobs.refused',
+    targetKind: 'job',
+    targetId: jobId,
+    detail: { cluster: cluster.name, refused, ...detail },
+  });
+  return 'refused';
 }

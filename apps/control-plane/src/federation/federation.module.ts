@@ -19,7 +19,7 @@ import { RoutesPublisher } from './routes-publisher.ts';
 import { SyncPlanController } from './sync-plan.controller.ts';
 
 /**
- * What comes in from the fleet. Needs `Store`, `ControlPlaneNats` and `BlobTokens` from global modules, and a microservice
+ * What comes in from the fleet. Needs `Store`, `ControlPlaneNats`, `BlobStore` and `BlobTokens` from global modules, and a microservice
  * with the NATS strategy, without which no handler hears anything. Counts into `ControlPlaneMetrics`
  * when a global module provides it.
  */
