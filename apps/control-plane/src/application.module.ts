@@ -10,12 +10,14 @@ import { DeploymentsModule } from './deployments/deployments.module.ts';
 import { FederationModule } from './federation/federation.module.ts';
 import { healthModule } from './health/health.module.ts';
 import { type InstallationParts, installationModule } from './installation/installation.module.ts';
+import { JobLoopsModule } from './jobs/job-loops.module.ts';
 import { JobsApiModule } from './jobs/jobs-api.module.ts';
 import { LeaderModule } from './leader/leader.module.ts';
 import { ModelsModule } from './models/models.module.ts';
 import { OpenApiModule } from './openapi/openapi.module.ts';
 import { QueuesModule } from './queues/queues.module.ts';
 import { SyncModule } from './sync/sync.module.ts';
+import { TenantsModule } from './tenants/tenants.module.ts';
 
 @Module({})
 class ApplicationModule {}
@@ -34,7 +36,9 @@ export function applicationModule(parts: InstallationParts, health: HealthRegist
     BlobsModule,
     DeploymentsModule,
     JobsApiModule,
+    JobLoopsModule,
     QueuesModule,
+    TenantsModule,
     ApiKeysModule,
     AuditModule,
     OpenApiModule,

@@ -47,6 +47,16 @@ export const METRICS = {
     clusters: gauge('atoll_clusters', 'Clusters by phase', 'phase'),
     schedulerDecisionsTotal: counter('atoll_scheduler_decisions_total', 'Placements decided', 'outcome'),
     schedulerSeconds: histogram('atoll_scheduler_duration_seconds', 'Time of one scheduling pass'),
+    jobs: gauge('atoll_jobs', 'Jobs that are not over, by phase, seen by the leader', 'phase'),
+    jobCycleSeconds: histogram('atoll_job_cycle_duration_seconds', 'Time of one cycle over jobs'),
+    jobDecisionsTotal: counter('atoll_job_decisions_total', 'Starts of jobs decided', 'outcome'),
+    jobPreemptionsTotal: counter('atoll_job_preemptions_total', 'Attempts asked to make room for other work'),
+    jobAttemptsEndedTotal: counter('atoll_job_attempts_ended_total', 'Attempts at jobs that ended', 'outcome'),
+    jobLostSecondsTotal: counter(
+      'atoll_job_lost_device_seconds_total',
+      'Device-seconds run by attempts that ended early and kept by no checkpoint',
+      'device',
+    ),
     blobBytesServedTotal: counter('atoll_blob_bytes_served_total', 'Bytes of model files sent to clusters'),
     blobBytesCollectedTotal: counter(
       'atoll_blob_bytes_collected_total',
@@ -134,6 +144,8 @@ export const METRICS = {
     reportsPublishedTotal: counter('atoll_reports_published_total', 'Reports published'),
     eventsPending: gauge('atoll_events_pending', 'Events that the control plane has not acknowledged'),
     eventsDroppedTotal: counter('atoll_events_dropped_total', 'Events dropped at the bound of the outbox'),
+    tasksTotal: counter('atoll_tasks_total', 'Tasks of jobs started, adopted and ended, by outcome', 'outcome'),
+    checkpointBytesTotal: counter('atoll_checkpoint_bytes_total', 'Bytes of checkpoints of jobs that were saved'),
   },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, MetricRow>>>>;
 

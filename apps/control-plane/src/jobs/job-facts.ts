@@ -1,0 +1,156 @@
+/**
+ * What is known of each job, for `stepJob`: what its own clusters say of its tasks, how long they have been silent by this
+ * leader's own clock, how what it waits for stands. What a report claims to have saved counts only once it is here.
+ */
+import {
+  type Attempt,
+  type ClusterStanding,
+  type DependencyStanding,
+  isMassUnknown,
+  isNewerCheckpoint,
+  isTaskEnded,
+  type Job,
+  type JobFacts,
+  type Rows,
+  type TaskFacts,
+  type TaskReport,
+  taskIdOf,
+} from '#domain';
+import { dependencyVerdict } from '#scheduling';
+import type { PhaseAges } from '../leader/phase-ages.ts';
+import type { JobWorld } from './job-world.ts';
+
+/** An agent has so long to list what a document that it applied names; only then does silence about it tell something. */
+export const LISTING_MS_MAX = 30_000;
+
+/** Whether a manifest and all of its files are in the blob store. */
+export type HasBlobs = (manifestDigest: string) => Promise<boolean>;
+
+/** Of every job that is not final, in the order of `world.jobs`. */
+export async function readJobFacts(rows: Rows, world: JobWorld, ages: PhaseAges, has: HasBlobs): Promise<JobFacts[]> {
+  const standings = standingsOf(world, ages);
+  const massUnknown = isMassUnknown([...world.clusters.values()].map(({ phase }) => phase));
+  const reports = reportsOf(world);
+  const settled = await readSettled(rows, world, reports);
+  const dependencies = await readDependencies(rows, world);
+  const attempts = new Map(world.attempts.map((attempt) => [attempt.jobId, attempt]));
+  const facts: JobFacts[] = [];
+  for (const job of world.jobs) {
+    const attempt = attempts.get(job.id) ?? null;
+    const tasks = attempt === null ? [] : tasksOf(attempt, reports, standings, settled);
+    facts.push({
+      nowMs: world.nowMs,
+      job,
+      attempt,
+      tasks: attempt === null ? [] : await withoutMissing(job, attempt, tasks, has),
+      dependencies: job.phase === 'Waiting' || job.queuedAt === null ? dependencies(job) : READY,
+      isMassUnknown: massUnknown,
+    });
+  }
+  return facts;
+}
+
+const READY: DependencyStanding = { state: 'ready' };
+const GONE: ClusterStanding = { name: '(gone)', phase: 'Left', unknownSeconds: 0 };
+
+function standingsOf({ nowMs, clusters }: JobWorld, ages: PhaseAges): Map<string, ClusterStanding> {
+  const watched = ages.apply({
+    nowMs,
+    clusters: [...clusters.values()].map((cluster) => ({ cluster, report: null })),
+    placements: [],
+  });
+  return new Map(
+    watched.clusters.map(({ cluster: { id, name, phase, phaseSince } }) => {
+      const unknownSeconds = phase === 'Unknown' ? Math.max(0, nowMs - phaseSince.getTime()) / 1_000 : 0;
+      return [id, { name, phase, unknownSeconds }];
+    }),
+  );
+}
+
+/** `<cluster id> <task id>` → what that cluster says of it: no cluster speaks for another. */
+type Reports = ReadonlyMap<string, TaskReport>;
+
+function reportsOf({ observations }: JobWorld): Reports {
+  const reports = new Map<string, TaskReport>();
+  for (const { clusterId, report } of observations.values()) {
+    for (const task of report.tasks ?? []) reports.set(`${clusterId} ${task.taskId}`, task);
+  }
+  return reports;
+}
+
+function tasksOf(
+  attempt: Attempt,
+  reports: Reports,
+  standings: ReadonlyMap<string, ClusterStanding>,
+  settled: ReadonlySet<string>,
+): TaskFacts[] {
+  return attempt.tasks.map(({ rank, clusterId }) => {
+    const taskId = taskIdOf(attempt.id, rank);
+    return {
+      rank,
+      cluster: standings.get(clusterId) ?? GONE,
+      report: reports.get(`${clusterId} ${taskId}`) ?? null,
+      isSettled: settled.has(taskId),
+    };
+  });
+}
+
+/** Tasks that a cluster has been told of and does not list. Documents are read only where something is missing. */
+async function readSettled(rows: Rows, world: JobWorld, reports: Reports): Promise<Set<string>> {
+  const missing = world.attempts
+    .filter(({ createdAt }) => world.nowMs - createdAt.getTime() >= LISTING_MS_MAX)
+    .flatMap(({ id, tasks }) => tasks.map(({ rank, clusterId }) => ({ clusterId, taskId: taskIdOf(id, rank) })))
+    .filter(({ clusterId, taskId }) => !reports.has(`${clusterId} ${taskId}`));
+  const settled = new Set<string>();
+  for (const [clusterId, tasks] of Map.groupBy(missing, (task) => task.clusterId)) {
+    const report = world.observations.get(clusterId)?.report;
+    const document = report === undefined ? null : await rows.desired.find(clusterId);
+    if (report === undefined || document === null || report.revision < document.revision) continue;
+    const told = new Set(document.tasks.map(({ taskId }) => taskId));
+    for (const { taskId } of tasks) if (told.has(taskId)) settled.add(taskId);
+  }
+  return settled;
+}
+
+/** Most of them have ended, and are not among the active ones. */
+async function readDependencies(rows: Rows, { jobs }: JobWorld): Promise<(job: Job) => DependencyStanding> {
+  const known = new Map(jobs.map((job) => [job.id, job]));
+  const wanted = jobs.filter(({ queuedAt }) => queuedAt === null).flatMap(({ dependsOn }) => dependsOn);
+  const ended = new Set(wanted.map(({ jobId }) => jobId).filter((id) => !known.has(id)));
+  for (const job of await rows.jobs.findAll([...ended])) known.set(job.id, job);
+  return (job) => dependencyVerdict(job, known);
+}
+
+/** A checkpoint or an output that a report tells of and that is not here whole is none. */
+async function withoutMissing(
+  job: Job,
+  attempt: Attempt,
+  tasks: readonly TaskFacts[],
+  has: HasBlobs,
+): Promise<TaskFacts[]> {
+  const checked: TaskFacts[] = [];
+  for (const task of tasks) {
+    const { report } = task;
+    checked.push(
+      report === null || !isTaskEnded(report.phase) ? task : await checkTask(job, attempt, task, report, has),
+    );
+  }
+  return checked;
+}
+
+async function checkTask(
+  job: Job,
+  attempt: Attempt,
+  task: TaskFacts,
+  report: TaskReport,
+  has: HasBlobs,
+): Promise<TaskFacts> {
+  const { checkpoint, outputDigest, ...rest } = report;
+  const isNew = checkpoint !== undefined && isNewerCheckpoint(job, attempt, checkpoint.sequence);
+  const keeps = checkpoint !== undefined && (!isNew || (await has(checkpoint.manifestDigest)));
+  const hasOutput = outputDigest !== undefined && (await has(outputDigest));
+  return {
+    ...task,
+    report: { ...rest, ...(keeps ? { checkpoint } : {}), ...(hasOutput ? { outputDigest } : {}) },
+  };
+}

@@ -1,0 +1,184 @@
+/**
+ * Brings jobs to what is wanted of them: read the rows, settle what became of each job, plan what waits, commit. All that
+ * matters is in the rows, so a new leader goes on where the one before stopped; what is only in memory (ages, where a job
+ * failed to start, room held for replicas) makes for better choices and is learned again.
+ */
+import { Logger } from '@nestjs/common';
+import { isMassUnknown, type Job, type JobFacts, type Rows, type Store, stepJob } from '#domain';
+import { planWorkloads, type WorkloadPlan } from '#scheduling';
+import { type MonotonicClock, ProcessClock } from '../federation/fleet-liveness.ts';
+import { PhaseAges } from '../leader/phase-ages.ts';
+import type { ServingWant } from '../leader/serving-wants.ts';
+import { type AppliedJobs, type ApplyUnit, applyJobs } from './apply-jobs.ts';
+import { JobDecisions } from './job-decisions.ts';
+import { readJobFacts } from './job-facts.ts';
+import { JobMemory } from './job-memory.ts';
+import type { JobMetrics } from './job-metrics.ts';
+import { isPending, type ServingPending, toWorkloadSnapshot } from './job-snapshot.ts';
+import { type JobWorld, readJobWorld, readWork } from './job-world.ts';
+import { type PlannedUnits, unitsOf } from './plan-units.ts';
+import type { OutputPublisher } from './publish-output.ts';
+import { SETTLE_BATCH_MAX, type SettledJob, settleJobs } from './settle-jobs.ts';
+
+/** A plan of which parts are rejected is made again at once, so often; then the next cycle does it. */
+const PLANS_MAX = 3;
+
+export interface JobLoopParts {
+  readonly store: Store;
+  readonly epoch: number;
+  readonly publisher: OutputPublisher;
+  readonly metrics: JobMetrics;
+  /** Replicas that wait for devices. */
+  readonly serving: () => readonly ServingWant[];
+  /** Default: the process' clock. */
+  readonly clock?: Pick<MonotonicClock, 'nowMs'>;
+  /** Unix milliseconds. Default: the wall clock. */
+  readonly now?: () => number;
+}
+
+export class JobLoop {
+  private readonly logger = new Logger('jobs');
+  private readonly memory = new JobMemory();
+  private readonly decisions: JobDecisions;
+  private readonly ages: PhaseAges;
+  private readonly now: () => number;
+
+  constructor(private readonly parts: JobLoopParts) {
+    this.decisions = new JobDecisions(parts.epoch);
+    this.ages = new PhaseAges(parts.clock ?? new ProcessClock());
+    this.now = parts.now ?? Date.now;
+  }
+
+  /** One cycle. */
+  async run(signal: AbortSignal): Promise<void> {
+    const begunAtMs = performance.now();
+    const { read } = this.parts.store;
+
+    // 1 The world as it is; most of it is not read while there are no jobs.
+    const work = await readWork(read);
+    const serving = await readServing(read, this.parts.serving());
+    this.parts.metrics.jobs(countPhases(work.jobs));
+    if (work.jobs.length + work.attempts.length === 0) return;
+    let world = await readJobWorld(read, this.now(), work);
+
+    // 2 What became of each job.
+    if ((await this.settle(world, signal)) > 0) world = { ...world, ...(await readWork(read)) };
+    await this.memory.refresh(read, world);
+    this.decisions.retain(new Set(world.jobs.map(({ id }) => id)));
+
+    // 3 What waits is placed; what was refused at the commit is planned again.
+    for (let tries = 0; tries < PLANS_MAX && !signal.aborted; tries += 1) {
+      const rejected = await this.schedule(world, serving, signal);
+      if (rejected === 0) break;
+      world = await readJobWorld(read, this.now(), await readWork(read));
+    }
+    this.parts.metrics.cycle((performance.now() - begunAtMs) / 1_000);
+  }
+
+  /** @returns how many jobs took a step */
+  private async settle(world: JobWorld, signal: AbortSignal): Promise<number> {
+    const { store, epoch, publisher, metrics } = this.parts;
+    const facts = await readJobFacts(store.read, world, this.ages, (digest) => publisher.has(digest));
+    const settled = await this.steps(facts);
+    let count = 0;
+    for (let at = 0; at < settled.length && !signal.aborted; at += SETTLE_BATCH_MAX) {
+      const batch = settled.slice(at, at + SETTLE_BATCH_MAX);
+      const publishing = batch.filter((each) => publisher.mustPublish(each));
+      const rest = batch.filter((each) => !publishing.includes(each));
+      const done = rest.length === 0 ? [] : await settleJobs(store, epoch, rest);
+      for (const each of publishing) done.push(...(await publisher.settle(store, epoch, each)));
+      for (const each of done) this.remember(each);
+      metrics.settled(done);
+      count += done.length;
+    }
+    return count;
+  }
+
+  private async steps(facts: readonly JobFacts[]): Promise<SettledJob[]> {
+    const settled: SettledJob[] = [];
+    for (const each of facts) {
+      const step = stepJob(each);
+      if (step !== null) settled.push(await this.parts.publisher.withBlobs(each, step));
+    }
+    return settled;
+  }
+
+  private remember({ facts: { attempt, nowMs }, step }: SettledJob): void {
+    if (attempt !== null && step.ended !== null) this.memory.ended(attempt, step.ended.failedToStartIn, nowMs);
+  }
+
+  /** @returns how many units were rejected */
+  private async schedule(world: JobWorld, serving: readonly ServingPending[], signal: AbortSignal): Promise<number> {
+    if (serving.length === 0 && !world.jobs.some(isPending)) return 0;
+    const snapshot = toWorkloadSnapshot(world, this.memory, serving);
+    const plan = planWorkloads(pausedWhenBlind(snapshot, world));
+    const names = new Map(snapshot.pending.map(({ id, name }) => [id, name]));
+    const units = unitsOf(plan, world, this.decisions, (id) => names.get(id) ?? id);
+    let rejected = 0;
+    for (const batch of units.batches) {
+      if (signal.aborted) return 0;
+      rejected += this.note(await applyJobs(this.parts.store, this.parts.epoch, batch, world), units, world);
+    }
+    this.holdForServing(plan, units, serving);
+    return rejected;
+  }
+
+  private note({ applied, rejected, attempts }: AppliedJobs, { verdicts }: PlannedUnits, world: JobWorld): number {
+    for (const { job, decision } of applied) {
+      const verdict = job === null ? undefined : verdicts.get(job.id);
+      if (job !== null && decision !== null && verdict !== undefined) {
+        this.decisions.remember(job.id, verdict, world.nowMs);
+      }
+    }
+    for (const { unit, reason } of rejected) this.logger.warn(`${unit.name} was not taken: ${reason}`);
+    const stops = applied.reduce((sum, { stops: each }) => sum + each.length, 0);
+    this.parts.metrics.applied({ started: attempts.length, rejected: rejected.length, stopped: stops });
+    return rejected.filter(({ unit }) => isAction(unit)).length;
+  }
+
+  /** Room that is made for replicas is in memory only: the deployment planner takes it once it is free. */
+  private holdForServing(
+    plan: WorkloadPlan,
+    { serving: changed }: PlannedUnits,
+    wants: readonly ServingPending[],
+  ): void {
+    const { servingNominations } = this.memory;
+    for (const [id, nomination] of changed) {
+      if (nomination === null) servingNominations.delete(id);
+      else servingNominations.set(id, nomination);
+    }
+    const waiting = new Set(plan.verdicts.map(({ workloadId }) => workloadId));
+    for (const id of servingNominations.keys())
+      if (wants.length === 0 || !waiting.has(id)) servingNominations.delete(id);
+  }
+}
+
+function isAction({ start, stops }: ApplyUnit): boolean {
+  return start !== null || stops.length > 0;
+}
+
+/** With most clusters Unknown the fault is taken for ours: nobody is stopped for anybody (X05). */
+function pausedWhenBlind<Snapshot extends { readonly policy?: object }>(
+  snapshot: Snapshot,
+  { clusters }: JobWorld,
+): Snapshot {
+  if (!isMassUnknown([...clusters.values()].map(({ phase }) => phase))) return snapshot;
+  return { ...snapshot, policy: { ...snapshot.policy, preempts: false } };
+}
+
+function countPhases(jobs: readonly Job[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { phase } of jobs) counts.set(phase, (counts.get(phase) ?? 0) + 1);
+  return counts;
+}
+
+/** With the preemption policy of their classes; of a class that is gone it is the default. */
+export async function readServing(rows: Rows, wants: readonly ServingWant[]): Promise<ServingPending[]> {
+  const serving: ServingPending[] = [];
+  for (const want of wants) {
+    const { tenantId, priorityClass: name } = want.deployment;
+    const found = await rows.priorityClasses.find({ tenantId, name });
+    serving.push({ ...want, preemption: found?.preemption ?? 'lower-priority' });
+  }
+  return serving;
+}

@@ -1,0 +1,52 @@
+/**
+ * What the leader remembers of jobs besides the rows, for better choices only: a new leader does without it. Bounded by
+ * the jobs that are there.
+ */
+import type { Attempt, ModelVersion, Nomination, Rows } from '#domain';
+import type { JobWorld } from './job-world.ts';
+
+const AVOIDED_MS = 120_000;
+
+export class JobMemory {
+  /** Job id → cluster id → until when it is avoided, Unix milliseconds. */
+  private readonly avoided = new Map<string, Map<string, number>>();
+  /** Job id → where its last attempt ran: its checkpoint may still be on that disk. */
+  private readonly ranIn = new Map<string, readonly string[]>();
+  /** Version id → digest; published versions never change. */
+  private readonly digests = new Map<string, string>();
+  /** Workload id of a replica that waits → the room that is held for it. */
+  readonly servingNominations = new Map<string, Nomination>();
+
+  ended(attempt: Attempt, failedToStartIn: readonly string[], nowMs: number): void {
+    this.ranIn.set(attempt.jobId, [...new Set(attempt.tasks.map(({ clusterId }) => clusterId))]);
+    if (failedToStartIn.length === 0) return;
+    const clusters = this.avoided.get(attempt.jobId) ?? new Map<string, number>();
+    for (const clusterId of failedToStartIn) clusters.set(clusterId, nowMs + AVOIDED_MS);
+    this.avoided.set(attempt.jobId, clusters);
+  }
+
+  avoidedBy(jobId: string, nowMs: number): string[] {
+    return [...(this.avoided.get(jobId) ?? [])].filter(([, untilMs]) => untilMs > nowMs).map(([id]) => id);
+  }
+
+  lastClustersOf(jobId: string): readonly string[] {
+    return this.ranIn.get(jobId) ?? [];
+  }
+
+  digestOf(versionId: string): string | undefined {
+    return this.digests.get(versionId);
+  }
+
+  /** Forgets jobs that are over, and learns the digests of what waiting jobs mount. */
+  async refresh(rows: Rows, { jobs }: Pick<JobWorld, 'jobs'>): Promise<void> {
+    const present = new Set(jobs.map(({ id }) => id));
+    for (const memory of [this.avoided, this.ranIn]) {
+      for (const id of memory.keys()) if (!present.has(id)) memory.delete(id);
+    }
+    const mounted = new Set(jobs.flatMap(({ spec }) => spec.mounts.map(({ versionId }) => versionId)));
+    for (const id of this.digests.keys()) if (!mounted.has(id)) this.digests.delete(id);
+    const unknown = [...mounted].filter((id) => !this.digests.has(id));
+    const versions: ModelVersion[] = unknown.length === 0 ? [] : await rows.versions.findAll(unknown);
+    for (const { id, digest } of versions) if (digest !== null) this.digests.set(id, digest);
+  }
+}

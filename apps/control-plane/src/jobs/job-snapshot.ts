@@ -1,0 +1,194 @@
+/**
+ * The snapshot that workloads are planned on, from the rows: attempts and placements that hold devices, jobs and replicas
+ * that want some. What was assigned counts before any status of it arrives (X03). Pure.
+ */
+import {
+  type Attempt,
+  type Cluster,
+  type Deployment,
+  deviceCountOf,
+  type GangPolicy,
+  type Job,
+  type Placement,
+  type PreemptionPolicy,
+  recentUseOf,
+} from '#domain';
+import type { PendingWorkload, QueueSnapshot, RunningWorkload, WorkloadCluster, WorkloadSnapshot } from '#scheduling';
+import { memberBytesOf, TASKS_BYTES_MAX } from '../leader/desired-tasks.ts';
+import type { ServingWant } from '../leader/serving-wants.ts';
+import type { JobMemory } from './job-memory.ts';
+import { type JobWorld, nodesOf } from './job-world.ts';
+import { usageOfRunning } from './running-usage.ts';
+
+export interface ServingPending extends ServingWant {
+  /** Of the deployment's class. */
+  readonly preemption: PreemptionPolicy;
+}
+
+/** @param extra pending ones that are in no row: for dry runs */
+export function toWorkloadSnapshot(
+  world: JobWorld,
+  memory: JobMemory,
+  serving: readonly ServingPending[],
+  extra: readonly PendingWorkload[] = [],
+): WorkloadSnapshot {
+  const byId = new Map(world.jobs.map((job) => [job.id, job]));
+  const documentBytes = documentBytesOf(world, byId);
+  const queued = world.jobs.filter(isPending).map((job) => toPending(job, world, memory));
+  return {
+    nowMs: world.nowMs,
+    clusters: [...world.clusters.values()].map((cluster) => toCluster(cluster, world, documentBytes)),
+    queues: toQueues(world, byId),
+    pending: [...serving.flatMap((want) => toPendingReplicas(want, memory, world.nowMs)), ...queued, ...extra],
+    running: [
+      ...world.attempts.flatMap((attempt) => toRunning(attempt, byId.get(attempt.jobId))),
+      ...world.placements.flatMap((placement) => toServing(placement, world.deployments.get(placement.deploymentId))),
+    ],
+  };
+}
+
+/** Workload id of the nth replica of a deployment that has no place. */
+export function wantedReplicaId({ id }: Pick<Deployment, 'id'>, index: number): string {
+  return `${id}#${index}`;
+}
+
+/** One of one. */
+export const ALONE: GangPolicy = { size: 1, minimum: 1, topology: null, spansClusters: false };
+
+export function isPending({ phase, suspended, cancelRequestedAt }: Job): boolean {
+  return phase === 'Queued' && !suspended && cancelRequestedAt === null;
+}
+
+/** Cluster id → bytes that its tasks take of its document. */
+export function documentBytesOf({ attempts }: JobWorld, jobs: ReadonlyMap<string, Job>): Map<string, number> {
+  const bytes = new Map<string, number>();
+  for (const { jobId, tasks } of attempts) {
+    const job = jobs.get(jobId);
+    const each = job === undefined ? 0 : memberBytesOf(job);
+    for (const { clusterId } of tasks) bytes.set(clusterId, (bytes.get(clusterId) ?? 0) + each);
+  }
+  return bytes;
+}
+
+function toCluster(cluster: Cluster, world: JobWorld, documentBytes: ReadonlyMap<string, number>): WorkloadCluster {
+  const { id, name, kind, region, zone, labels } = cluster;
+  const closed = closedBecause(cluster, world, documentBytes.get(id) ?? 0);
+  return { id, name, kind, region, zone, labels, closed, nodes: nodesOf(world, id) };
+}
+
+function closedBecause(cluster: Cluster, { observations }: JobWorld, documentBytes: number): WorkloadCluster['closed'] {
+  const { id, phase, cordoned } = cluster;
+  if (phase !== 'Ready') return { because: `it is ${phase}, only Ready clusters take work`, summary: phase };
+  if (cordoned) return { because: 'it is cordoned; uncordon it to run here', summary: 'cordoned' };
+  if (!observations.has(id)) {
+    return { because: 'its agent has not reported its devices yet', summary: 'without a report of devices' };
+  }
+  if (documentBytes < TASKS_BYTES_MAX) return null;
+  return { because: 'its document is full of tasks; wait for some to end', summary: 'with a full document' };
+}
+
+function toQueues(world: JobWorld, jobs: ReadonlyMap<string, Job>): QueueSnapshot[] {
+  const recent = recentUseOf([...world.usage, ...usageOfRunning(world, jobs)], world.nowMs);
+  return world.queues.map(({ createdAt: _createdAt, revision: _revision, ...queue }) => ({
+    ...queue,
+    recentDeviceSeconds: recent.get(queue.id) ?? 0,
+  }));
+}
+
+/** What pending and running workloads of a job have in common. */
+function workloadOf(job: Job) {
+  const { id, name, tenantId, queueId, priority, spec, checkpoint } = job;
+  const devices = spec.claim.count * spec.gang.size;
+  return {
+    ...{ id, name, kind: 'job' as const, tenantId, queueId, priority, claim: spec.claim, gang: spec.gang },
+    queuedAtMs: (job.queuedAt ?? job.createdAt).getTime(),
+    expectedSeconds: spec.expectedSeconds,
+    savedSeconds: (checkpoint?.savedDeviceSeconds ?? 0) / devices,
+  };
+}
+
+/** A job that waits for room, as the planner sees it. For a dry run also one that is in no row. */
+export function toPending(job: Job, world: JobWorld, memory: JobMemory): PendingWorkload {
+  const { preemption, spec, retryAt, nomination } = job;
+  return {
+    ...workloadOf(job),
+    preemption,
+    selector: spec.selector,
+    notBeforeMs: retryAt?.getTime() ?? null,
+    nomination,
+    avoidClusterIds: memory.avoidedBy(job.id, world.nowMs),
+    preferredClusterIds: preferredBy(job, world, memory),
+  };
+}
+
+/** Where its last attempt ran, and where all that it mounts is held. */
+function preferredBy({ id, spec }: Job, { observations }: JobWorld, memory: JobMemory): string[] {
+  const wanted = spec.mounts.map(({ versionId }) => memory.digestOf(versionId));
+  const preferred = new Set(memory.lastClustersOf(id));
+  if (wanted.length === 0) return [...preferred];
+  for (const { clusterId, report } of observations.values()) {
+    const held = new Set(report.versions.filter(({ phase }) => phase === 'Held').map(({ digest }) => digest));
+    if (wanted.every((digest) => digest !== undefined && held.has(digest))) preferred.add(clusterId);
+  }
+  return [...preferred];
+}
+
+function toRunning(attempt: Attempt, job: Job | undefined): RunningWorkload[] {
+  if (job === undefined) return []; // ended since the attempts were read
+  const { spec, preemptible, preemptions, checkpoint } = job;
+  const { id, claim, tasks, startedAt, createdAt, phase } = attempt;
+  return [
+    {
+      ...workloadOf(job),
+      claim,
+      holderId: id,
+      tasks,
+      startedAtMs: (startedAt ?? createdAt).getTime(),
+      savedAtMs: checkpoint?.attemptId === id ? checkpoint.at.getTime() : null,
+      savedSeconds: (attempt.resumedFrom?.savedDeviceSeconds ?? 0) / deviceCountOf(attempt),
+      preemptible,
+      isEnding: phase === 'Stopping',
+      minimumRunSeconds: spec.minimumRunSeconds,
+      preemptions,
+      preemptionsMax: spec.preemptionsMax,
+      protectedSeconds: spec.protectedSeconds,
+      budget: null,
+    },
+  ];
+}
+
+/** Replicas are never victims: a request that is cut off costs more than it frees. */
+function toServing(placement: Placement, deployment: Deployment | undefined): RunningWorkload[] {
+  if (deployment === undefined) return [];
+  const { id, tenantId, clusterId, claim, devices, createdAt, phase } = placement;
+  const startedAtMs = createdAt.getTime();
+  return [
+    {
+      ...{ id, name: deployment.name, kind: 'serving', tenantId, claim, gang: ALONE },
+      queueId: deployment.queueId,
+      priority: deployment.priority,
+      holderId: id,
+      tasks: [{ rank: 0, clusterId, devices }],
+      ...{ queuedAtMs: startedAtMs, startedAtMs, savedAtMs: null, expectedSeconds: null, savedSeconds: 0 },
+      preemptible: false,
+      isEnding: phase === 'Draining',
+      ...{ minimumRunSeconds: 0, preemptions: 0, preemptionsMax: 0, protectedSeconds: 0, budget: null },
+    },
+  ];
+}
+
+function toPendingReplicas(want: ServingPending, memory: JobMemory, nowMs: number): PendingWorkload[] {
+  const { deployment, replicas, preemption, avoidClusterIds } = want;
+  const { name, tenantId, queueId, priority, claim, selector } = deployment;
+  return Array.from({ length: replicas }, (_, index) => {
+    const id = wantedReplicaId(deployment, index);
+    return {
+      ...{ id, name, kind: 'serving', tenantId, queueId, priority, claim, gang: ALONE, selector, preemption },
+      queuedAtMs: Math.min(nowMs, deployment.createdAt.getTime()),
+      ...{ expectedSeconds: null, savedSeconds: 0, notBeforeMs: null },
+      nomination: memory.servingNominations.get(id) ?? null,
+      avoidClusterIds,
+      preferredClusterIds: [],
+    };
+  });
+}
