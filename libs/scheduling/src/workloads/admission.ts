@@ -13,7 +13,8 @@ export interface HeldBack {
  * Charges what runs (F13). What is ending for a nominated one is not charged: the nominated one is, so that room that
  * changes hands counts once.
  */
-export function chargeRunning({ quota, queues, running, outlook }: Cycle): void {
+export function chargeRunning(cycle: Cycle): void {
+  const { quota, queues, running, outlook } = cycle;
   if (!(quota instanceof QuotaTree)) return;
   const promised = new Set<string>();
   for (const { tasks } of outlook.holds) {
@@ -28,7 +29,24 @@ export function chargeRunning({ quota, queues, running, outlook }: Cycle): void 
     tasks.some(({ clusterId, devices }) =>
       devices?.some(({ node, deviceIds }) => deviceIds.some((id) => promised.has(`${clusterId} ${node} ${id}`))),
     );
-  quota.chargeRunning(running.filter((each) => queues.has(each.queueId) && !makesRoom(each)));
+  const charged = running.filter(({ queueId }) => queues.has(queueId));
+  cycle.makingRoom = charged.filter(makesRoom);
+  quota.chargeRunning(charged.filter((each) => !makesRoom(each)));
+}
+
+/**
+ * Whether a nominated one may start elsewhere while the room that is made for it still ends: then both are in use for a
+ * moment, and both have to be within the quota.
+ */
+export function admitsBeside(cycle: Cycle, work: PendingWorkload, members: number): boolean {
+  const { quota, makingRoom } = cycle;
+  const mark = quota.mark();
+  for (const { queueId, claim, tasks } of makingRoom)
+    quota.charge(queueId, claim.deviceType, claim.count * tasks.length);
+  quota.refund(work.queueId, work.claim.deviceType, work.claim.count * members);
+  const isAdmitted = quota.admits(work.queueId, work.claim.deviceType, work.claim.count * members) === null;
+  quota.rollback(mark);
+  return isAdmitted;
 }
 
 /** Null: nothing but quota and room is in its way. */

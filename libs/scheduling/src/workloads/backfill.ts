@@ -20,6 +20,8 @@ import type { PendingWorkload, RunningWorkload } from './snapshot.ts';
 
 /** So many that waited past the cap have reservations at a time, those that waited longest. */
 export const OVERDUE_RESERVATIONS_MAX = 8;
+/** Those that can never fit take no place of the above; beyond so many they do. */
+const OVERDUE_LOOKED_AT_MAX = 1_000;
 /** A room whose devices are not what is asked for (memory, links) is passed over, so often. */
 const ROOMS_TRIED_MAX = 32;
 
@@ -56,7 +58,10 @@ export function reserveForOverdue(cycle: Cycle, mayRun: (work: PendingWorkload) 
     (work) => nowMs - work.queuedAtMs > policy.waitCapSeconds * 1_000 && work.nomination === null && mayRun(work),
   );
   overdue.sort((left, right) => left.queuedAtMs - right.queuedAtMs || (left.id < right.id ? -1 : 1));
-  for (const work of overdue.slice(0, OVERDUE_RESERVATIONS_MAX)) reserve(cycle, work, false);
+  const possible = overdue
+    .slice(0, OVERDUE_LOOKED_AT_MAX)
+    .filter((work) => cycle.outlook.coming.eligible(requestOf(work)).length > 0);
+  for (const work of possible.slice(0, OVERDUE_RESERVATIONS_MAX)) reserve(cycle, work, false);
 }
 
 /** Where it fits first as what runs ends by its word, and when. Doubles the number of ended ones, then halves the step. */

@@ -41,6 +41,8 @@ export class Cycle {
   /** Shape, priority and queue → why nothing is stopped for it. */
   readonly words = new Map<string, string>();
   vainSearches = 0;
+  /** What ends for a nominated workload, which is charged in its place. */
+  makingRoom: readonly RunningWorkload[] = [];
 
   readonly starts: PlannedStart[] = [];
   readonly stops: PlannedStop[] = [];
@@ -70,7 +72,8 @@ export class Cycle {
   }
 
   get victims(): Victims {
-    this.victimIndex ??= new Victims(this.running, this.policy, this.nowMs);
+    const charged = () => this.running.filter(({ queueId }) => this.queues.has(queueId));
+    this.victimIndex ??= new Victims(charged(), this.policy, this.nowMs);
     return this.victimIndex;
   }
 

@@ -1,12 +1,13 @@
 /** What becomes of one pending workload in its turn; see `cycle.ts` for the whole. */
-import { admittedMembers, whyHeld } from './admission.ts';
+import type { DecisionVictim } from '#domain';
+import { admitsBeside, admittedMembers, whyHeld } from './admission.ts';
 import { reserve } from './backfill.ts';
 import type { Cycle } from './cycle-state.ts';
 import { isWhole } from './nominations.ts';
 import { type Hold, holdOn } from './outlook.ts';
 import { findRoom, refusalKey, usableHolds } from './place.ts';
 import type { Placed, QuotaRejection } from './ports.ts';
-import { type Eviction, findEviction } from './preemption.ts';
+import { type Eviction, findEviction, type Option } from './preemption.ts';
 import type { PendingWorkload } from './snapshot.ts';
 import {
   chosen,
@@ -23,80 +24,93 @@ import {
 export const VAIN_SEARCHES_MAX = 100;
 
 export function decide(cycle: Cycle, work: PendingWorkload): void {
+  const parts = outcomeOf(cycle, work);
+  const isLetGo = work.nomination !== null && parts.state !== 'started' && parts.state !== 'nominated';
+  if (isLetGo) cycle.nominations.push({ workloadId: work.id, nomination: null });
+  cycle.verdicts.push(verdictOf(cycle, work, parts));
+}
+
+function outcomeOf(cycle: Cycle, work: PendingWorkload): VerdictParts {
   const held = whyHeld(cycle, work);
-  if (held !== null) return leave(cycle, work, { state: 'held', ...held });
-  if (work.nomination !== null && keepPromise(cycle, work)) return;
+  if (held !== null) return { state: 'held', ...held };
+  const kept = keepPromise(cycle, work);
+  if (kept !== null) return kept;
   const reservation = cycle.outlook.holdOf(work.id, 'reserved');
   if (reservation !== undefined) cycle.outlook.drop(reservation);
   const head = cycle.heads.get(work.claim.deviceType);
   if (head !== undefined && !cycle.policy.backfills) {
-    return leave(cycle, work, { state: 'waiting', reason: `waits behind ${head.name}, which is before it` });
+    return { state: 'waiting', reason: `waits behind ${head.name}, which is before it` };
   }
 
   const admitted = admittedMembers(cycle, work);
   const rejection = typeof admitted === 'number' ? null : admitted;
   const members = typeof admitted === 'number' ? admitted : work.gang.minimum;
-  if (rejection === null && startIn(cycle, work, members, '')) return;
-  if (nominate(cycle, work, members, rejection)) return;
-  if (rejection === null) wait(cycle, work, reservation !== undefined);
-  else leave(cycle, work, heldByQuota(rejection));
+  const started = rejection === null ? startIn(cycle, work, members, '') : null;
+  if (started !== null) return started;
+  const nominated = nominate(cycle, work, members, rejection);
+  if (nominated !== null) return nominated;
+  return rejection === null ? wait(cycle, work, reservation !== undefined) : heldByQuota(rejection);
 }
 
-/** True: it started, in the room that it was promised or in other, or the room still comes. */
-function keepPromise(cycle: Cycle, work: PendingWorkload): boolean {
+/** It starts, in the room that it was promised or in other, or the room still comes; null: nothing is promised any more. */
+function keepPromise(cycle: Cycle, work: PendingWorkload): VerdictParts | null {
   const { outlook } = cycle;
   const hold = outlook.holdOf(work.id, 'nominated');
-  if (hold === undefined) return false;
+  if (hold === undefined) return null;
   const { tasks } = hold;
   const placed: Placed = { clusterId: work.nomination!.clusterId, tasks, scores: {}, scope: 'cluster' };
   outlook.drop(hold);
-  if (isWhole(cycle, work, 'present')) {
-    start(cycle, work, placed, ', in the room that was made for it');
-    return true;
-  }
-  if (startIn(cycle, work, tasks.length, ', sooner than where room is made for it')) return true;
+  if (isWhole(cycle, work, 'present')) return start(cycle, work, placed, ', in the room that was made for it');
+  const sooner = ', sooner than where room is made for it';
+  const elsewhere = admitsBeside(cycle, work, tasks.length) ? startIn(cycle, work, tasks.length, sooner) : null;
+  if (elsewhere !== null) return elsewhere;
   if (isWhole(cycle, work, 'coming')) {
     outlook.hold(hold);
-    const reason = `waits for the room that is being made for it ${describePlace(cycle, work, placed)}`;
-    tell(cycle, work, { state: 'nominated', reason });
-    return true;
+    const where = describePlace(cycle, work, placed);
+    return { state: 'nominated', reason: `waits for the room that is being made for it ${where}` };
   }
   cycle.promise(work, 0);
-  return false;
+  return null;
 }
 
-function startIn(cycle: Cycle, work: PendingWorkload, members: number, why: string): boolean {
+function startIn(cycle: Cycle, work: PendingWorkload, members: number, why: string): VerdictParts | null {
   const found = findRoom(cycle, work, members);
-  if (found === null) return false;
-  start(cycle, work, found.placed, why);
+  if (found === null) return null;
+  const parts = start(cycle, work, found.placed, why);
   cycle.outlook.putBack(found.lifted);
-  return true;
+  return parts;
 }
 
-function start(cycle: Cycle, work: PendingWorkload, placed: Placed, why: string): void {
+function start(cycle: Cycle, work: PendingWorkload, placed: Placed, why: string): VerdictParts {
   const head = cycle.heads.get(work.claim.deviceType);
   const ahead = head === undefined ? '' : `, ahead of ${head.name}, which it does not delay`;
   const reason = `runs ${describePlace(cycle, work, placed)}${why}${ahead}`;
   cycle.outlook.occupy(work, placed.tasks);
   cycle.promise(work, placed.tasks.length);
   cycle.starts.push({ workloadId: work.id, tasks: placed.tasks, reason, isBackfill: head !== undefined });
-  tell(cycle, work, { state: 'started', reason, candidates: chosen(cycle, placed) });
+  return { state: 'started', reason, candidates: chosen(cycle, placed) };
 }
 
-/** True: room comes, from what already ends or from what is now asked to. */
-function nominate(cycle: Cycle, work: PendingWorkload, members: number, rejection: QuotaRejection | null): boolean {
-  if (!cycle.policy.preempts || work.preemption === 'never') return false;
+/** Room comes, from what already ends or from what is now asked to; null: nobody may be asked, or it would not help. */
+function nominate(
+  cycle: Cycle,
+  work: PendingWorkload,
+  members: number,
+  rejection: QuotaRejection | null,
+): VerdictParts | null {
+  if (!cycle.policy.preempts || work.preemption === 'never') return null;
   const key = searchKey(cycle, work, members, rejection);
-  if (cycle.isRefused(key) || cycle.vainSearches >= VAIN_SEARCHES_MAX) return false;
+  if (cycle.isRefused(key) || cycle.vainSearches >= VAIN_SEARCHES_MAX) return null;
   const lifted = usableHolds(cycle, work);
   cycle.outlook.lift(lifted);
   const eviction = findEviction(cycle, work, members, rejection);
+  const parts = eviction === null ? null : promiseRoom(cycle, work, eviction);
+  cycle.outlook.putBack(lifted);
   if (eviction === null) {
     cycle.refuse(key);
     cycle.vainSearches += 1;
-  } else promiseRoom(cycle, work, eviction);
-  cycle.outlook.putBack(lifted);
-  return eviction !== null;
+  }
+  return parts;
 }
 
 function searchKey(cycle: Cycle, work: PendingWorkload, members: number, rejection: QuotaRejection | null): string {
@@ -104,44 +118,46 @@ function searchKey(cycle: Cycle, work: PendingWorkload, members: number, rejecti
   return `${refusalKey(cycle, work, members)} ${work.priority} ${work.queueId} ${full}`;
 }
 
-function promiseRoom(cycle: Cycle, work: PendingWorkload, eviction: Eviction): void {
+function promiseRoom(cycle: Cycle, work: PendingWorkload, eviction: Eviction): VerdictParts {
   const { placed, victims } = eviction;
-  const { quota, outlook, nowMs } = cycle;
-  const reason = describeEviction(cycle, work, eviction);
-  for (const { victim, cause } of victims) {
-    const { running, lostDeviceSeconds, devices } = victim;
-    cycle.stops.push({
-      holderId: running.holderId,
-      workloadId: running.id,
-      byWorkloadId: work.id,
-      cause,
-      lostDeviceSeconds,
-      reason: describeStop(cycle, work, victim, cause),
-      violatesBudget: cycle.victims.budgetLeft(victim) <= 0,
-    });
-    cycle.victims.choose(victim);
-    quota.refund(running.queueId, running.claim.deviceType, devices);
-  }
-  outlook.evict(victims.map(({ victim }) => victim.running));
-  outlook.hold(holdOn('nominated', work, placed.tasks));
+  for (const option of victims) stop(cycle, work, option);
+  cycle.outlook.evict(victims.map(({ victim }) => victim.running));
+  cycle.outlook.hold(holdOn('nominated', work, placed.tasks));
   cycle.promise(work, placed.tasks.length);
-  const nomination = { clusterId: placed.clusterId, tasks: placed.tasks, since: new Date(nowMs) };
+  const nomination = { clusterId: placed.clusterId, tasks: placed.tasks, since: new Date(cycle.nowMs) };
   cycle.nominations.push({ workloadId: work.id, nomination });
-  const candidates = chosen(cycle, placed);
-  tell(cycle, work, { state: 'nominated', reason, candidates, victims: victims.map(toDecisionVictim) });
+  return {
+    state: 'nominated',
+    reason: describeEviction(cycle, work, eviction),
+    candidates: chosen(cycle, placed),
+    victims: victims.map(toDecisionVictim),
+  };
 }
 
-function toDecisionVictim({ victim: { running, lostDeviceSeconds } }: Eviction['victims'][number]) {
+function stop(cycle: Cycle, work: PendingWorkload, { victim, cause }: Option): void {
+  const { running, lostDeviceSeconds, devices } = victim;
+  cycle.stops.push({
+    holderId: running.holderId,
+    workloadId: running.id,
+    byWorkloadId: work.id,
+    cause,
+    lostDeviceSeconds,
+    reason: describeStop(cycle, work, victim, cause),
+    violatesBudget: cycle.victims.budgetLeft(victim) <= 0,
+  });
+  cycle.victims.choose(victim);
+  cycle.quota.refund(running.queueId, running.claim.deviceType, devices);
+}
+
+function toDecisionVictim({ victim: { running, lostDeviceSeconds } }: Option): DecisionVictim {
   const { id: jobId, name: jobName, holderId: attemptId, priority } = running;
   return { jobId, jobName, attemptId, priority, lostDeviceSeconds };
 }
 
 /** No room. The first of its device type to get here is the head that nothing behind it may delay. */
-function wait(cycle: Cycle, work: PendingWorkload, hadReservation: boolean): void {
+function wait(cycle: Cycle, work: PendingWorkload, hadReservation: boolean): VerdictParts {
   const { fit, candidates, changes, isImpossible } = explain(cycle, work);
-  if (isImpossible) {
-    return leave(cycle, work, { state: 'unschedulable', reason: `can never fit: ${fit}`, candidates, changes });
-  }
+  if (isImpossible) return { state: 'unschedulable', reason: `can never fit: ${fit}`, candidates, changes };
   const { deviceType } = work.claim;
   const head = cycle.heads.get(deviceType);
   if (head === undefined) cycle.heads.set(deviceType, work);
@@ -149,7 +165,7 @@ function wait(cycle: Cycle, work: PendingWorkload, hadReservation: boolean): voi
   const hold = mayReserve ? reserve(cycle, work, true) : null;
   const behind = head === undefined ? '' : `; ${head.name} is before it`;
   const reason = `${fit}${noVictims(cycle, work)}${behind}`;
-  leave(cycle, work, { state: 'waiting', reason, candidates, changes, startsByMs: startsBy(cycle, hold) });
+  return { state: 'waiting', reason, candidates, changes, startsByMs: startsBy(cycle, hold) };
 }
 
 /** Equal workloads share the words. */
@@ -172,14 +188,4 @@ function heldByQuota({ because, change, couldFit }: QuotaRejection): VerdictPart
   return couldFit
     ? { state: 'held', reason: because, changes: [change] }
     : { state: 'unschedulable', reason: `can never be admitted: ${because}`, changes: [change] };
-}
-
-/** It stays pending; a promise that it had is over. */
-function leave(cycle: Cycle, work: PendingWorkload, parts: VerdictParts): void {
-  if (work.nomination !== null) cycle.nominations.push({ workloadId: work.id, nomination: null });
-  tell(cycle, work, parts);
-}
-
-function tell(cycle: Cycle, work: PendingWorkload, parts: VerdictParts): void {
-  cycle.verdicts.push(verdictOf(cycle, work, parts));
 }

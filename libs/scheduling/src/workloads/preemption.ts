@@ -11,6 +11,7 @@
  * cycle: what is nominated and written down. Source of the criteria and their order: SCHEDULING P01–P18, after
  * kube-scheduler's `pickOneNodeForPreemption`.
  */
+import type { Node, ResourceClaim, TopologyScope } from '#domain';
 import type { Cycle } from './cycle-state.ts';
 import { type GangUnit, gangSet } from './gang-victims.ts';
 import type { CapacityDomain, Placed, PlaceRequest, QuotaRejection } from './ports.ts';
@@ -103,10 +104,16 @@ class EvictionSearch {
     return proposals;
   }
 
-  /** Asks for the domains of a single member. */
+  /** Asks for the domains of a single member; link domains are left to the account. */
   private unitRequest(): PlaceRequest {
+    const { claim, gang } = this.request;
+    if (gang.size === 1) return this.request;
     const alone = { size: 1, minimum: 1, topology: null, spansClusters: false };
-    return { ...this.request, gang: alone };
+    const isLinked = claim.schedulingPolicy.topologyScope === 'link';
+    const schedulingPolicy: ResourceClaim['schedulingPolicy'] = isLinked
+      ? { topologyScope: 'node' }
+      : claim.schedulingPolicy;
+    return { ...this.request, claim: { ...claim, schedulingPolicy }, gang: alone };
   }
 
   private proposeForOne(clusterId: string, domain: CapacityDomain): Proposal[] {
@@ -118,23 +125,27 @@ class EvictionSearch {
   }
 
   private proposeForGang(clusterId: string, domains: readonly CapacityDomain[]): Proposal[] {
-    const units = domains.map(
-      (domain): GangUnit<Option> => ({
-        free: domain.freeDevices,
-        options: this.optionsIn(domain),
-      }),
-    );
-    const set = gangSet(units, this.request.gang.minimum, this.work.claim.count);
-    const all = new Map(units.flatMap(({ options }) => options.map((option) => [option.victim, option] as const)));
-    return set === null ? [] : [proposalOf(clusterId, set, [...all.values()])];
+    const groups = Map.groupBy(domains, this.groupingIn(clusterId));
+    return [...groups.values()].flatMap((group) => {
+      const units = group.map(
+        (domain): GangUnit<Option> => ({ free: domain.freeDevices, options: this.optionsIn(domain) }),
+      );
+      const set = gangSet(units, this.request.gang.minimum, this.work.claim.count);
+      return set === null ? [] : [proposalOf(clusterId, set, distinct(units.flatMap(({ options }) => options)))];
+    });
+  }
+
+  /** Domain → the wider one that all members must share; one for the whole cluster where they need not. */
+  private groupingIn(clusterId: string): (domain: CapacityDomain) => string {
+    const { topology } = this.request.gang;
+    if (topology?.required !== true) return () => '';
+    const nodes = new Map(this.cycle.clusters.get(clusterId)!.nodes.map((node) => [node.name, node]));
+    return ({ name }) => groupOf(nodes.get(name), topology.scope);
   }
 
   /** Anything of the full queue in the cluster may do. */
   private proposeForQuota(clusterId: string, domains: readonly CapacityDomain[]): Proposal {
-    const all = new Map(
-      domains.flatMap((domain) => this.optionsIn(domain).map((option) => [option.victim, option] as const)),
-    );
-    return proposalOf(clusterId, [], [...all.values()]);
+    return proposalOf(clusterId, [], distinct(domains.flatMap((domain) => this.optionsIn(domain))));
   }
 
   private optionsIn({ holders }: CapacityDomain): Option[] {
@@ -243,6 +254,19 @@ class EvictionSearch {
     this.cycle.outlook.coming.take(running.holderId, running.claim, running.tasks);
     this.cycle.quota.charge(running.queueId, running.claim.deviceType, devices);
   }
+}
+
+/** One of each victim, though it has devices in several domains. */
+function distinct(options: readonly Option[]): Option[] {
+  return [...new Map(options.map((option) => [option.victim, option])).values()];
+}
+
+/** As the topology of a cluster has it: what names no rack or zone is one of its own. */
+function groupOf(node: Node | undefined, scope: TopologyScope): string {
+  if (node === undefined || scope === 'cluster') return '';
+  const rack = node.rack === undefined ? `node ${node.name}` : `rack ${node.zone ?? ''} ${node.rack}`;
+  if (scope === 'zone') return node.zone === undefined ? rack : `zone ${node.zone}`;
+  return scope === 'rack' ? rack : `node ${node.name}`;
 }
 
 function proposalOf(clusterId: string, set: readonly Option[], options: readonly Option[]): Proposal {

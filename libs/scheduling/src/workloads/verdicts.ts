@@ -81,7 +81,8 @@ export function verdictOf(cycle: Cycle, work: PendingWorkload, parts: VerdictPar
 
 /** The one candidate that was chosen. */
 export function chosen(cycle: Cycle, { clusterId, scores }: Placed): readonly CandidateVerdict[] {
-  const score = Object.values(scores).reduce((sum, each) => sum + each, 0);
+  const sum = Object.values(scores).reduce((total, each) => total + each, 0);
+  const score = Math.round(sum * 1_000) / 1_000;
   const clusterName = nameOf(cycle, clusterId);
   return [{ clusterId, clusterName, score, scores, rejectedBecause: null, rejectedBy: null }];
 }
