@@ -1,0 +1,61 @@
+/**
+ * What the leader would do now, asked by anybody: dry runs and explanations. Plans on the same snapshot as the leader, but
+ * for what only its memory has (where a job lately failed to start); nothing is written.
+ */
+import type { Decision, Job, Nomination, Rows } from '#domain';
+import { type PlannedStart, type PlannedStop, planFleet, planWorkloads, type WorkloadVerdict } from '#scheduling';
+import { servingWantsOf } from '../leader/serving-wants.ts';
+import { readSchedulingSnapshot } from '../leader/snapshot.ts';
+import { readServing } from './job-loop.ts';
+import { JobMemory } from './job-memory.ts';
+import { isPending, toPending, toWorkloadSnapshot } from './job-snapshot.ts';
+import { readJobWorld, readWork } from './job-world.ts';
+
+/** One job's part of a plan for all. */
+export interface ForeseenJob {
+  readonly verdict: WorkloadVerdict;
+  /** Where it would start now; null when it would wait. */
+  readonly start: PlannedStart | null;
+  /** The room that would be held for it until its victims are gone. */
+  readonly nomination: Nomination | null;
+  /** Who would be stopped for it. */
+  readonly stops: readonly PlannedStop[];
+}
+
+/**
+ * Plans everything that waits and `job` with it, whether it is in a row yet or not, as if it were Queued now.
+ *
+ * @param rows `Store.read`: several reads at once
+ */
+export async function planJobs(rows: Rows, job: Job, nowMs: number = Date.now()): Promise<ForeseenJob> {
+  const world = await readJobWorld(rows, nowMs, await readWork(rows));
+  const memory = new JobMemory();
+  await memory.refresh(rows, { jobs: [...world.jobs, job] });
+  const fleet = await readSchedulingSnapshot(rows, { nowMs });
+  const serving = await readServing(rows, servingWantsOf(fleet, planFleet(fleet)));
+  const isThere = world.jobs.some((each) => each.id === job.id && isPending(each));
+  const extra = isThere ? [] : [toPending({ ...job, queuedAt: job.queuedAt ?? new Date(nowMs) }, world, memory)];
+  const plan = planWorkloads(toWorkloadSnapshot(world, memory, serving, extra));
+  const nominated = plan.nominations.find(({ workloadId }) => workloadId === job.id);
+  return {
+    verdict: plan.verdicts.find(({ workloadId }) => workloadId === job.id)!,
+    start: plan.starts.find(({ workloadId }) => workloadId === job.id) ?? null,
+    nomination: nominated === undefined ? job.nomination : nominated.nomination,
+    stops: plan.stops.filter(({ byWorkloadId }) => byWorkloadId === job.id),
+  };
+}
+
+export interface ExplainedJob {
+  /** How it would fare now; null unless it waits for room. */
+  readonly foreseen: ForeseenJob | null;
+  /** Newest first, at most DECISIONS_EXPLAINED_MAX. */
+  readonly decisions: readonly Decision[];
+}
+
+export const DECISIONS_EXPLAINED_MAX = 20;
+
+/** @param rows `Store.read`: several reads at once */
+export async function explainJob(rows: Rows, job: Job): Promise<ExplainedJob> {
+  const decisions = await rows.decisions.newest(job.id, DECISIONS_EXPLAINED_MAX);
+  return { foreseen: isPending(job) ? await planJobs(rows, job) : null, decisions };
+}
