@@ -46,10 +46,10 @@ function judgeBusy({ now }: TypeRooms, need: Need): Verdict {
   const summary = need.minimum === 1 ? `have no free ${words}` : `have no room for ${words}`;
   const where = countsByLevel(now, need);
   if (free >= wanted) {
-    const because = `${words}: enough are free, but not together: ${where}`;
+    const because = `enough are free for ${words}, but not together: ${where}`;
     return { by: 'topology', ...reject(because, summary), couldFit: true };
   }
-  const because = `${words}: enough exist, but others hold them; free are ${free} of ${wanted}: ${where}`;
+  const because = `others hold its ${need.claim.deviceType}, ${free} of ${wanted} are free: ${where}`;
   return { by: 'devices', ...reject(because, summary), couldFit: true };
 }
 
