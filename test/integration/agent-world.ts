@@ -10,8 +10,8 @@ import type { AddressInfo, Socket } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import type { SyncPlanReply, SyncPlanRequest } from '#contracts';
-import type { DesiredState, HeldVersion, SyncMeasures, VersionFile } from '#domain';
+import type { SyncPlanReply, SyncPlanRequest, TaskLogsReply, TaskLogsRequest } from '#contracts';
+import type { DesiredState, HeldVersion, SyncMeasures, TaskReport, VersionFile } from '#domain';
 import { manifestText } from '#domain';
 import {
   acceptLink,
@@ -24,6 +24,7 @@ import {
   type NatsSession,
   permissionTables,
   publishJson,
+  requestJson,
   subscribeJson,
   verifyProof,
 } from '#messaging';
@@ -44,6 +45,7 @@ export interface Report {
   readonly versions: HeldVersion[];
   readonly measures?: SyncMeasures;
   readonly blobEndpoint?: string;
+  readonly tasks?: TaskReport[];
 }
 export interface Answer {
   readonly status: number;
@@ -68,6 +70,10 @@ export class AgentWorld {
   /** At which byte each of them was to begin. */
   readonly blobStarts: number[] = [];
   isAcknowledging = true;
+  /** `<attempt> <digest>` of the blobs that were uploaded, in order. */
+  readonly uploads: string[] = [];
+  /** Answers to the next uploads, instead of taking them. */
+  uploadAnswers: ((incoming: IncomingMessage, response: ServerResponse) => void)[] = [];
   /** What the centre says to join and renewal. */
   membership: 'ready' | 'pending' | 'removed' = 'ready';
   /** Of the answers to a fetch of the desired document, when there are such. */
@@ -82,6 +88,7 @@ export class AgentWorld {
   #folder!: TemporaryFolder;
   #agent: ChildProcess | undefined;
   #links: Socket[] = [];
+  readonly #parts = new Map<string, Buffer>();
 
   async start(): Promise<void> {
     this.#folder = await temporaryFolder();
@@ -115,6 +122,26 @@ export class AgentWorld {
   /** Cuts the agent off from NATS, or heals it. */
   killNats = () => this.#nats.kill();
   restartNats = () => this.#nats.restart();
+
+  /** Asks the agent for a part of a task's log, as an operator's request does. */
+  async askLog(request: TaskLogsRequest): Promise<TaskLogsReply> {
+    const { connection } = this.#session;
+    return (await requestJson(connection, `atoll.v1.${CLUSTER_ID}.rpc.task-logs`, request, {
+      timeoutMs: 5_000,
+    })) as TaskLogsReply;
+  }
+
+  async waitForTask(taskId: string, isSo: (task: TaskReport) => boolean, what: string): Promise<TaskReport> {
+    const find = () => this.lastReport?.tasks?.find((task) => task.taskId === taskId);
+    return until(
+      () => {
+        const task = find();
+        return task !== undefined && isSo(task) ? task : undefined;
+      },
+      () => `task ${what}; it is ${JSON.stringify(find())}; log: ${this.log.slice(-3_000)}`,
+      30_000,
+    );
+  }
 
   /** A version of a text file, and of others when there are such, ready to be fetched. */
   publishVersion(
@@ -371,7 +398,11 @@ export class AgentWorld {
     );
   }
 
-  #answerBlob(incoming: IncomingMessage, response: ServerResponse, digest: string): void {
+  async #answerBlob(incoming: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
+    const { pathname, searchParams } = new URL(path, 'http://blobs');
+    const digest = pathname.slice(1);
+    if (incoming.method === 'HEAD') return void response.writeHead(this.blobs.has(digest) ? 200 : 404).end();
+    if (incoming.method === 'PUT') return this.#takeBlob(incoming, response, digest, searchParams);
     this.blobRequests.push(digest);
     const content = this.blobs.get(digest);
     this.blobStarts.push(Number(/^bytes=(\d+)-$/.exec(incoming.headers.range ?? '')?.[1] ?? 0));
@@ -380,6 +411,32 @@ export class AgentWorld {
     else if (incoming.headers.authorization !== `Bearer ${BLOB_TOKEN}`) response.writeHead(401).end();
     else if (content === undefined) response.writeHead(404).end();
     else sendRange(incoming, response, content);
+  }
+
+  /** Parts of a blob, each where the last one ended; whole ones are hashed. */
+  async #takeBlob(
+    incoming: IncomingMessage,
+    response: ServerResponse,
+    digest: string,
+    query: URLSearchParams,
+  ): Promise<void> {
+    const special = this.uploadAnswers.shift();
+    if (special !== undefined) return special(incoming, response);
+    const from = Number(/^bytes (\d+)-/.exec(incoming.headers['content-range'] ?? '')?.[1] ?? 0);
+    const before = this.#parts.get(digest) ?? Buffer.alloc(0);
+    const body = Buffer.concat((await incoming.toArray()) as Buffer[]);
+    if (incoming.headers.authorization !== `Bearer ${BLOB_TOKEN}`) return void response.writeHead(401).end();
+    if (from !== before.length) {
+      return void response.writeHead(409).end(JSON.stringify({ receivedBytes: before.length }));
+    }
+    const content = Buffer.concat([before, body]);
+    this.#parts.set(digest, content);
+    if (content.length < Number(query.get('size'))) return void response.writeHead(200).end();
+    this.#parts.delete(digest);
+    if (sha256(content) !== digest) return void response.writeHead(422).end();
+    this.blobs.set(digest, content);
+    this.uploads.push(`${query.get('attempt')} ${digest}`);
+    response.writeHead(201).end();
   }
 }
 

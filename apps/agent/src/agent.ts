@@ -6,8 +6,8 @@
 // and the gateway, where it carries routes.
 //
 // Order at start: folder lock → identity → documents → join (only if never joined) → versions and engines that are
-// already here → data plane → NATS. Everything before the last step works without any network (R4).
-// Order at stop: links and listener → answers in flight → engines (or leave them) → last report → NATS → lock.
+// already here, tasks of jobs too → data plane → NATS. Everything before the last step works without any network (R4).
+// Order at stop: links and listener → answers in flight → engines (or leave them) → tasks (the same) → last report → NATS → lock.
 import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
@@ -28,6 +28,9 @@ import { Outbox } from './events/outbox.ts';
 import { Heartbeat } from './heartbeat/heartbeat.ts';
 import { Pulse } from './heartbeat/pulse.ts';
 import { readInventory } from './inventory.ts';
+import { assembleJobs, type JobParts, type JobPartsOptions } from './jobs/assembly.ts';
+import { findCgroupParent } from './jobs/cgroup.ts';
+import { endAllTasks } from './jobs/task-supervisor.ts';
 import { ControlPlaneClient } from './joining/control-plane-client.ts';
 import { CredentialKeeper, membershipSchema } from './joining/credentials.ts';
 import type { AgentMetrics } from './metrics.ts';
@@ -38,6 +41,7 @@ import { Reporter } from './reports/reporter.ts';
 import { StateDocument } from './state/document.ts';
 import { type FolderLock, lockFolder } from './state/folder-lock.ts';
 import { type AgentIdentity, loadIdentity } from './state/identity.ts';
+import { machineBootId } from './state/processes.ts';
 import type { AgentStatus } from './status.ts';
 import { assembleSync, type SyncParts } from './sync/assembly.ts';
 import { measuresSchema } from './sync/measures.ts';
@@ -48,6 +52,8 @@ export const AGENT_VERSION = '0.1.0';
 export interface AgentOptions {
   readonly configuration: AgentConfiguration;
   readonly engine: (stateFolder: string) => EngineAdapter;
+  /** Of this process; commands of jobs get only what they need of it. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
   readonly log: Logger;
   readonly metrics: AgentMetrics;
   /** The centre ended this cluster's membership: stop, and exit with code 3. */
@@ -83,7 +89,7 @@ export class Agent {
   status(): AgentStatus {
     const parts = this.#parts;
     if (parts === undefined) return { isReady: false, reason: 'the cluster has not joined yet', details: null };
-    const { cluster, replicas, link, links, desired, outbox, directPort } = parts;
+    const { cluster, replicas, tasks, link, links, desired, outbox, directPort } = parts;
     const isReady = !this.#stopping.signal.aborted;
     const details = {
       clusterId: cluster.membership.clusterId,
@@ -92,6 +98,7 @@ export class Agent {
       ...desired.position,
       ...replicas.load(),
       engines: replicas.countByPhase(),
+      tasks: tasks.countByPhase(),
       links: links.counts(),
       eventsPending: outbox.pending,
       directPort,
@@ -129,11 +136,15 @@ export class Agent {
     log.info({ clusterId, clusterName, bootId: this.bootId }, 'cluster known');
 
     // 3. What is on disk: applied before anybody is asked.
-    const parts = this.#assemble(identity, cluster);
+    const { cgroupParent } = configuration.jobs;
+    const machine = { machineBootId: await machineBootId(), cgroupParent: await findCgroupParent(cgroupParent) };
+    const parts = this.#assemble(identity, cluster, machine);
     await parts.folder.open();
     await parts.sync.open();
     await parts.outbox.open();
     await parts.openRetention();
+    await parts.contact.open();
+    await parts.tasks.open();
     await parts.desired.open();
     const wanted = parts.desired.state;
     const filesOf = (digest: string) => wanted?.versions.find((version) => version.digest === digest)?.files;
@@ -152,27 +163,30 @@ export class Agent {
     parts.heartbeat.start();
     parts.link.open();
     parts.desired.start();
+    parts.contact.start();
     parts.verification.start();
     parts.reporter.start();
     this.#renewing = cluster.run(this.#stopping.signal);
   }
 
-  /** Idempotent. `keepEngines` leaves them for the next agent to adopt. */
-  stop(keepEngines = this.#options.configuration.engine.onShutdown === 'keep'): Promise<void> {
-    this.#stopped ??= this.#stopInOrder(keepEngines);
+  /** Idempotent. `keep` leaves engines and tasks for the next agent to adopt; default: each as it is configured. */
+  stop(keep?: boolean): Promise<void> {
+    const { engine, jobs } = this.#options.configuration;
+    this.#stopped ??= this.#stopInOrder(keep ?? engine.onShutdown === 'keep', keep ?? jobs.onShutdown === 'keep');
     return this.#stopped;
   }
 
-  /** A removed cluster's engines must not outlive the word of the centre, also those that an earlier agent left. */
+  /** A removed cluster's engines and tasks must not outlive the word of the centre, also those that an earlier agent left. */
   async #giveUp(cause: unknown): Promise<never> {
     if (cause instanceof ClusterRemovedError) {
       const engine = this.#options.engine(this.#stateFolder);
       await Promise.all((await engine.list()).map((instance) => engine.stop(instance)));
+      await endAllTasks(join(this.#stateFolder, 'jobs'));
     }
     throw cause;
   }
 
-  async #stopInOrder(keepEngines: boolean): Promise<void> {
+  async #stopInOrder(keepEngines: boolean, keepTasks: boolean): Promise<void> {
     const { log, configuration } = this.#options;
     this.#stopping.abort();
     const parts = this.#parts;
@@ -190,14 +204,18 @@ export class Agent {
         .add('engines', engineMs, () =>
           keepEngines ? parts.replicas.leaveAll() : parts.replicas.stopAll('the agent stops'),
         )
+        .add('tasks', drainMs + STEP_MS, () =>
+          keepTasks ? parts.tasks.leaveAll() : parts.tasks.stopAll('the agent of its cluster stops', drainMs),
+        )
         .add('last report', STEP_MS, () => parts.reporter.flush())
         .add('reporter', STEP_MS, () => parts.reporter.stop())
+        .add('contact', STEP_MS, () => parts.contact.stop())
         .add('desired state', STEP_MS, () => parts.desired.stop())
         .add('outbox', STEP_MS, () => parts.outbox.stop())
         .add('heartbeat', STEP_MS, () => parts.heartbeat.stop())
         .add('NATS', STEP_MS, () => parts.link.close())
         .add('renewal', STEP_MS, () => this.#renewing)
-        .run(keepEngines ? 'engines stay' : 'engines stop');
+        .run(`engines ${keepEngines ? 'stay' : 'stop'}, tasks ${keepTasks ? 'stay' : 'stop'}`);
       parts.pulse.stop();
     }
     await this.#lock?.release();
@@ -213,8 +231,8 @@ export class Agent {
   }
 
   /** Makes the parts and says who wakes whom; starts nothing. */
-  #assemble(identity: AgentIdentity, cluster: CredentialKeeper): Parts {
-    const { configuration, engine, log, metrics } = this.#options;
+  #assemble(identity: AgentIdentity, cluster: CredentialKeeper, machine: Machine): Parts {
+    const { configuration, engine, environment, log, metrics } = this.#options;
     const {
       dataPlane,
       neighbours: neighboursConfiguration,
@@ -261,6 +279,7 @@ export class Agent {
       onHint: (hint) => desired.hinted(hint),
       onAcked: (ids) => void outbox.acknowledged(ids).catch(warn('acknowledged events not removed')),
       onGateway: heard,
+      onTaskLogs: (request) => tasks.readLog(request),
     });
     const outbox = new Outbox({
       folder: join(stateFolder, 'outbox'),
@@ -282,6 +301,7 @@ export class Agent {
       },
       keyDocument: this.#document('verifying-key', verifyingKeySchema),
       onVerification: (asked) => verification.told(asked),
+      onContact: (agoMs) => contact.answered(agoMs),
       log,
       metrics,
     });
@@ -292,7 +312,10 @@ export class Agent {
       link,
       desired,
       outbox,
-      stopVersion: (digest, reason) => replicas.stopVersion(digest, reason),
+      stopVersion: (digest, reason) => {
+        replicas.stopVersion(digest, reason);
+        tasks.stopVersion(digest, reason);
+      },
       onChange: changed,
       onProgress: () => reporter.changed(),
       log,
@@ -326,17 +349,32 @@ export class Agent {
       log,
       metrics,
     });
+    const nodes = readInventory(configuration.inventory.nodes);
+    const { contact, tasks }: JobParts = assembleJobs({
+      configuration,
+      stateFolder,
+      environment,
+      ...machine,
+      nodes,
+      versionPath: (digest) => folder.pathOf(digest),
+      desired,
+      outbox,
+      onChange: changed,
+      onProgress: () => reporter.changed(),
+      log,
+      metrics,
+    });
     const reconciler = new Reconciler({
       desired: () => desired.state,
       previous: () => previous,
       sync,
       folder,
       replicas,
+      tasks,
       refusals: (versions) => signatures.refusals(versions),
       distrusted: () => verification.distrusted,
       log,
     });
-    const nodes = readInventory(configuration.inventory.nodes);
     const content = (): Omit<ReportMessage, 'bootId' | 'sequence'> => {
       const versions = desired.state?.versions ?? [];
       const refusals = signatures.refusals(versions);
@@ -351,6 +389,7 @@ export class Agent {
         replicas: here as ReportMessage['replicas'],
         measures: sync.measures,
         versions: versionReports(sync.report(versions), refusals),
+        tasks: tasks.reports() as ReportMessage['tasks'],
       };
     };
     const reporter = new Reporter({
@@ -404,6 +443,8 @@ export class Agent {
       verification,
       neighbours,
       replicas,
+      contact,
+      tasks,
       reconciler,
       reporter,
       inference,
@@ -418,7 +459,10 @@ export class Agent {
   }
 }
 
-interface Parts extends SyncParts {
+/** What is asked of the machine once. */
+type Machine = Pick<JobPartsOptions, 'machineBootId' | 'cgroupParent'>;
+
+interface Parts extends SyncParts, JobParts {
   readonly cluster: CredentialKeeper;
   readonly link: ControlLink;
   readonly outbox: Outbox;

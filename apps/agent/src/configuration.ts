@@ -44,6 +44,13 @@ const engineSchema = z.strictObject({
   maxQueue: z.int().min(0).max(10_000).default(64),
 });
 
+const jobsSchema = z.strictObject({
+  /** `stop` asks tasks for a checkpoint and ends them when the agent stops; `keep` leaves them for its next start. */
+  onShutdown: z.enum(['keep', 'stop']).default('keep'),
+  /** A cgroup v2 folder that is delegated to the agent's user. Absent: below the agent's own group, when that can be done. */
+  cgroupParent: z.string().min(1).optional(),
+});
+
 export const agentConfiguration = defineConfiguration({
   process: 'agent',
   schema: z.strictObject({
@@ -65,6 +72,7 @@ export const agentConfiguration = defineConfiguration({
       nodes: z.array(nodeSchema).min(1).max(4096).optional(),
     }),
     engine: engineSchema,
+    jobs: jobsSchema,
     sync: z.strictObject({
       /** Disk that must stay free beside what is fetched. Default 256 MiB. */
       headroomBytes: z.int().min(0).default(268_435_456),

@@ -13,6 +13,9 @@ import {
   type ReportMessage,
   SUBJECTS,
   type SyncPlanRequest,
+  type TaskLogsReply,
+  type TaskLogsRequest,
+  taskLogsRequestSchema,
 } from '#contracts';
 import {
   type ConnectionStatus,
@@ -43,6 +46,7 @@ export interface ControlLinkOptions {
   readonly onHint: (hint: { epoch: number; revision: number }) => void;
   readonly onAcked: (ids: readonly string[]) => void;
   readonly onGateway: (gateway: GatewayAnnouncement) => void;
+  readonly onTaskLogs: (request: TaskLogsRequest) => Promise<TaskLogsReply>;
 }
 
 export class ControlLink {
@@ -138,7 +142,24 @@ export class ControlLink {
     this.#listen(SUBJECTS.desiredHint(this.#clusterId), desiredHintSchema, this.#options.onHint);
     this.#listen(SUBJECTS.acked(this.#clusterId), ackedSchema, ({ ids }) => this.#options.onAcked(ids));
     this.#listen(SUBJECTS.gateways, gatewaySchema, this.#options.onGateway);
+    this.#answer(SUBJECTS.rpc(this.#clusterId, 'task-logs'), taskLogsRequestSchema, this.#options.onTaskLogs);
     this.#options.onConnected();
+  }
+
+  /** A request that is not of the contract gets no answer: who asks it speaks another version. */
+  #answer<Schema extends z.ZodType>(
+    subject: string,
+    schema: Schema,
+    handle: (request: z.output<Schema>) => Promise<unknown>,
+  ): void {
+    const { log } = this.#options;
+    const onError = (error: Error) => log.warn({ subject, reason: error.message }, 'request not answered');
+    subscribeJson(
+      this.#session!.connection,
+      subject,
+      async ({ value, respond }) => respond(await handle(schema.parse(value))),
+      { onError },
+    );
   }
 
   #listen<Schema extends z.ZodType>(subject: string, schema: Schema, handle: (value: z.output<Schema>) => void): void {

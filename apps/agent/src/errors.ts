@@ -63,6 +63,27 @@ export class EngineError extends Error {
   override readonly name = 'EngineError';
 }
 
+/** A folder that a job left cannot be kept as it is; the message says which path and why. */
+export class ContentRefusedError extends Error {
+  override readonly name = 'ContentRefusedError';
+}
+
+/**
+ * Why bytes of a job are not in the registry. refused: it says no, and will again. changed: they are other bytes than
+ * those that were hashed. unreachable: no answer, or one that may pass.
+ */
+export type UploadFault = 'refused' | 'changed' | 'unreachable';
+
+export class UploadError extends Error {
+  override readonly name = 'UploadError';
+  readonly fault: UploadFault;
+
+  constructor(fault: UploadFault, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.fault = fault;
+  }
+}
+
 /** The message of anything that was thrown. By shape: an error of another realm is no instance of our Error. */
 export function messageOf(cause: unknown): string {
   const message = (cause as { message?: unknown } | null | undefined)?.message;

@@ -41,6 +41,7 @@ async function run(configuration: AgentConfiguration): Promise<void> {
     configuration,
     engine: (stateFolder) =>
       new ProcessEngine({ stateFolder, command, modulesDirectory, environment: process.env, log, metrics }),
+    environment: process.env,
     log,
     metrics,
     onRemoved: (error) => {

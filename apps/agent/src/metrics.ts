@@ -27,6 +27,12 @@ export interface AgentMetrics {
   linkRefused(): void;
   reportPublished(): void;
   eventsDropped(count: number): void;
+  taskStarted(): void;
+  taskAdopted(): void;
+  /** `outcome`: the phase that it ended in. */
+  taskEnded(outcome: string): void;
+  /** A checkpoint of so many bytes is in the registry. */
+  checkpointSaved(bytes: number): void;
 }
 
 const nothing = () => undefined;
@@ -51,4 +57,8 @@ export const silentMetrics: AgentMetrics = {
   linkRefused: nothing,
   reportPublished: nothing,
   eventsDropped: nothing,
+  taskStarted: nothing,
+  taskAdopted: nothing,
+  taskEnded: nothing,
+  checkpointSaved: nothing,
 };

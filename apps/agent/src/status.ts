@@ -13,6 +13,8 @@ export interface AgentStatus {
     readonly inflight: number;
     readonly queued: number;
     readonly engines: ReturnType<ReplicaSupervisor['countByPhase']>;
+    /** Tasks of jobs that are here, by phase. */
+    readonly tasks: Readonly<Record<string, number>>;
     readonly links: { readonly gateways: number; readonly sockets: number; readonly busy: number };
     readonly eventsPending: number;
     readonly directPort: number | undefined;

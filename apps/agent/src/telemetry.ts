@@ -25,6 +25,10 @@ export function bindMetrics(metrics: Metrics<'agent'>): AgentMetrics {
     linkRefused: () => metrics.linksRefusedTotal.inc(),
     reportPublished: () => metrics.reportsPublishedTotal.inc(),
     eventsDropped: (count) => metrics.eventsDroppedTotal.inc(count),
+    taskStarted: () => metrics.tasksTotal.inc({ outcome: 'Started' }),
+    taskAdopted: () => metrics.tasksTotal.inc({ outcome: 'Adopted' }),
+    taskEnded: (outcome) => metrics.tasksTotal.inc({ outcome }),
+    checkpointSaved: (bytes) => metrics.checkpointBytesTotal.inc(bytes),
   };
 }
 

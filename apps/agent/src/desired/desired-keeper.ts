@@ -32,6 +32,11 @@ export interface DesiredKeeperOptions {
   readonly keyDocument?: Pick<StateDocument<typeof verifyingKeySchema>, 'read' | 'write'>;
   /** Called with every answer that says when what is held is to be hashed again. */
   readonly onVerification?: (verification: NonNullable<DesiredFetchReply['verification']>) => void;
+  /**
+   * The control plane answered a question of `agoMs` ago, and what it said is what is applied now. Not called for an
+   * answer that was refused or could not be stored: of that this agent knows nothing.
+   */
+  readonly onContact?: (agoMs: number) => void;
   readonly log: Logger;
   readonly metrics: AgentMetrics;
 }
@@ -137,9 +142,11 @@ export class DesiredKeeper {
 
   async #fetchOnce(): Promise<void> {
     try {
+      const askedAtMs = performance.now();
       const { state } = await this.#ask();
       this.#failures = 0;
-      if (state !== null) await this.#consider(state);
+      const isKnown = state === null || (await this.#consider(state));
+      if (isKnown) this.#options.onContact?.(performance.now() - askedAtMs);
     } catch (cause) {
       this.#options.log.debug({ reason: messageOf(cause) }, 'desired state not fetched; trying again later');
       this.#tryAgain();
@@ -179,16 +186,17 @@ export class DesiredKeeper {
       .catch((cause: unknown) => this.#options.log.warn({ reason: messageOf(cause) }, 'verifying key not stored'));
   }
 
-  async #consider(incoming: DesiredState): Promise<void> {
+  /** True when `incoming` is what is applied now. */
+  async #consider(incoming: DesiredState): Promise<boolean> {
     const { clusterId, document, apply, log, metrics } = this.#options;
     const verdict = judgeDesired(this.#state ?? { clusterId, epoch: 0, revision: -1 }, incoming);
-    if (verdict === 'same') return;
+    if (verdict === 'same') return true;
     if (verdict !== 'accepted') {
       metrics.desiredRefused(verdict);
       log.warn({ verdict, epoch: incoming.epoch, revision: incoming.revision }, 'desired state refused');
-      return;
+      return false;
     }
-    if (this.#isStopped) return;
+    if (this.#isStopped) return false;
     try {
       await document.write(incoming as z.output<typeof desiredStateSchema>);
     } catch (cause) {
@@ -198,11 +206,12 @@ export class DesiredKeeper {
         { revision: incoming.revision, reason: messageOf(cause) },
         'desired state cannot be stored: not applied',
       );
-      return;
+      return false;
     }
     const before = this.#state;
     this.#state = incoming;
     log.info({ epoch: incoming.epoch, revision: incoming.revision }, 'desired state applied');
     apply(incoming, before);
+    return true;
   }
 }

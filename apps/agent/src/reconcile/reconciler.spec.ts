@@ -52,6 +52,7 @@ function rig(first: DesiredState, onDigests: () => Promise<void> = async () => u
     sync: sync as VersionSync,
     folder: folder as VersionFolder,
     replicas: replicas as ReplicaSupervisor,
+    tasks: { reconcile: () => undefined, stopVersion: () => undefined, usedDigests: () => new Set() },
     refusals: () => new Map(),
     distrusted: () => new Set(),
     log: pino({ level: 'silent' }),

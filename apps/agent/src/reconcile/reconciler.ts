@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { type AgentAction, type DesiredState, type DesiredVersion, reconcileCluster } from '#domain';
 import type { ReplicaSupervisor } from '../engines/replica-supervisor.ts';
 import { messageOf } from '../errors.ts';
+import type { TaskSupervisor } from '../jobs/task-supervisor.ts';
 import type { VersionFolder } from '../sync/version-folder.ts';
 import type { VersionSync } from '../sync/version-sync.ts';
 
@@ -18,6 +19,7 @@ export interface ReconcilerOptions {
   readonly sync: VersionSync;
   readonly folder: VersionFolder;
   readonly replicas: ReplicaSupervisor;
+  readonly tasks: Pick<TaskSupervisor, 'reconcile' | 'stopVersion' | 'usedDigests'>;
   /** Digest → why, of the versions that may not be here (signatures). */
   readonly refusals: (versions: readonly DesiredVersion[]) => ReadonlyMap<string, string>;
   /** Versions found damaged that are on their way out: not started, and not fetched before they are gone. */
@@ -59,13 +61,16 @@ export class Reconciler {
   }
 
   #turn(): void {
-    const { sync, replicas, log } = this.#options;
+    const { sync, replicas, tasks, log } = this.#options;
     const desired = this.#options.desired();
     if (desired === null) return;
     try {
       sync.forgetFailures(new Set(desired.versions.map(({ digest }) => digest)));
       const refusals = this.#options.refusals(desired.versions);
-      for (const [digest, reason] of refusals) replicas.stopVersion(digest, reason);
+      for (const [digest, reason] of refusals) {
+        replicas.stopVersion(digest, reason);
+        tasks.stopVersion(digest, reason);
+      }
       const distrusted = this.#options.distrusted();
       const usable = [...sync.heldDigests].filter((digest) => !refusals.has(digest) && !distrusted.has(digest));
       const local = {
@@ -75,6 +80,7 @@ export class Reconciler {
         fetchRetryAtMs: sync.fetchRetryAtMs,
       };
       for (const action of reconcileCluster(desired, local, performance.now())) this.#execute(action);
+      tasks.reconcile(desired, local.heldDigests);
       this.#prune(desired);
     } catch (cause) {
       log.error({ reason: messageOf(cause) }, 'a turn of the reconciler failed; the next comes in a second');
@@ -127,10 +133,11 @@ export class Reconciler {
   }
 
   #kept(desired: DesiredState): ReadonlySet<string> {
-    const { replicas, previous } = this.#options;
+    const { replicas, tasks, previous } = this.#options;
     return new Set([
       ...desired.versions.map(({ digest }) => digest),
       ...replicas.usedDigests(),
+      ...tasks.usedDigests(),
       ...Object.values(previous()),
     ]);
   }

@@ -1,0 +1,89 @@
+// When the control plane last answered with the truth about this cluster's tasks, and that it is asked often enough.
+//
+// Time is `os.uptime()`: it is the same clock in every process of one boot of the machine, and counts sleep. The moment is
+// noted on disk, for the runners, which end their commands by it whether this agent lives or not, and for the next agent:
+// it counts the silence from what is noted, so that a restart does not forgive any of it. What was noted in another boot
+// says nothing: silent for ever, until an answer comes. An answer counts from when it was asked for.
+import { mkdir, readFile } from 'node:fs/promises';
+import { uptime } from 'node:os';
+import { dirname } from 'node:path';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+import { messageOf } from '../errors.ts';
+import type { ContactRecord } from './runner/runner-contract.ts';
+import { noteLightly } from './task-folder.ts';
+
+/** While tasks run; a third of the ten seconds that may pass at most. */
+const ASK_MS = 3_000;
+const recordSchema = z.object({ atSeconds: z.number(), machineBootId: z.string() }) satisfies z.ZodType<ContactRecord>;
+
+export interface ContactOptions {
+  readonly file: string;
+  readonly machineBootId: string;
+  /** Whether the control plane's word matters now. */
+  readonly isNeeded: () => boolean;
+  /** Asks for the desired document; the answer comes back by `answered`. */
+  readonly ask: () => void;
+  readonly log: Logger;
+}
+
+export class Contact {
+  readonly #options: ContactOptions;
+  #atSeconds = Number.NEGATIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
+  #noting: Promise<void> = Promise.resolve();
+
+  constructor(options: ContactOptions) {
+    this.#options = options;
+  }
+
+  async open(): Promise<void> {
+    const { file, machineBootId } = this.#options;
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    const record = await readFile(file, 'utf8').then(
+      (text) => recordSchema.safeParse(parseJson(text)).data,
+      () => undefined,
+    );
+    if (record?.machineBootId === machineBootId) this.#atSeconds = Math.min(record.atSeconds, uptime());
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => {
+      if (this.#options.isNeeded()) this.#options.ask();
+    }, ASK_MS);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#noting;
+  }
+
+  get silentSeconds(): number {
+    return Math.max(0, uptime() - this.#atSeconds);
+  }
+
+  /** The control plane answered a question of `agoMs` ago, and what it said is applied. */
+  answered(agoMs: number): void {
+    this.#atSeconds = Math.max(this.#atSeconds, uptime() - agoMs / 1000);
+    const { file, machineBootId, log } = this.#options;
+    const record: ContactRecord = { atSeconds: this.#atSeconds, machineBootId };
+    this.#noting = this.#noting
+      .then(() => noteLightly(file, record))
+      .catch((cause: unknown) =>
+        log.warn({ reason: messageOf(cause) }, 'contact not noted; tasks may be ended for it'),
+      );
+  }
+
+  /** Resolves once what was answered is on disk, where runners see it. */
+  noted(): Promise<void> {
+    return this.#noting;
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

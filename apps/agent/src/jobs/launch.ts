@@ -1,0 +1,54 @@
+// The order for a runner: everything that a command finds when it starts.
+import type { DesiredTask, NodeDevices } from '#domain';
+import { launchArguments } from './launchers.ts';
+import { taskEnvironment } from './task-environment.ts';
+import type { TaskFolder } from './task-folder.ts';
+import type { TaskServices } from './task-services.ts';
+
+/** All members of an attempt that this agent runs are on this machine. */
+const MASTER_ADDRESS = '127.0.0.1';
+
+/** Lays the mounts in and writes the order; from then on a runner may take it. */
+export async function writeOrder(
+  task: DesiredTask,
+  devices: readonly NodeDevices[],
+  folder: TaskFolder,
+  services: Pick<TaskServices, 'environment' | 'contactFile' | 'cgroups' | 'versionPath'>,
+): Promise<void> {
+  const { environment, contactFile, cgroups, versionPath } = services;
+  for (const { name, versionDigest } of task.mounts) await folder.mount(name, versionPath(versionDigest));
+  const masterPort = await folder.rendezvousPort();
+  const { attempt, files } = folder;
+  const place = {
+    folder: folder.path,
+    checkpointFolder: attempt.checkpoint,
+    outputFolder: attempt.output,
+    resumeFolder: task.resumeFrom === null ? null : attempt.resume,
+    mountsFolder: folder.mounts,
+    requestFile: files.request,
+    doneFile: files.done,
+    progressFile: files.progress,
+    masterAddress: MASTER_ADDRESS,
+    masterPort,
+    devices,
+  };
+  const member = {
+    rank: task.rank,
+    worldSize: task.worldSize,
+    devices: task.claim.count,
+    masterAddress: MASTER_ADDRESS,
+    masterPort,
+    attemptId: task.attemptId,
+    logFolder: folder.work,
+  };
+  await folder.writeOrder({
+    command: launchArguments(task.launcher, task.command, member),
+    environment: taskEnvironment(task, place, environment),
+    workFolder: folder.work,
+    checkpoint: task.checkpoint,
+    graceSeconds: task.graceSeconds,
+    stopAfterSilentSeconds: task.stopAfterSilentSeconds,
+    contactFile,
+    cgroupFolder: await cgroups.create(task.taskId, task.claim),
+  });
+}

@@ -1,0 +1,99 @@
+// The environment of a task's command. Pure. docs/jobs.md is the table for people; this is the code of it.
+//
+// Nothing of the agent's own comes in but what every program needs to find its libraries; what the job sets wins over
+// that, and what Atoll sets wins over the job.
+import type { DesiredTask, DeviceType, NodeDevices } from '#domain';
+import { TASK_VARIABLE } from './runner/runner-contract.ts';
+
+/** What a command needs of our environment; our own secrets are not among it. */
+const INHERITED = ['PATH', 'HOME', 'TMPDIR', 'LANG', 'LC_ALL', 'TZ', 'LD_LIBRARY_PATH'];
+
+/** The runtime's variable that names the devices a process may see. */
+const VISIBLE_DEVICES: Readonly<Record<DeviceType, string | null>> = {
+  'nvidia.com/gpu': 'CUDA_VISIBLE_DEVICES',
+  'huawei.com/ascend-npu': 'ASCEND_RT_VISIBLE_DEVICES',
+  'cambricon.com/mlu': 'MLU_VISIBLE_DEVICES',
+  cpu: null,
+};
+
+export interface TaskPlace {
+  readonly folder: string;
+  readonly checkpointFolder: string;
+  readonly outputFolder: string;
+  /** Null when the attempt begins anew. */
+  readonly resumeFolder: string | null;
+  readonly mountsFolder: string;
+  readonly requestFile: string;
+  readonly doneFile: string;
+  readonly progressFile: string;
+  readonly masterAddress: string;
+  readonly masterPort: number;
+  readonly devices: readonly NodeDevices[];
+}
+
+export function taskEnvironment(
+  task: DesiredTask,
+  place: TaskPlace,
+  own: Readonly<Record<string, string | undefined>>,
+): Record<string, string> {
+  const inherited = INHERITED.map((name) => [name, own[name]] as const);
+  return {
+    ...Object.fromEntries(inherited.filter((entry): entry is readonly [string, string] => entry[1] !== undefined)),
+    ...withoutReserved(task.environment),
+    ...deviceEnvironment(task.claim.deviceType, place.devices),
+    ...rankEnvironment(task, place),
+    ...mountEnvironment(task, place),
+    [TASK_VARIABLE]: place.folder,
+    ATOLL_JOB_ID: task.jobId,
+    ATOLL_JOB_NAME: task.jobName,
+    ATOLL_ATTEMPT: String(task.attempt),
+    ATOLL_CHECKPOINT_DIR: place.checkpointFolder,
+    ATOLL_CHECKPOINT_REQUEST: place.requestFile,
+    ATOLL_CHECKPOINT_DONE: place.doneFile,
+    ATOLL_RESUME_DIR: place.resumeFolder ?? '',
+    ATOLL_OUTPUT_DIR: place.outputFolder,
+    ATOLL_PROGRESS_FILE: place.progressFile,
+  };
+}
+
+/** A job cannot pretend to be another one, and `=` or NUL in a name would be another variable. */
+function withoutReserved(environment: DesiredTask['environment']): Record<string, string> {
+  const entries = Object.entries(environment).filter(
+    ([name, value]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !name.startsWith('ATOLL_') && !value.includes('\0'),
+  );
+  return Object.fromEntries(entries);
+}
+
+function rankEnvironment(task: DesiredTask, { masterAddress, masterPort }: TaskPlace): Record<string, string> {
+  const [rank, worldSize] = [String(task.rank), String(task.worldSize)];
+  return {
+    ATOLL_RANK: rank,
+    ATOLL_WORLD_SIZE: worldSize,
+    RANK: rank,
+    WORLD_SIZE: worldSize,
+    // Each member sees only its own devices, so it is the first on them.
+    LOCAL_RANK: '0',
+    MASTER_ADDR: masterAddress,
+    MASTER_PORT: String(masterPort),
+  };
+}
+
+function mountEnvironment({ mounts }: DesiredTask, { mountsFolder }: TaskPlace): Record<string, string> {
+  const variable = (name: string) => `ATOLL_${name.toUpperCase().replaceAll('-', '_')}_DIR`;
+  return Object.fromEntries(mounts.map(({ name }) => [variable(name), `${mountsFolder}/${name}`]));
+}
+
+/** Devices of other types are hidden: what a task did not claim belongs to others. */
+function deviceEnvironment(deviceType: DeviceType, devices: readonly NodeDevices[]): Record<string, string> {
+  const ids = devices.flatMap(({ deviceIds }) => deviceIds);
+  const visible = Object.entries(VISIBLE_DEVICES).flatMap(([type, variable]) => {
+    return variable === null ? [] : [[variable, type === deviceType ? ids.map(visibleId).join(',') : '']];
+  });
+  return { ...Object.fromEntries(visible), ATOLL_DEVICES: ids.join(',') };
+}
+
+/** Runtimes want an index or a UUID of theirs: `gpu-3` is 3, `GPU-8c1f…` is itself. */
+function visibleId(deviceId: string): string {
+  if (/^(GPU|MIG)-/.test(deviceId)) return deviceId;
+  return /(\d+)$/.exec(deviceId)?.[1] ?? deviceId;
+}

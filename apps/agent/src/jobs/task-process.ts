@@ -1,0 +1,123 @@
+// The process of a task: a runner (runner/task-runner.ts) that leads it, and the command's process group below. Neither
+// need be a child of this agent: an earlier one may have started them.
+//
+// Whose a process is, its environment tells (ATOLL_TASK_DIR is the task's folder), for ids are used again; also of what has
+// left the group. Where there is no /proc, an id in use is all that can be known.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { EngineError, messageOf } from '../errors.ts';
+import { environmentOf, isProcessAlive, processesWith, processStartTicks } from '../state/processes.ts';
+import { type ProcessRecord, TASK_VARIABLE } from './runner/runner-contract.ts';
+import type { TaskFolder } from './task-folder.ts';
+
+/** A runner needs little: it copies bytes and waits. */
+const RUNNER_FLAGS = ['--max-old-space-size=64', '--max-semi-space-size=2', '--disable-warning=ExperimentalWarning'];
+
+/** Beside this file, compiled or not. */
+export function runnerCommand(): string[] {
+  const end = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  return [process.execPath, ...RUNNER_FLAGS, fileURLToPath(new URL(`./runner/task-runner.${end}`, import.meta.url))];
+}
+
+export class TaskProcess {
+  readonly #folder: TaskFolder;
+  #child: ChildProcess | undefined;
+  #record: ProcessRecord | null = null;
+
+  constructor(folder: TaskFolder) {
+    this.#folder = folder;
+  }
+
+  /** Resolves once the runner exists. @throws EngineError */
+  async start(command: readonly string[], path: string): Promise<void> {
+    const [program = process.execPath, ...parameters] = command;
+    try {
+      const child = spawn(program, [...parameters, this.#folder.path], {
+        cwd: this.#folder.path,
+        detached: true,
+        stdio: 'ignore',
+        env: { PATH: path, [TASK_VARIABLE]: this.#folder.path },
+      });
+      await once(child, 'spawn');
+      child.on('error', () => undefined);
+      child.unref();
+      this.#child = child;
+    } catch (cause) {
+      throw new EngineError(`The task's runner cannot be started: ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  /** Undefined until the command was seen to run. */
+  get commandId(): number | undefined {
+    return this.#record?.commandProcessId;
+  }
+
+  get startedAtSeconds(): number | undefined {
+    return this.#record?.startedAtSeconds;
+  }
+
+  /** Null until the command runs. */
+  async record(): Promise<ProcessRecord | null> {
+    this.#record ??= await this.#folder.readProcess();
+    return this.#record;
+  }
+
+  /** Of the runner: while it lives there is no exit code yet. */
+  async isAlive(): Promise<boolean> {
+    const child = this.#child;
+    if (child !== undefined) return child.exitCode === null && child.signalCode === null;
+    const record = await this.record();
+    if (record !== null) return this.#owns(record.runnerProcessId);
+    // A runner of an earlier agent that has not got so far as to note itself.
+    return (await this.#living()).length > 0;
+  }
+
+  /** To the command alone. */
+  async signal(signal: NodeJS.Signals): Promise<void> {
+    const record = await this.record();
+    if (record !== null && (await this.#owns(record.commandProcessId))) send(record.commandProcessId, signal);
+  }
+
+  /** To all of the command's process group; false while there is none yet. */
+  async signalGroup(signal: NodeJS.Signals): Promise<boolean> {
+    const record = await this.record();
+    if (record === null) return false;
+    // The group lives as long as one of it does, also when the command itself has gone.
+    if (await this.#ownsGroup(record.commandProcessId)) send(-record.commandProcessId, signal);
+    return true;
+  }
+
+  /** Whatever has this task's folder in its environment, the runner last. Nothing of it is left when this resolves. */
+  async sweep(isRunnerToo: boolean): Promise<number> {
+    const runner = (await this.record())?.runnerProcessId ?? this.#child?.pid;
+    const living = (await this.#living()).filter((pid) => pid !== runner);
+    for (const pid of living) send(pid, 'SIGKILL');
+    if (isRunnerToo && runner !== undefined && (await this.#owns(runner))) send(runner, 'SIGKILL');
+    return living.length;
+  }
+
+  async #living(): Promise<number[]> {
+    const found = (await processesWith(TASK_VARIABLE)) ?? [];
+    return found.filter(({ value }) => value === this.#folder.path).map(({ pid }) => pid);
+  }
+
+  async #owns(pid: number): Promise<boolean> {
+    if (!isProcessAlive(pid)) return false;
+    if ((await processStartTicks(process.pid)) === null) return true;
+    return (await environmentOf(pid, TASK_VARIABLE)) === this.#folder.path;
+  }
+
+  /** A command may have emptied its environment, or be a zombie whose children live: then any of the task's tells. */
+  async #ownsGroup(leader: number): Promise<boolean> {
+    return (await this.#owns(leader)) || (await this.#living()).length > 0;
+  }
+}
+
+function send(processId: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(processId, signal);
+  } catch {
+    // It was already gone.
+  }
+}

@@ -1,0 +1,60 @@
+// What a command says of how far it is: by lines of its output (which its runner keeps), by its progress file, and by the
+// text of a checkpoint. The newest counts.
+import { readFile, rename, rm, stat } from 'node:fs/promises';
+import { lastLine } from '../engines/engine-log.ts';
+import { hasCode } from '../errors.ts';
+import type { runnerFiles } from './runner/runner-contract.ts';
+
+const CHARACTERS_MAX = 500;
+
+type Source = 'said' | 'progress';
+
+export class TaskProgress {
+  /** Undefined until it says something. */
+  text: string | undefined;
+  readonly #files: ReturnType<typeof runnerFiles>;
+  readonly #onProgress: () => void;
+  readonly #seenAtMs: Record<Source, number> = { said: 0, progress: 0 };
+  #newestAtMs = 0;
+
+  constructor(files: ReturnType<typeof runnerFiles>, onProgress: () => void) {
+    this.#files = files;
+    this.#onProgress = onProgress;
+  }
+
+  async look(): Promise<void> {
+    await this.#lookAt('said', async (path) => String(JSON.parse(await readFile(path, 'utf8'))));
+    await this.#lookAt('progress', lastLine);
+  }
+
+  /** Takes the file that says that a checkpoint is whole out of the command's hands, and gives what is in it. */
+  async takeDone(): Promise<string> {
+    const { done, doneTaken } = this.#files;
+    await rename(done, doneTaken).catch((cause: unknown) => {
+      // It was taken before, by an agent that was cut off then.
+      if (!hasCode(cause, 'ENOENT')) throw cause;
+    });
+    return lastLine(doneTaken);
+  }
+
+  async dropDone(): Promise<void> {
+    await rm(this.#files.doneTaken, { force: true });
+  }
+
+  async #lookAt(source: Source, read: (path: string) => Promise<string>): Promise<void> {
+    const path = this.#files[source];
+    const atMs = await stat(path).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => 0,
+    );
+    if (atMs === this.#seenAtMs[source]) return;
+    this.#seenAtMs[source] = atMs;
+    if (atMs < this.#newestAtMs) return;
+    const text = (await read(path).catch(() => '')).trim().slice(0, CHARACTERS_MAX);
+    if (text === '') return;
+    this.#newestAtMs = atMs;
+    if (text === this.text) return;
+    this.text = text;
+    this.#onProgress();
+  }
+}

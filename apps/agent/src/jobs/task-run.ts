@@ -1,0 +1,526 @@
+// One task on this machine, from its first mention to its end: a state machine around a process that may outlive us.
+//
+//   Pending → Fetching → Pending → Starting → Running ⇄ Checkpointing → [Stopping] → [Uploading] → an end
+//
+// Everything that must be known after a restart is in the task's folder before it is acted on. What is done next comes
+// from `nextTaskStep`, looked at several times a second while there is a process; how it ended is said by `endOf`. A turn
+// that fails (a full disk) is made again.
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  type DesiredTask,
+  isTaskEnded,
+  type LocalTask,
+  type NodeDevices,
+  retryDelayMs,
+  type TaskPhase,
+  type TaskReport,
+} from '#domain';
+import { lastLine } from '../engines/engine-log.ts';
+import { messageOf } from '../errors.ts';
+import { writeOrder } from './launch.ts';
+import { restoreCheckpoint } from './resume.ts';
+import { requestCheckpoint, withdrawRequest } from './runner/checkpoint-request.ts';
+import type { ExitRecord } from './runner/runner-contract.ts';
+import { endOf, outputEnd } from './task-end.ts';
+import { isThere, NEW_STATE, type TaskEnd, TaskFolder, type TaskState } from './task-folder.ts';
+import { newestLogPart } from './task-log.ts';
+import { TaskProcess } from './task-process.ts';
+import { TaskProgress } from './task-progress.ts';
+import { TaskSender } from './task-sender.ts';
+import type { TaskServices } from './task-services.ts';
+import { nextTaskStep, type TaskFacts } from './task-steps.ts';
+
+const LOOK_MS = 200;
+/** Whether the runner lives, and what it says of progress, is asked every so many looks. */
+const LOOKS_BETWEEN = 5;
+/** One that no document names any more gets this long to end. */
+const DROPPED_GRACE_SECONDS = 10;
+/** After SIGKILL of its group, a runner that still has no exit code to show is ended as well. */
+const RUNNER_SECONDS = 10;
+const IN_CONTACT_SECONDS = 15;
+const DROPPED = 'No document names it any more.';
+
+type StopOrder = NonNullable<DesiredTask['stop']>;
+
+interface Stopping extends StopOrder {
+  /** By `services.uptime()`. */
+  readonly atSeconds: number;
+  readonly graceSeconds: number;
+  isAsked: boolean;
+  isTold: boolean;
+}
+
+export class TaskRun {
+  readonly task: DesiredTask;
+  readonly folder: TaskFolder;
+  phase: TaskPhase = 'Pending';
+  reason = '';
+  /** Monotonic milliseconds since which no document names it. */
+  droppedAtMs: number | undefined;
+  readonly #services: TaskServices;
+  readonly #process: TaskProcess;
+  readonly #sender: TaskSender;
+  readonly #progress: TaskProgress;
+  readonly #leaving = new AbortController();
+  readonly #preparing = new AbortController();
+  #state: TaskState = NEW_STATE;
+  #isPrepared = false;
+  #retryAtMs = 0;
+  #failures = 0;
+  /** What a report says of one that is Pending. */
+  #waitsFor: 'Pending' | 'Fetching' = 'Pending';
+  #stop: Stopping | null = null;
+  #isAnswered = false;
+  #fault: string | null = null;
+  /** Null while it runs; `vanished`: its process is gone and left no exit code. */
+  #exit: ExitRecord | 'vanished' | null = null;
+  #overAtSeconds = 0;
+  #quietSinceSeconds: number;
+  #looks = 0;
+  #life: Promise<void> = Promise.resolve();
+
+  constructor(task: DesiredTask, services: TaskServices) {
+    this.task = task;
+    this.#services = services;
+    this.folder = new TaskFolder(services.jobsFolder, task.attemptId, task.rank);
+    this.#process = new TaskProcess(this.folder);
+    this.#progress = new TaskProgress(this.folder.files, services.onProgress);
+    this.#sender = new TaskSender(this.folder.attempt, { ...services, attemptId: task.attemptId });
+    this.#quietSinceSeconds = services.uptime();
+  }
+
+  /** Takes up what an earlier agent left: its end, its process, or its place in the queue. */
+  async restore(): Promise<void> {
+    this.#state = await this.folder.readState();
+    const { end, stop } = this.#state;
+    if (end !== undefined) return this.#show(end);
+    if (!(await this.folder.isTaken())) {
+      // Nobody took the order, and now nobody will: it has not run.
+      await this.folder.revokeOrder();
+      if (!(await this.folder.isTaken())) return;
+    }
+    if (stop?.machineBootId === this.#services.machineBootId) this.#stopAt(stop, stop.atSeconds);
+    const { log, metrics } = this.#services;
+    log.info({ task: this.task.taskId }, 'task adopted');
+    metrics.taskAdopted();
+    this.phase = 'Starting';
+    if (this.#isFirst) await this.#sendAside();
+    this.#life = this.#watch();
+  }
+
+  local(): LocalTask {
+    const { taskId, attemptId, jobId, attempt, epoch } = this.task;
+    return {
+      taskId,
+      attemptId,
+      jobId,
+      attempt,
+      epoch,
+      phase: this.phase,
+      isPrepared: this.#isPrepared,
+      retryAtMs: this.#retryAtMs,
+      devices: this.isOver ? [] : this.#state.devices,
+      droppedAtMs: this.droppedAtMs,
+    };
+  }
+
+  report(): TaskReport {
+    const { taskId, attemptId, jobId, rank, epoch, devices } = this.task;
+    const { end, checkpoint } = this.#state;
+    const isBoundHere = devices === null && this.#state.devices.length > 0;
+    return {
+      taskId,
+      attemptId,
+      jobId,
+      rank,
+      epoch,
+      phase: this.phase === 'Pending' ? this.#waitsFor : this.phase,
+      reason: this.reason.slice(0, 500),
+      ranSeconds: this.ranSeconds,
+      ...(end?.exitCode === undefined ? {} : { exitCode: end.exitCode }),
+      ...(this.#process.commandId === undefined || this.isOver ? {} : { processId: this.#process.commandId }),
+      ...(this.#progress.text === undefined ? {} : { progress: this.#progress.text }),
+      ...(checkpoint === undefined ? {} : { checkpoint }),
+      ...(end?.outputDigest === undefined ? {} : { outputDigest: end.outputDigest }),
+      ...(isBoundHere ? { devices: this.#state.devices } : {}),
+    };
+  }
+
+  get isEnded(): boolean {
+    return isTaskEnded(this.phase);
+  }
+
+  /** It has no process, and will have none. */
+  get isOver(): boolean {
+    return this.isEnded || this.#exit !== null;
+  }
+
+  /** It saved after it was told to stop. */
+  get isAnswered(): boolean {
+    return this.#isAnswered;
+  }
+
+  get ranSeconds(): number {
+    const startedAtSeconds = this.#process.startedAtSeconds;
+    if (this.isOver || startedAtSeconds === undefined) return this.#state.ranSeconds;
+    return Math.max(0, this.#services.uptime() - startedAtSeconds);
+  }
+
+  get usedDigests(): string[] {
+    return this.isOver ? [] : this.task.mounts.map(({ versionDigest }) => versionDigest);
+  }
+
+  /** Makes its folder and brings the checkpoint that it resumes from. Single-flight: `Fetching` while it goes on. */
+  prepare(): void {
+    this.#become('Fetching', this.task.resumeFrom === null ? '' : 'its checkpoint is being fetched');
+    this.#life = this.#prepare().then(
+      () => {
+        this.#isPrepared = true;
+        if (this.phase === 'Fetching') this.#become('Pending', '');
+      },
+      (cause: unknown) => {
+        if (this.phase === 'Fetching') this.#retryLater('its preparation failed and is tried again', cause);
+      },
+    );
+  }
+
+  /** Why it cannot start yet. It stays Pending in the sense of the reconcile. */
+  wait(phase: 'Pending' | 'Fetching', reason: string): void {
+    if (this.phase !== 'Pending') return;
+    this.#waitsFor = phase;
+    this.#become('Pending', reason);
+  }
+
+  /** Precondition: prepared, its mounts are held, and nobody has the devices. */
+  start(devices: readonly NodeDevices[]): void {
+    this.#become('Starting', '');
+    this.#state = { ...this.#state, devices: [...devices] as TaskState['devices'] };
+    this.#life = this.#start()
+      .catch((cause: unknown) => this.#unstart(cause))
+      .then(() => (this.phase === 'Pending' ? undefined : this.#watch()));
+  }
+
+  /** Idempotent; the newest word counts, the time of the first one stays. */
+  stop(order: StopOrder): void {
+    if (this.isEnded) return;
+    if (this.phase === 'Pending' || this.phase === 'Fetching') {
+      return void this.#endUnstarted({ phase: 'Stopped', reason: `It had not begun: ${order.reason}`.slice(0, 500) });
+    }
+    if (this.#fault !== null && this.#stop !== null) return;
+    const isNew = this.#stop === null;
+    this.#stopAt(order, this.#stop?.atSeconds ?? this.#services.uptime());
+    if (!isNew) return;
+    this.#services.log.info({ task: this.task.taskId, reason: order.reason }, 'task stops');
+    const { cause: why, reason, wantsCheckpoint } = order;
+    const { atSeconds } = this.#stop!;
+    const stop = { cause: why, reason, wantsCheckpoint, atSeconds, machineBootId: this.#services.machineBootId };
+    this.#remember({ stop }).catch((cause: unknown) => this.#warn(cause, 'stop of a task not noted'));
+  }
+
+  /** Its content here is not to be trusted: it ends as failed, at once. */
+  fail(reason: string): void {
+    if (this.isOver || this.#fault !== null || this.phase === 'Pending' || this.phase === 'Fetching') return;
+    this.#stopAt({ cause: 'drained', reason, wantsCheckpoint: false }, this.#services.uptime());
+    this.#fault = reason;
+  }
+
+  refuse(reason: string): void {
+    void this.#endUnstarted({ phase: 'Refused', reason });
+  }
+
+  /** No document names it: it ends without ado, and nothing of it is sent any more. */
+  drop(): void {
+    this.droppedAtMs ??= performance.now();
+    this.#sender.abort();
+    if (this.isEnded) return;
+    if (this.phase === 'Pending' || this.phase === 'Fetching') {
+      this.#preparing.abort();
+      return this.#show({ phase: 'Stopped', reason: DROPPED });
+    }
+    const atSeconds = this.#stop?.atSeconds ?? this.#services.uptime();
+    this.#stopAt({ cause: 'cancelled', reason: DROPPED, wantsCheckpoint: false }, atSeconds);
+  }
+
+  /** The agent stops and takes it with it: a shorter grace, and the word of no document. */
+  stopWithin(reason: string, seconds: number): void {
+    this.stop({ cause: 'drained', reason, wantsCheckpoint: true });
+    if (this.#stop !== null) this.#stop = { ...this.#stop, graceSeconds: Math.min(this.#stop.graceSeconds, seconds) };
+  }
+
+  /** Removes all but its record and its log. */
+  async empty(): Promise<void> {
+    await this.#sender.idle();
+    await this.folder.removeContent();
+  }
+
+  /** Ends the watching; the process stays for the next agent. */
+  async leave(): Promise<void> {
+    this.#leaving.abort();
+    this.#sender.abort();
+    await this.#life;
+    await this.#sender.idle();
+  }
+
+  /** Resolves when it has ended. */
+  async ended(): Promise<void> {
+    while (!this.isEnded && !this.#leaving.signal.aborted) await delay(LOOK_MS / 4);
+    await this.#life;
+  }
+
+  get #isFirst(): boolean {
+    return this.task.rank === 0;
+  }
+
+  async #prepare(): Promise<void> {
+    const { stallTimeoutMs, headroomBytes, blobSource, restores } = this.#services;
+    await this.folder.create(this.task);
+    const { resumeFrom } = this.task;
+    if (resumeFrom === null) return;
+    const signal = AbortSignal.any([this.#leaving.signal, this.#preparing.signal]);
+    const options = { source: blobSource, stallTimeoutMs, headroomBytes, signal };
+    await restores.run(this.folder.attempt.resume, signal, () =>
+      restoreCheckpoint(this.folder.attempt, resumeFrom, options),
+    );
+  }
+
+  async #start(): Promise<void> {
+    const { contact, runner, environment, log, metrics } = this.#services;
+    await this.#remember({});
+    // The runner counts silence by what is noted.
+    await contact.noted();
+    await writeOrder(this.task, this.#state.devices, this.folder, this.#services);
+    log.info({ task: this.task.taskId, job: this.task.jobName, rank: this.task.rank }, 'task starts');
+    metrics.taskStarted();
+    await this.#process.start(runner, environment.PATH ?? '');
+  }
+
+  /** Once nobody can take the order any more, it has not run, and may be tried again. */
+  async #unstart(cause: unknown): Promise<void> {
+    await this.folder.revokeOrder().catch(() => false);
+    if (await this.folder.isTaken()) return;
+    this.#state = { ...this.#state, devices: [] };
+    this.#isPrepared = false;
+    this.#retryLater('it could not be started and is tried again', cause);
+  }
+
+  #retryLater(what: string, cause: unknown): void {
+    this.#failures += 1;
+    this.#retryAtMs = performance.now() + retryDelayMs(this.#failures);
+    this.#become('Pending', `${what}: ${messageOf(cause)}`);
+  }
+
+  async #watch(): Promise<void> {
+    const { signal } = this.#leaving;
+    while (!this.isEnded && !signal.aborted) {
+      await this.#turn().catch((cause: unknown) => this.#warn(cause, 'a look at a task failed'));
+      if (!this.isEnded) await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async #turn(): Promise<void> {
+    const isLong = this.#looks % LOOKS_BETWEEN === 0;
+    this.#looks += 1;
+    this.#exit ??= await this.#readExit(isLong);
+    if (isLong || this.#exit !== null) await this.#progress.look();
+    const facts = await this.#facts();
+    this.#showLife(facts);
+    switch (nextTaskStep(facts)) {
+      case 'wait':
+        break;
+      case 'save':
+        return this.#save();
+      case 'ask':
+        return this.#ask();
+      case 'tell':
+        if (await this.#process.signalGroup('SIGTERM')) this.#stop!.isTold = true;
+        break;
+      case 'kill':
+        return this.#kill(this.#stop!);
+      case 'give-up':
+        this.#sender.abort();
+        break;
+      case 'conclude':
+        return this.#conclude();
+    }
+  }
+
+  async #readExit(isLong: boolean): Promise<ExitRecord | 'vanished' | null> {
+    const exit =
+      (await this.folder.readExit()) ?? (isLong && !(await this.#process.isAlive()) ? await this.#lastLook() : null);
+    if (exit === null) return null;
+    const strays = await this.#process.sweep(exit === 'vanished');
+    if (strays > 0)
+      this.#services.log.warn({ task: this.task.taskId, strays }, 'processes that a task left were ended');
+    await this.#services.cgroups.end(this.task.taskId);
+    this.#overAtSeconds = this.#services.uptime();
+    await this.#remember({ ranSeconds: exit === 'vanished' ? this.#state.ranSeconds : exit.ranSeconds });
+    return exit;
+  }
+
+  /** The runner is gone: what it left came before that. */
+  async #lastLook(): Promise<ExitRecord | 'vanished'> {
+    return (await this.folder.readExit()) ?? 'vanished';
+  }
+
+  async #facts(): Promise<TaskFacts> {
+    const { uptime, contact } = this.#services;
+    const { files } = this.folder;
+    const now = uptime();
+    await this.#process.record();
+    const stop = this.#stop;
+    return {
+      isOver: this.#exit !== null,
+      overSeconds: this.#exit === null ? 0 : now - this.#overAtSeconds,
+      sendIdleSeconds: this.#sender.idleSeconds(now),
+      hasDone: (await isThere(files.done)) || (await isThere(files.doneTaken)),
+      isSaving: this.#sender.isBusy,
+      isAsked: await isThere(files.request),
+      canSave: this.task.checkpoint.mode !== 'none',
+      intervalSeconds: this.task.checkpoint.intervalSeconds,
+      quietSeconds: now - this.#quietSinceSeconds,
+      stop: stop && { ...stop, seconds: now - stop.atSeconds, isAnswered: this.#isStopAnswered() },
+      graceSeconds: stop?.graceSeconds ?? this.task.graceSeconds,
+      isInContact: contact.silentSeconds < IN_CONTACT_SECONDS,
+    };
+  }
+
+  /** For the others, the first member's word counts, or that it has gone. */
+  #isStopAnswered(): boolean {
+    if (this.#isAnswered) return true;
+    const first = this.#isFirst
+      ? undefined
+      : this.#services.membersOf(this.task.attemptId).find((each) => each.#isFirst);
+    return first !== undefined && (first.isAnswered || first.isOver);
+  }
+
+  #showLife(facts: TaskFacts): void {
+    const isStarted = this.#process.startedAtSeconds !== undefined;
+    if (facts.isOver) {
+      if (facts.isSaving) this.#become('Uploading', this.reason);
+    } else if (facts.stop !== null) this.#become('Stopping', this.#stop!.reason);
+    else if (!isStarted) this.#become('Starting', '');
+    else if (facts.isAsked || facts.isSaving) this.#become('Checkpointing', '');
+    else this.#become('Running', this.#sender.fault ?? '');
+  }
+
+  async #ask(): Promise<void> {
+    const { checkpoint } = this.task;
+    const stop = this.#stop;
+    const now = this.#services.uptime();
+    const deadlineSeconds = stop === null ? null : Math.max(1, Math.floor(stop.atSeconds + stop.graceSeconds - now));
+    requestCheckpoint(this.folder.path, { reason: stop?.reason ?? 'its interval is over', deadlineSeconds });
+    this.#quietSinceSeconds = now;
+    if (stop !== null) stop.isAsked = true;
+    if (checkpoint.mode === 'signal') await this.#process.signal(checkpoint.signal);
+  }
+
+  /** The command says that a checkpoint is whole. Taken away last, so that a cut here only saves it twice. */
+  async #save(): Promise<void> {
+    const { uptime } = this.#services;
+    const progress = await this.#progress.takeDone();
+    if (this.#isFirst) {
+      const sequence = this.#state.sequence + 1;
+      const note = { sequence, progress: progress || (this.#progress.text ?? ''), ranSeconds: this.ranSeconds };
+      await this.#remember({ sequence });
+      if (await this.#sender.setAside(note)) this.#sendCheckpoint();
+    }
+    this.#quietSinceSeconds = uptime();
+    if (this.#stop !== null) this.#isAnswered = true;
+    withdrawRequest(this.folder.path);
+    await this.#progress.dropDone();
+  }
+
+  /** What an earlier agent had not brought to the registry. */
+  async #sendAside(): Promise<void> {
+    if (await this.#sender.hasAside(this.#state.checkpoint?.sequence ?? 0)) this.#sendCheckpoint();
+  }
+
+  #sendCheckpoint(): void {
+    const { jobId, attemptId, epoch } = this.task;
+    this.#sender.sendCheckpoint(async (checkpoint) => {
+      await this.#remember({ checkpoint });
+      await this.#services.emit({ kind: 'checkpoint-saved', jobId, attemptId, epoch, checkpoint });
+      this.#services.onChange();
+    });
+  }
+
+  async #kill({ atSeconds, graceSeconds }: Stopping): Promise<void> {
+    this.#stop!.isTold = true;
+    const isStarted = await this.#process.signalGroup('SIGKILL');
+    await this.#services.cgroups.end(this.task.taskId);
+    const isOverdue = this.#services.uptime() >= atSeconds + graceSeconds + RUNNER_SECONDS;
+    await this.#process.sweep(!isStarted || isOverdue);
+  }
+
+  async #conclude(): Promise<void> {
+    const end = endOf({
+      exit: this.#exit === 'vanished' ? null : this.#exit,
+      stop: this.#stop,
+      isTold: this.#stop?.isTold ?? false,
+      isAnswered: this.#stop !== null && this.#isStopAnswered(),
+      fault: this.#fault,
+      saved: this.#state.checkpoint?.progress ?? null,
+      saveFault: this.#sender.fault,
+      canSave: this.task.checkpoint.mode !== 'none',
+      lastLine: await lastLine(await newestLogPart(this.folder.files.logs)),
+    });
+    if (end.phase !== 'Succeeded' || !this.#isFirst || this.droppedAtMs !== undefined) return this.#finish(end);
+    const sent = this.#sender.output;
+    if (sent !== undefined) return this.#finish(outputEnd(end, sent, this.task.outputRequired));
+    if (!this.#areOthersOver()) return this.#become('Uploading', 'it waits for the other members to end');
+    this.#become('Uploading', 'its output is being sent');
+    this.#sender.sendOutput();
+  }
+
+  #areOthersOver(): boolean {
+    return this.#services.membersOf(this.task.attemptId).every((each) => each === this || each.isOver);
+  }
+
+  async #finish(end: TaskEnd): Promise<void> {
+    const shown = { ...end, reason: end.reason.slice(0, 500) };
+    const { emit, log, metrics } = this.#services;
+    const task = { ...this.report(), ...shown } as TaskReport;
+    if (this.droppedAtMs === undefined) await emit({ kind: 'task-ended', task: task as never });
+    await this.#remember({ end: shown, devices: [] });
+    log.info({ task: this.task.taskId, ...shown }, 'task ended');
+    metrics.taskEnded(end.phase);
+    this.#show(shown);
+  }
+
+  /** One that never had a process. */
+  async #endUnstarted(end: TaskEnd): Promise<void> {
+    this.#show(end);
+    this.#preparing.abort();
+    await this.folder
+      .create(this.task)
+      .then(() => this.#finish(end))
+      .catch((cause: unknown) => this.#warn(cause, 'end of a task not noted'));
+  }
+
+  #show({ phase, reason }: TaskEnd): void {
+    this.#become(phase, reason);
+  }
+
+  #stopAt(order: StopOrder, atSeconds: number): void {
+    const { isAsked = false, isTold = false } = this.#stop ?? {};
+    const { graceSeconds } = this.task;
+    const grace = this.droppedAtMs === undefined ? graceSeconds : Math.min(graceSeconds, DROPPED_GRACE_SECONDS);
+    this.#stop = { ...order, atSeconds, graceSeconds: grace, isAsked, isTold };
+  }
+
+  async #remember(change: Partial<TaskState>): Promise<void> {
+    this.#state = { ...this.#state, ...change };
+    await this.folder.writeState({ ...this.#state, ranSeconds: this.ranSeconds });
+  }
+
+  #become(phase: TaskPhase, reason: string): void {
+    if (this.phase === phase && this.reason === reason) return;
+    this.phase = phase;
+    this.reason = reason;
+    this.#services.onChange();
+  }
+
+  #warn(cause: unknown, what: string): void {
+    this.#services.log.warn({ task: this.task.taskId, reason: messageOf(cause) }, what);
+  }
+}

@@ -1,0 +1,73 @@
+// What is done next about a task that has a process, or had one: from what is seen, one step. Pure, looked at several
+// times a second, so that a step that was missed (or an agent that restarted) costs a moment.
+//
+// Who saves is the member of rank 0: its checkpoint counts for the attempt. The others are asked as well, for they may
+// hold parts of the state, and are ended once it has saved.
+
+export interface TaskFacts {
+  /** Its process is gone, with all that it started. */
+  readonly isOver: boolean;
+  readonly overSeconds: number;
+  /** Since the last byte that was sent. */
+  readonly sendIdleSeconds: number;
+  /** The command says that a checkpoint is whole. */
+  readonly hasDone: boolean;
+  /** One is being hashed and sent. */
+  readonly isSaving: boolean;
+  /** A request that was not answered. */
+  readonly isAsked: boolean;
+  readonly canSave: boolean;
+  readonly intervalSeconds: number | null;
+  /** Since it began, was asked or saved. */
+  readonly quietSeconds: number;
+  readonly stop: StopFacts | null;
+  readonly graceSeconds: number;
+  /** The control plane answers. */
+  readonly isInContact: boolean;
+}
+
+export interface StopFacts {
+  readonly wantsCheckpoint: boolean;
+  /** Since it was told of. */
+  readonly seconds: number;
+  readonly isAsked: boolean;
+  /** The request was answered, by the member that counts. */
+  readonly isAnswered: boolean;
+  /** SIGTERM was sent. */
+  readonly isTold: boolean;
+}
+
+export type TaskStep = 'wait' | 'save' | 'ask' | 'tell' | 'kill' | 'give-up' | 'conclude';
+
+/** Left for an orderly end when no checkpoint came. */
+const END_SECONDS_MAX = 5;
+/** Of one that was stopped, after its process has gone: others wait for its room. */
+const SEND_SECONDS_MIN = 60;
+/** Of one that ended by itself: without a byte. */
+const SEND_IDLE_SECONDS_MAX = 3_600;
+
+export function nextTaskStep(facts: TaskFacts): TaskStep {
+  if (facts.isOver) return stepAfterEnd(facts);
+  // A newer checkpoint takes the place of one that is being sent only when there will be no other.
+  if (facts.hasDone && (!facts.isSaving || facts.stop !== null)) return 'save';
+  if (facts.stop !== null) return stepOfStop(facts, facts.stop);
+  const { intervalSeconds, quietSeconds, isAsked, isSaving, canSave } = facts;
+  const isDue = canSave && intervalSeconds !== null && quietSeconds >= intervalSeconds;
+  return isDue && !isAsked && !isSaving ? 'ask' : 'wait';
+}
+
+function stepAfterEnd({ hasDone, isSaving, isInContact, ...facts }: TaskFacts): TaskStep {
+  if (!isSaving) return hasDone ? 'save' : 'conclude';
+  const { stop, graceSeconds, overSeconds, sendIdleSeconds } = facts;
+  const isTooLong =
+    stop === null ? sendIdleSeconds >= SEND_IDLE_SECONDS_MAX : overSeconds >= Math.max(SEND_SECONDS_MIN, graceSeconds);
+  return isInContact && isTooLong ? 'give-up' : 'wait';
+}
+
+function stepOfStop({ canSave, graceSeconds }: TaskFacts, stop: StopFacts): TaskStep {
+  if (stop.seconds >= graceSeconds) return 'kill';
+  if (stop.isTold) return 'wait';
+  if (!stop.wantsCheckpoint || !canSave || stop.isAnswered) return 'tell';
+  if (!stop.isAsked) return 'ask';
+  return stop.seconds >= graceSeconds - Math.min(END_SECONDS_MAX, graceSeconds / 4) ? 'tell' : 'wait';
+}

@@ -1,0 +1,201 @@
+// All tasks of this machine: what is decided by `reconcileTasks`, executed, and told of.
+//
+// At open every folder of an earlier agent is taken up: its process is adopted, its end is remembered, or it is found
+// never to have run. A folder without a record that can be read is of nobody: what runs there is ended, and it goes.
+import { mkdir } from 'node:fs/promises';
+import type { TaskLogsReply, TaskLogsRequest } from '#contracts';
+import {
+  type DesiredState,
+  type DesiredTask,
+  type Node,
+  reconcileTasks,
+  type TaskAction,
+  type TaskReport,
+} from '#domain';
+import { messageOf } from '../errors.ts';
+import { listTaskFolders, removeShared, TaskFolder } from './task-folder.ts';
+import { readTaskLog } from './task-log.ts';
+import { TaskProcess } from './task-process.ts';
+import { TaskRun } from './task-run.ts';
+import type { TaskServices } from './task-services.ts';
+
+export interface TaskSupervisorOptions extends Omit<TaskServices, 'membersOf'> {
+  readonly nodes: readonly Node[];
+}
+
+export class TaskSupervisor {
+  readonly #services: TaskServices;
+  readonly #nodes: readonly Node[];
+  readonly #runs = new Map<string, TaskRun>();
+  /** Tasks whose content was removed after they were dropped. */
+  readonly #emptied = new Set<string>();
+  #desired: DesiredState | null = null;
+  #isClosed = false;
+
+  constructor({ nodes, ...services }: TaskSupervisorOptions) {
+    this.#nodes = nodes;
+    this.#services = { ...services, membersOf: (attemptId) => this.#membersOf(attemptId) };
+  }
+
+  async open(): Promise<void> {
+    const { jobsFolder } = this.#services;
+    await mkdir(jobsFolder, { recursive: true, mode: 0o700 });
+    for (const { attemptId, rank } of await listTaskFolders(jobsFolder)) {
+      const folder = new TaskFolder(jobsFolder, attemptId, rank);
+      const task = await folder.readTask();
+      if (task === null || task.attemptId !== attemptId || task.rank !== rank) await this.#clear(folder);
+      else this.#runs.set(task.taskId, new TaskRun(task, this.#services));
+    }
+    await Promise.all([...this.#runs.values()].map((run) => run.restore()));
+  }
+
+  /** Whether a command runs here that ends when the control plane is silent for too long, or one waits to begin. */
+  get isBusy(): boolean {
+    return [...this.#runs.values()].some((run) => !run.isEnded);
+  }
+
+  /** Versions that a running command has open. */
+  usedDigests(): ReadonlySet<string> {
+    return new Set([...this.#runs.values()].flatMap((run) => run.usedDigests));
+  }
+
+  countByPhase(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const { phase } of this.#runs.values()) counts[phase] = (counts[phase] ?? 0) + 1;
+    return counts;
+  }
+
+  /** One look at the whole: what should be done next is begun. */
+  reconcile(desired: DesiredState, heldDigests: ReadonlySet<string>): void {
+    if (this.#isClosed) return;
+    this.#desired = desired;
+    const local = {
+      tasks: [...this.#runs.values()].map((run) => run.local()),
+      nodes: this.#nodes,
+      heldDigests,
+      silentSeconds: this.#services.contact.silentSeconds,
+    };
+    for (const action of reconcileTasks(desired, local, performance.now())) this.#execute(action);
+    this.#emptyDropped();
+  }
+
+  /** Those that a document names, and what still runs though none does. */
+  reports(): TaskReport[] {
+    const here = [...this.#runs.values()].filter((run) => run.droppedAtMs === undefined || !run.isEnded);
+    const missing = (this.#desired?.tasks ?? []).filter(({ taskId }) => !this.#runs.has(taskId));
+    return [...here.map((run) => run.report()), ...missing.map(reportMissing)];
+  }
+
+  /** A version was found damaged: what computes with it is ended, and failed. */
+  stopVersion(versionDigest: string, reason: string): void {
+    for (const run of this.#runs.values()) if (run.usedDigests.includes(versionDigest)) run.fail(reason);
+  }
+
+  async readLog({ taskId, offset, bytesMax }: TaskLogsRequest): Promise<TaskLogsReply> {
+    const run = this.#runs.get(taskId);
+    if (run === undefined)
+      return { found: false, reason: 'this agent knows no such task, or forgot it an hour after it ended' };
+    // Asked before the read: what a command wrote before its end is then there.
+    const { isEnded } = run;
+    const { isAtEnd, ...range } = await readTaskLog(run.folder.files.logs, offset, bytesMax);
+    return { found: true, ...range, isComplete: isEnded && isAtEnd };
+  }
+
+  /** Tasks stay for the next agent; only the watching ends. */
+  async leaveAll(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([...this.#runs.values()].map((run) => run.leave()));
+  }
+
+  /** Every task is asked for a checkpoint and ended, within `withinMs`; then the watching ends. */
+  async stopAll(reason: string, withinMs: number): Promise<void> {
+    this.#isClosed = true;
+    const runs = [...this.#runs.values()].filter((run) => !run.isEnded);
+    for (const run of runs) run.stopWithin(reason, withinMs / 1000);
+    await Promise.all(runs.map((run) => run.ended()));
+    await this.leaveAll();
+  }
+
+  #execute(action: TaskAction): void {
+    switch (action.action) {
+      case 'refuse':
+        this.#services.log.warn({ task: action.task.taskId, reason: action.reason }, 'task refused');
+        this.#add(action.task).refuse(action.reason);
+        break;
+      case 'prepare':
+        (this.#runs.get(action.task.taskId) ?? this.#add(action.task)).prepare();
+        break;
+      case 'wait':
+        this.#runs.get(action.task.taskId)?.wait(action.phase, action.reason);
+        break;
+      case 'start':
+        this.#runs.get(action.task.taskId)?.start(action.devices);
+        break;
+      case 'stop':
+        (this.#runs.get(action.task.taskId) ?? this.#add(action.task)).stop(action.stop);
+        break;
+      case 'drop':
+        this.#runs.get(action.taskId)?.drop();
+        break;
+      case 'forget':
+        this.#forget(action.taskId);
+        break;
+    }
+  }
+
+  #add(task: DesiredTask): TaskRun {
+    const run = new TaskRun(task, this.#services);
+    this.#runs.set(task.taskId, run);
+    return run;
+  }
+
+  #membersOf(attemptId: string): TaskRun[] {
+    return [...this.#runs.values()].filter(({ task }) => task.attemptId === attemptId);
+  }
+
+  /** Of what is dropped and has ended, only the record and the log stay. What members share goes with the last of them. */
+  #emptyDropped(): void {
+    for (const [taskId, run] of this.#runs) {
+      if (run.droppedAtMs === undefined || !run.isEnded || this.#emptied.has(taskId)) continue;
+      this.#emptied.add(taskId);
+      const isLast = this.#membersOf(run.task.attemptId).every((each) => this.#emptied.has(each.task.taskId));
+      const { jobsFolder } = this.#services;
+      const emptied = run.empty().then(() => (isLast ? removeShared(jobsFolder, run.task.attemptId, true) : undefined));
+      emptied.catch((cause: unknown) => this.#warn(cause, 'content of a task not removed'));
+    }
+  }
+
+  #forget(taskId: string): void {
+    const run = this.#runs.get(taskId);
+    if (run === undefined) return;
+    this.#runs.delete(taskId);
+    this.#emptied.delete(taskId);
+    const isLast = this.#membersOf(run.task.attemptId).length === 0;
+    const removed = isLast ? removeShared(this.#services.jobsFolder, run.task.attemptId, false) : run.folder.remove();
+    removed.catch((cause: unknown) => this.#warn(cause, 'record of a task not removed'));
+  }
+
+  async #clear(folder: TaskFolder): Promise<void> {
+    this.#services.log.warn({ folder: folder.path }, 'a folder of no task; removed');
+    await folder.revokeOrder().catch(() => false);
+    await new TaskProcess(folder).sweep(true);
+    await folder.remove().catch((cause: unknown) => this.#warn(cause, 'folder of no task not removed'));
+  }
+
+  #warn(cause: unknown, what: string): void {
+    this.#services.log.warn({ reason: messageOf(cause) }, what);
+  }
+}
+
+/** Every process of a task of an earlier agent, at once. */
+export async function endAllTasks(jobsFolder: string): Promise<void> {
+  for (const { attemptId, rank } of await listTaskFolders(jobsFolder)) {
+    const folder = new TaskFolder(jobsFolder, attemptId, rank);
+    await folder.revokeOrder().catch(() => false);
+    await new TaskProcess(folder).sweep(true);
+  }
+}
+
+function reportMissing({ taskId, attemptId, jobId, rank, epoch }: DesiredTask): TaskReport {
+  return { taskId, attemptId, jobId, rank, epoch, phase: 'Pending', reason: '', ranSeconds: 0 };
+}
