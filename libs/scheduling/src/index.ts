@@ -29,6 +29,20 @@ export type { RolloutStep } from './rollout/step.ts';
 export { describeWave, resumeRollout, stepRollout } from './rollout/step.ts';
 export type { OpenedWave, WaveCluster } from './rollout/waves.ts';
 export { openWave } from './rollout/waves.ts';
+export type { DeferrableWork, RoomMade } from './scaling/deferrable.ts';
+export { makeRoom } from './scaling/deferrable.ts';
+export type { DrainableReplica, DrainStep } from './scaling/drains.ts';
+export { drainStep } from './scaling/drains.ts';
+export type { ScalingSample } from './scaling/samples.ts';
+export type { ScalingBounds, ScalingDecision, ScalingInput } from './scaling/scale.ts';
+export { decideScaling } from './scaling/scale.ts';
+export type { ScalingParameters, ScalingPolicy, ScalingPolicyName } from './scaling/scaling-policies.ts';
+export {
+  DEFAULT_SCALING_PARAMETERS,
+  DEFAULT_SCALING_POLICY,
+  SCALING_POLICIES,
+  SCALING_POLICY_NAMES,
+} from './scaling/scaling-policies.ts';
 export type { Scorer } from './scorers.ts';
 export { SCORERS } from './scorers.ts';
 export type { ClusterSnapshot, FleetSnapshot, ReportSnapshot, Reservation } from './snapshot.ts';
