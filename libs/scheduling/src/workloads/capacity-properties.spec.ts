@@ -17,7 +17,7 @@ const deviceArbitrary = fc.record({
   isGpu: fc.integer({ min: 0, max: 4 }).map((number) => number > 0),
 });
 const nodeArbitrary = fc.record({
-  devices: fc.array(deviceArbitrary, { maxLength: 4 }),
+  devices: fc.array(deviceArbitrary, { maxLength: 6 }),
   rack: fc.constantFrom(undefined, 'r1', 'r2'),
   zone: fc.constantFrom(undefined, 'z1', 'z2'),
 });
