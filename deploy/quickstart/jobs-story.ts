@@ -69,7 +69,7 @@ export async function preempt(
   return {
     checkpoint: checkpoint.progress,
     checkpointBytes: checkpoint.sizeBytes,
-    lostDeviceSeconds: done.lostDeviceSeconds,
+    lostDeviceSeconds: done.usage.lostDeviceSeconds,
     waitedSeconds,
     resumedFrom,
     attempts: done.attempts,

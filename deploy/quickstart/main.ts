@@ -3,8 +3,9 @@
  */
 import { parseArgs } from 'node:util';
 import type { AdminClient } from '#contracts';
-import { QuickstartFleet } from './fleet.ts';
+import { QuickstartFleet, randomSuffix } from './fleet.ts';
 import { Instance, writeContext } from './instance.ts';
+import { preempt, provePreemption, submitLow } from './jobs-story.ts';
 import { colours, describeFailure, Narrator, StepError } from './narrator.ts';
 import { publishNext, rollBack, rollOut } from './rollout-story.ts';
 import { chat, deployModel, inferenceKey, joinClusters, MODEL, ownerClient, proveChat, publishModel } from './story.ts';
@@ -14,7 +15,7 @@ const USAGE = `Usage: ./atoll quickstart [--once] [--fresh]
   --once    do the main job once, stop everything, exit 0 only if all of it worked
   --fresh   forget what an earlier quickstart left in its folder
 `;
-const STEPS = 12;
+const STEPS = 14;
 
 async function tellStory(
   fleet: QuickstartFleet,
@@ -67,6 +68,7 @@ async function tellStory(
     ];
   });
   await tellRollout(fleet, admin, key, narrator);
+  await tellJobs(admin, narrator);
   return { admin, key };
 }
 
@@ -93,6 +95,24 @@ async function tellRollout(fleet: QuickstartFleet, admin: AdminClient, key: stri
   await narrator.tell('roll back', async (report) => {
     const { version: number, seconds } = await rollBack(admin, report);
     return [undefined, `version ${number} serves everywhere again after ${seconds.toFixed(1)} s`];
+  });
+}
+
+/** A job that computes in the datacentre makes room for a more important one, and goes on from what it saved. */
+async function tellJobs(admin: AdminClient, narrator: Narrator): Promise<void> {
+  const suffix = randomSuffix();
+  const names = { low: `counting-${suffix}`, high: `urgent-${suffix}` };
+  await narrator.tell('run a job', async (report) => {
+    const job = await submitLow(admin, names.low, report);
+    const devices = job.specification.claim.count;
+    return [undefined, `${names.low} (class low) runs on ${devices} devices of dc-1: ${job.progress}`];
+  });
+  await narrator.tell('preempt and resume', async (report) => {
+    narrator.line();
+    const proof = await preempt(admin, names, narrator, report);
+    provePreemption(proof);
+    const lost = `${proof.lostDeviceSeconds.toFixed(1)} device-seconds lost`;
+    return [undefined, `${names.low} went on from "${proof.resumedFrom}" and is done; ${lost}`];
   });
 }
 
