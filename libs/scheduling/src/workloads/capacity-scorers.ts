@@ -43,9 +43,7 @@ export function scorePlace(place: ScoredPlace): number {
 
 /** Scorer → weighted number. */
 export function scoresOf(place: ScoredPlace): Record<string, number> {
-  const weighted = PLACE_SCORERS.map(({ name, weight, score }) => [
-    name,
-    Math.round(weight * score(place) * 1_000) / 1_000,
-  ]);
-  return Object.fromEntries(weighted);
+  const scores: Record<string, number> = {};
+  for (const { name, weight, score } of PLACE_SCORERS) scores[name] = Math.round(weight * score(place) * 1_000) / 1_000;
+  return scores;
 }

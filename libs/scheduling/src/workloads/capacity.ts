@@ -23,8 +23,9 @@ import {
   toPlacedAcross,
 } from './capacity-choice.ts';
 import { couldFit, largestIn, rejectPlace } from './capacity-reasons.ts';
-import { type ClusterRooms, FleetDevices } from './devices/fleet-devices.ts';
+import { FleetDevices } from './devices/fleet-devices.ts';
 import { Needs } from './devices/need.ts';
+import type { TypeRooms } from './devices/type-rooms.ts';
 import { CapacityAccount, type CapacityDomain, type Placed, type PlaceRejection, type PlaceRequest } from './ports.ts';
 import type { WorkloadCluster } from './snapshot.ts';
 
@@ -34,9 +35,8 @@ const SELECTORS_MAX = 256;
 export class Capacity extends CapacityAccount {
   private readonly devices: FleetDevices;
   private readonly needs = new Needs();
-  /** Clusters that a selector means and that take new work: by the object, and by what it says. */
-  private readonly bySelector = new WeakMap<ClusterSelector, readonly ClusterRooms[]>();
-  private readonly bySelectorText = new Map<string, readonly ClusterRooms[]>();
+  /** What a selector says → clusters that it means and that take new work. */
+  private readonly bySelector = new Map<string, readonly TypeRooms[]>();
 
   constructor(clusters: readonly WorkloadCluster[]) {
     super();
@@ -59,8 +59,8 @@ export class Capacity extends CapacityAccount {
    */
   findReplacement(request: PlaceRequest, tasksThatStay: readonly TaskBinding[], rank: number): TaskBinding | null {
     const clusterId = tasksThatStay[0]?.clusterId;
-    const [here] = clusterId === undefined ? [] : this.candidates(request, new Set([clusterId]));
-    const choice = here === undefined ? null : chooseBeside(here, this.needs.of(request), tasksThatStay);
+    const [rooms] = clusterId === undefined ? [] : this.candidates(request, new Set([clusterId]));
+    const choice = rooms === undefined ? null : chooseBeside(rooms, this.needs.of(request), tasksThatStay);
     return choice === null ? null : bindMembers(choice, request.claim.count, rank)[0]!;
   }
 
@@ -76,10 +76,9 @@ export class Capacity extends CapacityAccount {
 
   eligible(request: PlaceRequest): { clusterId: string; clusterName: string }[] {
     const need = this.needs.of(request);
-    return this.candidates(request).flatMap(({ cluster: { id, name }, byType }) => {
-      const rooms = byType.get(need.claim.deviceType);
-      return rooms !== undefined && couldFit(rooms, need) ? [{ clusterId: id, clusterName: name }] : [];
-    });
+    return this.candidates(request)
+      .filter((rooms) => couldFit(rooms, need))
+      .map(({ cluster: { id, name } }) => ({ clusterId: id, clusterName: name }));
   }
 
   /**
@@ -88,7 +87,7 @@ export class Capacity extends CapacityAccount {
    */
   domains(clusterId: string, request: PlaceRequest): CapacityDomain[] {
     const { claim, scope, member, minimum } = this.needs.of(request);
-    const rooms = this.devices.cluster(clusterId)?.byType.get(claim.deviceType);
+    const rooms = this.devices.rooms(clusterId, claim.deviceType);
     return rooms?.domains(scope, member.memoryBytes)?.withAtLeast(claim.count * minimum) ?? [];
   }
 
@@ -124,27 +123,34 @@ export class Capacity extends CapacityAccount {
     return this.devices.total(deviceType);
   }
 
-  private candidates(
-    { selector, avoidClusterIds }: PlaceRequest,
-    within?: ReadonlySet<string>,
-  ): readonly ClusterRooms[] {
-    const open = this.openTo(selector);
+  /** The devices of the type in clusters that are meant, open, and not to be avoided. */
+  private candidates(request: PlaceRequest, within?: ReadonlySet<string>): readonly TypeRooms[] {
+    const { selector, avoidClusterIds, claim } = request;
+    const open = within?.size === 1 ? this.openOne([...within][0]!, request) : this.openTo(selector, claim.deviceType);
     if (within === undefined && avoidClusterIds.length === 0) return open;
     return open.filter(({ cluster: { id } }) => within?.has(id) !== false && !avoidClusterIds.includes(id));
   }
 
-  private openTo(selector: ClusterSelector): readonly ClusterRooms[] {
-    const known = this.bySelector.get(selector);
+  private openOne(clusterId: string, { selector, claim }: PlaceRequest): readonly TypeRooms[] {
+    const rooms = this.devices.rooms(clusterId, claim.deviceType);
+    return rooms !== undefined && isOpenTo(rooms.cluster, selector) ? [rooms] : [];
+  }
+
+  private openTo(selector: ClusterSelector, deviceType: DeviceType): readonly TypeRooms[] {
+    const key = `${deviceType} ${isAnywhere(selector) ? '' : JSON.stringify(selector)}`;
+    const known = this.bySelector.get(key);
     if (known !== undefined) return known;
-    const text = JSON.stringify(selector);
-    const open = this.bySelectorText.get(text) ?? this.devices.clusters.filter((here) => isOpenTo(here, selector));
-    if (this.bySelectorText.size === SELECTORS_MAX) this.bySelectorText.clear();
-    this.bySelectorText.set(text, open);
-    this.bySelector.set(selector, open);
+    const open = this.devices.ofType(deviceType).filter(({ cluster }) => isOpenTo(cluster, selector));
+    if (this.bySelector.size === SELECTORS_MAX) this.bySelector.clear();
+    this.bySelector.set(key, open);
     return open;
   }
 }
 
-function isOpenTo({ cluster }: ClusterRooms, selector: ClusterSelector): boolean {
+function isAnywhere({ kinds, regions, labels, clusterNames }: ClusterSelector): boolean {
+  return kinds === undefined && regions === undefined && labels === undefined && clusterNames === undefined;
+}
+
+function isOpenTo(cluster: WorkloadCluster, selector: ClusterSelector): boolean {
   return cluster.closed === null && rejectSelected(cluster, selector) === null;
 }

@@ -3,7 +3,6 @@
  * over, one that is held stays with its first holder, and what is not bound, or no longer fits, is packed as it may.
  */
 import { DEVICE_TYPES, type DeviceType, type NodeDevices, type ResourceClaim, type TaskBinding } from '#domain';
-import { stableHash } from '../../candidates.ts';
 import type { WorkloadCluster } from '../snapshot.ts';
 import { Holdings } from './holdings.ts';
 import { findSpot, mostMembers, needOfMembers } from './need.ts';
@@ -13,8 +12,6 @@ import { TypeRooms } from './type-rooms.ts';
 
 export interface ClusterRooms {
   readonly cluster: WorkloadCluster;
-  /** Of its id, for ties. */
-  readonly hash: number;
   readonly byType: ReadonlyMap<DeviceType, TypeRooms>;
 }
 
@@ -35,19 +32,18 @@ export class FleetDevices {
     const all: TypeRooms[] = [];
     this.clusters = clusters.map((cluster, index) => ({
       cluster,
-      hash: stableHash(cluster.id),
-      byType: new Map(pools[index]!.map((pool) => [pool.deviceType, this.place(pool, all)])),
+      byType: new Map(pools[index]!.map((pool) => [pool.deviceType, this.place(cluster, pool, all)])),
     }));
     this.all = all;
     this.byId = new Map(this.clusters.map((each) => [each.cluster.id, each]));
   }
 
-  private place(pool: DevicePool, all: TypeRooms[]): TypeRooms {
+  private place(cluster: WorkloadCluster, pool: DevicePool, all: TypeRooms[]): TypeRooms {
     const last = all.at(-1);
     const base = last === undefined ? 0 : last.base + last.pool.size;
     const holderOf = this.holdings.holderOf.subarray(base, base + pool.size);
     this.ownerOf.fill(all.length, base, base + pool.size);
-    const rooms = new TypeRooms(pool, base, holderOf, (holder) => this.holdings.nameOf(holder));
+    const rooms = new TypeRooms(cluster, pool, base, holderOf, (holder) => this.holdings.nameOf(holder));
     all.push(rooms);
     return rooms;
   }
@@ -57,8 +53,13 @@ export class FleetDevices {
     pool.changed(slot - base, holderOf[slot - base] === 0);
   }
 
-  cluster(clusterId: string): ClusterRooms | undefined {
-    return this.byId.get(clusterId);
+  rooms(clusterId: string, deviceType: DeviceType): TypeRooms | undefined {
+    return this.byId.get(clusterId)?.byType.get(deviceType);
+  }
+
+  /** In the order of the clusters. */
+  ofType(deviceType: DeviceType): TypeRooms[] {
+    return this.all.filter(({ pool }) => pool.deviceType === deviceType);
   }
 
   mark(): number {
@@ -89,7 +90,7 @@ export class FleetDevices {
 
   /** Looks at every device of the type there. */
   holdersIn(clusterId: string, deviceType: DeviceType): string[] {
-    const holders = new Set(this.byId.get(clusterId)?.byType.get(deviceType)?.holderOf);
+    const holders = new Set(this.rooms(clusterId, deviceType)?.holderOf);
     holders.delete(0);
     return [...holders].map((holder) => this.holdings.nameOf(holder));
   }
@@ -97,11 +98,12 @@ export class FleetDevices {
   take(holderId: string, claim: ResourceClaim, tasks: readonly TaskBinding[]): void {
     const holder = this.holdings.numberOf(holderId);
     for (const { clusterId, devices } of tasks) {
-      const rooms = this.roomsOf(clusterId, claim);
+      const rooms = this.rooms(clusterId, claim.deviceType);
       if (rooms !== undefined && devices !== null) this.holdBound(rooms, devices, holder);
     }
+    if (tasks.every(({ devices }) => devices !== null)) return;
     for (const [clusterId, members] of unboundByCluster(tasks)) {
-      const rooms = this.roomsOf(clusterId, claim);
+      const rooms = this.rooms(clusterId, claim.deviceType);
       if (rooms === undefined) continue;
       const packed = this.pack(rooms, claim, members, holder);
       this.holdAny(rooms, (members - packed) * claim.count, holder);
@@ -119,19 +121,15 @@ export class FleetDevices {
   private takeAll(holder: number, claim: ResourceClaim, tasks: readonly TaskBinding[]): boolean {
     for (const { clusterId, devices } of tasks) {
       if (devices === null) continue;
-      const rooms = this.roomsOf(clusterId, claim);
+      const rooms = this.rooms(clusterId, claim.deviceType);
       const count = devices.reduce((sum, { deviceIds }) => sum + deviceIds.length, 0);
       if (rooms === undefined || this.holdBound(rooms, devices, holder) < count) return false;
     }
     for (const [clusterId, members] of unboundByCluster(tasks)) {
-      const rooms = this.roomsOf(clusterId, claim);
+      const rooms = this.rooms(clusterId, claim.deviceType);
       if (rooms === undefined || this.pack(rooms, claim, members, holder) < members) return false;
     }
     return true;
-  }
-
-  private roomsOf(clusterId: string, { deviceType }: ResourceClaim): TypeRooms | undefined {
-    return this.byId.get(clusterId)?.byType.get(deviceType);
   }
 
   /** How many of the devices it took. */

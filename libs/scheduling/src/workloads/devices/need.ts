@@ -10,6 +10,8 @@ import { type MemberShape, type Rooms, type Spot, shapeOf } from './rooms.ts';
 export const NEEDS_MAX = 256;
 
 export interface Need {
+  /** 0 … NEEDS_MAX − 1; another need may get the same one later. */
+  readonly number: number;
   readonly claim: ResourceClaim;
   readonly member: MemberShape;
   /** The widest scope that all members may be spread over. */
@@ -22,10 +24,11 @@ export interface Need {
   readonly maySpan: boolean;
 }
 
-export function needOf({ claim, gang }: Pick<PlaceRequest, 'claim' | 'gang'>): Need {
+function needOf({ claim, gang }: Pick<PlaceRequest, 'claim' | 'gang'>, number: number): Need {
   const required = gang.topology?.required === true ? gang.topology.scope : undefined;
   const member = shapeOf(claim, claim.count, required);
   return {
+    number,
     claim,
     member,
     scope: gang.size === 1 ? member.scope : (required ?? 'cluster'),
@@ -45,7 +48,7 @@ export class Needs {
     const known = this.byText.get(text);
     if (known !== undefined) return known;
     if (this.byText.size === NEEDS_MAX) this.byText.clear();
-    const need = needOf(request);
+    const need = needOf(request, this.byText.size);
     this.byText.set(text, need);
     return need;
   }
@@ -61,7 +64,7 @@ function textOf({ claim, gang }: Pick<PlaceRequest, 'claim' | 'gang'>): string {
 
 /** Members of a claim that are in one cluster already, wherever in it. */
 export function needOfMembers(claim: ResourceClaim, size: number): Need {
-  return needOf({ claim, gang: { size, minimum: 1, topology: null, spansClusters: false } });
+  return needOf({ claim, gang: { size, minimum: 1, topology: null, spansClusters: false } }, 0);
 }
 
 /** Where exactly so many members fit together; null: nowhere. */

@@ -1,6 +1,8 @@
 /** The devices of one type in one cluster, with what is counted of them: as they are held, and as if all were free. */
-import type { ClusterKind, NodeDevices, TopologyScope } from '#domain';
+import type { NodeDevices, TopologyScope } from '#domain';
+import { stableHash } from '../../candidates.ts';
 import type { ScoredPlace } from '../capacity-scorers.ts';
+import type { WorkloadCluster } from '../snapshot.ts';
 import { Domains } from './domains.ts';
 import type { Need } from './need.ts';
 import type { DevicePool } from './pool.ts';
@@ -11,6 +13,7 @@ const DOMAINS_MAX = 8;
 
 /** The best place for the whole of a need in one cluster, and how good it is where no cluster is preferred. */
 export interface Offer {
+  readonly need: Need;
   /** The pool's count of changes at that time: with another one it is out of date. */
   readonly changes: number;
   /** Null: none. */
@@ -19,19 +22,23 @@ export interface Offer {
 
 export class TypeRooms {
   readonly now: Rooms;
-  /** What was found for a whole need when it was last looked for; see `capacity-choice.ts`. */
-  readonly offers = new Map<Need, Offer>();
+  /** By the need's number, what was found when it was last looked for; see `capacity-choice.ts`. */
+  readonly offers: (Offer | undefined)[] = [];
+  /** Of the cluster's id, for ties. */
+  readonly hash: number;
   private readonly domainsByKey = new Map<string, Domains>();
   private ifFree: Rooms | null = null;
 
   /** `base`: the number of the pool's first slot in the fleet. */
   constructor(
+    readonly cluster: WorkloadCluster,
     readonly pool: DevicePool,
     readonly base: number,
     readonly holderOf: Int32Array,
     private readonly nameOfHolder: (holder: number) => string,
   ) {
     this.now = new Rooms(pool, holderOf, true);
+    this.hash = stableHash(cluster.id);
   }
 
   /** What would fit were nothing held. */
@@ -54,8 +61,8 @@ export class TypeRooms {
   }
 
   /** Slots by node, null where the cluster binds by itself. */
-  bind(slots: readonly number[], from: number, count: number, kind: ClusterKind): NodeDevices[] | null {
-    if (kind === 'edge') return null;
+  bind(slots: readonly number[], from: number, count: number): NodeDevices[] | null {
+    if (this.cluster.kind === 'edge') return null;
     const { topology } = this.pool;
     const bound: { node: string; deviceIds: string[] }[] = [];
     let last = -1;
