@@ -3,6 +3,7 @@ import { DEVICE_TYPES, type DeviceCounts, type DeviceType } from '#domain';
 import { NoQuota } from './no-quota.ts';
 import { Outlook } from './outlook.ts';
 import type { QuotaAccount } from './ports.ts';
+import type { EvictionSearch } from './preemption.ts';
 import { QuotaTree } from './quota-tree.ts';
 import { Shapes } from './shapes.ts';
 import {
@@ -41,6 +42,8 @@ export class Cycle {
   /** Shape, priority and queue → why nothing is stopped for it. */
   readonly words = new Map<string, string>();
   vainSearches = 0;
+  /** By the same key: what was looked at for one of a kind need not be looked at again for the next. */
+  readonly searches = new Map<string, EvictionSearch>();
   /** What ends for a nominated workload, which is charged in its place. */
   makingRoom: readonly RunningWorkload[] = [];
 
@@ -77,6 +80,12 @@ export class Cycle {
     return this.victimIndex;
   }
 
+  /** Charges a workload that starts with so many members, in place of what it was promised. */
+  charge(work: PendingWorkload, members: number): void {
+    if (work.nomination !== null) this.promise(work, members);
+    else this.quota.charge(work.queueId, work.claim.deviceType, work.claim.count * members);
+  }
+
   /** Charges a workload for so many members, in place of what it was charged before. */
   promise(work: PendingWorkload, members: number): void {
     const { queueId, claim, id } = work;
@@ -84,6 +93,10 @@ export class Cycle {
     if (before > 0) this.quota.refund(queueId, claim.deviceType, claim.count * before);
     if (members > 0) this.quota.charge(queueId, claim.deviceType, claim.count * members);
     this.promised.set(id, members);
+  }
+
+  get hasRefused(): boolean {
+    return this.refused.size > 0;
   }
 
   /** Whether this was refused already, and no room came free since. */

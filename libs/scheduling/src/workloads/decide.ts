@@ -3,11 +3,12 @@ import type { DecisionVictim } from '#domain';
 import { admitsBeside, admittedMembers, whyHeld } from './admission.ts';
 import { reserve } from './backfill.ts';
 import type { Cycle } from './cycle-state.ts';
+import type { Option } from './eviction-options.ts';
 import { isWhole } from './nominations.ts';
 import { type Hold, holdOn } from './outlook.ts';
 import { findRoom, refusalKey, usableHolds } from './place.ts';
 import type { Placed, QuotaRejection } from './ports.ts';
-import { type Eviction, findEviction, type Option } from './preemption.ts';
+import { type Eviction, EvictionSearch } from './preemption.ts';
 import type { PendingWorkload } from './snapshot.ts';
 import {
   chosen,
@@ -86,7 +87,7 @@ function start(cycle: Cycle, work: PendingWorkload, placed: Placed, why: string)
   const ahead = head === undefined ? '' : `, ahead of ${head.name}, which it does not delay`;
   const reason = `runs ${describePlace(cycle, work, placed)}${why}${ahead}`;
   cycle.outlook.occupy(work, placed.tasks);
-  cycle.promise(work, placed.tasks.length);
+  cycle.charge(work, placed.tasks.length);
   cycle.starts.push({ workloadId: work.id, tasks: placed.tasks, reason, isBackfill: head !== undefined });
   return { state: 'started', reason, candidates: chosen(cycle, placed) };
 }
@@ -103,7 +104,9 @@ function nominate(
   if (cycle.isRefused(key) || cycle.vainSearches >= VAIN_SEARCHES_MAX) return null;
   const lifted = usableHolds(cycle, work);
   cycle.outlook.lift(lifted);
-  const eviction = findEviction(cycle, work, members, rejection);
+  const search = cycle.searches.get(key) ?? new EvictionSearch(cycle, work, members, rejection);
+  cycle.searches.set(key, search);
+  const eviction = search.run(work);
   const parts = eviction === null ? null : promiseRoom(cycle, work, eviction);
   cycle.outlook.putBack(lifted);
   if (eviction === null) {

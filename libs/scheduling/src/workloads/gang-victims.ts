@@ -3,6 +3,7 @@
  * minimum fits (G03). Done under the lowest cap on the victims' priority at which it can be done at all. Greedy over the
  * units, exact within each; a victim that spans units frees its devices in all of them at once (G04).
  */
+import type { Node, TopologyScope } from '#domain';
 import { cheapestSet, compareLosses, lossOf, type VictimOption } from './victim-set.ts';
 import type { Victim } from './victims.ts';
 
@@ -84,4 +85,12 @@ class GangFitting<Option extends GangOption> {
     }
     for (const unit of units) this.next[unit] = this.nextIn(unit);
   }
+}
+
+/** As the topology of a cluster has it: what names no rack or zone is one of its own. */
+export function groupOf(node: Node | undefined, scope: TopologyScope): string {
+  if (node === undefined || scope === 'cluster') return '';
+  const rack = node.rack === undefined ? `node ${node.name}` : `rack ${node.zone ?? ''} ${node.rack}`;
+  if (scope === 'zone') return node.zone === undefined ? rack : `zone ${node.zone}`;
+  return scope === 'rack' ? rack : `node ${node.name}`;
 }

@@ -42,6 +42,8 @@ export class Outlook {
   private readonly lifted = new Set<string>();
   /** Rises when room comes free: what found none before may find some now. */
   freedTimes = 0;
+  /** Whether anything is ending. */
+  isParted: boolean;
 
   constructor(
     private readonly clusters: readonly WorkloadCluster[],
@@ -49,16 +51,14 @@ export class Outlook {
   ) {
     this.present = new Capacity(clusters);
     for (const { holderId, claim, tasks } of running) this.present.take(holderId, claim, tasks);
-    if (running.some(({ isEnding }) => isEnding)) this.part();
+    this.isParted = running.some(({ isEnding }) => isEnding);
   }
 
+  /** Made when it is first asked for after something began to end. */
   get coming(): CapacityAccount {
-    return this.apart ?? this.present;
-  }
-
-  /** Whether anything is ending. */
-  get isParted(): boolean {
-    return this.apart !== null;
+    if (!this.isParted) return this.present;
+    this.apart ??= this.withoutEnding();
+    return this.apart;
   }
 
   isEvicted(holderId: string): boolean {
@@ -114,12 +114,14 @@ export class Outlook {
   /** What runs is to end: its room is free in `coming` only. */
   evict(victims: readonly RunningWorkload[]): void {
     if (victims.length === 0) return;
-    for (const { holderId } of victims) this.evicted.add(holderId);
-    if (this.apart === null) this.part();
-    else for (const { holderId } of victims) this.apart.release(holderId);
+    this.isParted = true;
+    for (const { holderId } of victims) {
+      this.evicted.add(holderId);
+      this.apart?.release(holderId);
+    }
   }
 
-  private part(): void {
+  private withoutEnding(): CapacityAccount {
     const coming = new Capacity(this.clusters);
     for (const { holderId, claim, tasks, isEnding } of this.running) {
       if (!isEnding && !this.evicted.has(holderId)) coming.take(holderId, claim, tasks);
@@ -128,7 +130,7 @@ export class Outlook {
     for (const { holderId, work, tasks } of this.held.values()) {
       if (!this.lifted.has(holderId)) coming.take(holderId, work.claim, tasks);
     }
-    this.apart = coming;
+    return coming;
   }
 
   private each(change: (account: CapacityAccount) => void): void {

@@ -23,15 +23,15 @@ export function refusalKey(cycle: Cycle, work: PendingWorkload, members: number)
 export function findRoom(cycle: Cycle, work: PendingWorkload, members: number): Found | null {
   const { outlook } = cycle;
   const request = requestOf(work, members);
-  const key = refusalKey(cycle, work, members);
-  if (!cycle.isRefused(key)) {
+  // As long as nothing was refused, nobody's shape has to be known.
+  if (!cycle.hasRefused || !cycle.isRefused(refusalKey(cycle, work, members))) {
     const placed = outlook.present.find(request);
     if (placed !== null) return { placed, lifted: [] };
-    cycle.refuse(key);
+    cycle.refuse(refusalKey(cycle, work, members));
   }
   const lifted = usableHolds(cycle, work);
   if (lifted.length === 0) return null;
-  const liftedKey = [key, ...lifted.map(({ holderId }) => holderId)].join(' ');
+  const liftedKey = [refusalKey(cycle, work, members), ...lifted.map(({ holderId }) => holderId)].join(' ');
   if (cycle.isRefused(liftedKey)) return null;
   outlook.lift(lifted);
   const placed = outlook.present.find(request);

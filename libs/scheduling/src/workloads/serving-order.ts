@@ -9,6 +9,7 @@
  */
 import type { DeviceCounts, QueueOrder } from '#domain';
 import type { Cycle } from './cycle-state.ts';
+import { sink } from './heap.ts';
 import { orderPending } from './orders.ts';
 import type { QuotaAccount, QuotaWant } from './ports.ts';
 import type { PendingWorkload, QueueSnapshot, WorkloadPolicy } from './snapshot.ts';
@@ -74,7 +75,7 @@ export class ServingOrder {
   /** Brings the path of the entry served last into order again. */
   private settle(): void {
     for (const branch of this.path.reverse()) {
-      this.sink(branch.children, 0);
+      sink(branch.children, 0, this.precedes);
       this.judge(branch);
     }
     this.path = [];
@@ -88,7 +89,7 @@ export class ServingOrder {
   }
 
   private heapify(branch: Branch): void {
-    for (let at = (branch.children.length >> 1) - 1; at >= 0; at -= 1) this.sink(branch.children, at);
+    for (let at = (branch.children.length >> 1) - 1; at >= 0; at -= 1) sink(branch.children, at, this.precedes);
     this.judge(branch);
   }
 
@@ -153,23 +154,10 @@ export class ServingOrder {
     return this.quota.compare(left.work.queueId, right.work.queueId, left.wants, right.wants);
   }
 
-  private sink(heap: Branch[], from: number): void {
-    let at = from;
-    for (;;) {
-      const left = 2 * at + 1;
-      let first = at;
-      if (left < heap.length && this.precedes(heap[left]!, heap[first]!)) first = left;
-      if (left + 1 < heap.length && this.precedes(heap[left + 1]!, heap[first]!)) first = left + 1;
-      if (first === at) return;
-      [heap[at], heap[first]] = [heap[first]!, heap[at]!];
-      at = first;
-    }
-  }
-
-  private precedes(left: Branch, right: Branch): boolean {
+  private readonly precedes = (left: Branch, right: Branch): boolean => {
     if (left.best === null || right.best === null) return left.best !== null;
     return this.compare(left.best, right.best) < 0;
-  }
+  };
 }
 
 function branchOf(queue: QueueSnapshot | null, own: readonly PendingWorkload[]): Branch {

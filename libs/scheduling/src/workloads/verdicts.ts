@@ -68,15 +68,9 @@ function largestThatFits(cycle: Cycle, request: PlaceRequest): string[] {
 export type VerdictParts = Pick<WorkloadVerdict, 'state' | 'reason'> & Partial<WorkloadVerdict>;
 
 export function verdictOf(cycle: Cycle, work: PendingWorkload, parts: VerdictParts): WorkloadVerdict {
-  return {
-    workloadId: work.id,
-    place: parts.state === 'started' ? null : cycle.nextPlace(work.queueId),
-    candidates: [],
-    victims: [],
-    changes: [],
-    startsByMs: null,
-    ...parts,
-  };
+  const { state, reason, candidates = [], victims = [], changes = [], startsByMs = null } = parts;
+  const place = state === 'started' ? null : cycle.nextPlace(work.queueId);
+  return { workloadId: work.id, state, place, reason, candidates, victims, changes, startsByMs };
 }
 
 /** The one candidate that was chosen. */
@@ -89,14 +83,17 @@ export function chosen(cycle: Cycle, { clusterId, scores }: Placed): readonly Ca
 
 /** "in dc-1 on n1", "3 of 4 members in dc-1 on 2 nodes". */
 export function describePlace(cycle: Cycle, { gang }: PendingWorkload, { clusterId, tasks }: Placed): string {
-  const nodes = new Set<string>();
-  for (const { devices } of tasks) for (const { node } of devices ?? []) nodes.add(node);
-  const clusters = new Set(tasks.map((task) => task.clusterId));
-  const where = clusters.size > 1 ? `in ${clusters.size} clusters` : `in ${nameOf(cycle, clusterId)}`;
-  const on = nodes.size === 0 ? '' : ` on ${nodes.size === 1 ? [...nodes][0] : `${nodes.size} nodes`}`;
-  if (gang.size === 1) return `${where}${on}`;
-  const members = tasks.length === gang.size ? `all ${gang.size}` : `${tasks.length} of ${gang.size}`;
-  return `${members} members ${where}${on}`;
+  const clusters = tasks.length === 1 ? 1 : new Set(tasks.map((task) => task.clusterId)).size;
+  const where = `in ${clusters > 1 ? `${clusters} clusters` : nameOf(cycle, clusterId)}${onNodes(tasks)}`;
+  if (gang.size === 1) return where;
+  return `${tasks.length === gang.size ? `all ${gang.size}` : `${tasks.length} of ${gang.size}`} members ${where}`;
+}
+
+function onNodes(tasks: Placed['tasks']): string {
+  const first = tasks[0]?.devices ?? [];
+  if (tasks.length === 1 && first.length === 1) return ` on ${first[0]!.node}`;
+  const nodes = new Set(tasks.flatMap(({ devices }) => devices?.map(({ node }) => node) ?? []));
+  return nodes.size === 0 ? '' : ` on ${nodes.size === 1 ? [...nodes][0] : `${nodes.size} nodes`}`;
 }
 
 export function describeEviction(cycle: Cycle, work: PendingWorkload, { victims, placed }: Eviction): string {

@@ -7,6 +7,7 @@
  * latest start is settled state by state. Above `KNAPSACK_CELLS_MAX` cells, greedily by the loss a device instead. No
  * member of the set can be spared, as far as counting devices tells; `preemption.ts` asks the capacity as well.
  */
+import { PRIORITY_MAX } from '#domain';
 
 export interface VictimOption {
   /** That ending it frees in this domain; at least 1. */
@@ -31,6 +32,8 @@ export interface Loss {
   readonly earliestStartMs: number;
 }
 
+/** Keeps a bound below a sum that was rounded otherwise. */
+const BOUND_SLACK = 1 - 1e-9;
 const KNAPSACK_CELLS_MAX = 100_000;
 const NOTHING: Loss = {
   overdraws: 0,
@@ -68,6 +71,35 @@ function compareSums(left: Loss, right: Loss): number {
     left.victims - right.victims ||
     (left.earliestStartMs === right.earliestStartMs ? 0 : right.earliestStartMs - left.earliestStartMs)
   );
+}
+
+/** Sums up options, to tell what any set of them must lose at least. Used again and again: `reset` first. */
+export class LossBound {
+  private readonly devices = new Int32Array(PRIORITY_MAX + 1);
+  /** Least cost a device by priority. */
+  private readonly ratio = new Float64Array(PRIORITY_MAX + 1);
+
+  reset(): void {
+    this.devices.fill(0);
+    this.ratio.fill(Number.POSITIVE_INFINITY);
+  }
+
+  add(priority: number, devices: number, cost: number): void {
+    this.devices[priority]! += devices;
+    this.ratio[priority] = Math.min(this.ratio[priority]!, cost / devices);
+  }
+
+  /** Null: all together free too little. Never more than what `cheapestSet` of the same options loses. */
+  of(need: number): Loss | null {
+    let freed = 0;
+    let ratio = Number.POSITIVE_INFINITY;
+    for (let topPriority = 0; topPriority <= PRIORITY_MAX; topPriority += 1) {
+      freed += this.devices[topPriority]!;
+      ratio = Math.min(ratio, this.ratio[topPriority]!);
+      if (freed >= need) return { ...NOTHING, topPriority, cost: ratio * need * BOUND_SLACK, victims: 1 };
+    }
+    return null;
+  }
 }
 
 /** Null when all of them together free too little. `need` at least 1. */

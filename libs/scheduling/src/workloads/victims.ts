@@ -5,6 +5,7 @@
  *   preempted   strictly lower priority, in its own queue or in one that is above its nominal quota (F05)
  *   reclaimed   by nominal quota, whatever the priority (F10); by fairness, never a higher priority (P03)
  */
+import { PRIORITY_MAX } from '#domain';
 import type { QuotaAccount } from './ports.ts';
 import type { PendingWorkload, QueueSnapshot, RunningWorkload, WorkloadPolicy } from './snapshot.ts';
 import type { PlannedStop } from './workload-plan.ts';
@@ -116,9 +117,11 @@ export class Victims {
   }
 }
 
-/** What one preemptor may take from whom, as the quota is charged at the moment of asking. */
+/** What one preemptor may take from whom. */
 export class Rights {
   private readonly above: ReadonlySet<string>;
+  /** Queue → devices and priority of the victim → right. */
+  private readonly remembered = new Map<string, Map<number, PlannedStop['cause'] | null>>();
 
   constructor(
     private readonly quota: QuotaAccount,
@@ -130,6 +133,7 @@ export class Rights {
     this.above = new Set(pathOf(preemptor.queueId, queues));
   }
 
+  /** As the quota is charged at this moment: in a what-if, with those refunded that end already. */
   over({ running, devices }: Victim): PlannedStop['cause'] | null {
     const { queueId, priority } = running;
     if (priority < this.preemptor.priority && this.mayPreemptIn(queueId)) return 'preempted';
@@ -137,6 +141,27 @@ export class Rights {
     const { deviceType } = this.preemptor.claim;
     const right = this.quota.mayReclaim(this.preemptor.queueId, deviceType, this.devices, queueId, devices);
     return right === 'nominal' || (right === 'fairness' && priority <= this.preemptor.priority) ? 'reclaimed' : null;
+  }
+
+  /** As it was when it was first asked about a victim like this since `forget`. */
+  usuallyOver(victim: Victim): PlannedStop['cause'] | null {
+    const { queueId, priority } = victim.running;
+    let ofQueue = this.remembered.get(queueId);
+    if (ofQueue === undefined) {
+      ofQueue = new Map();
+      this.remembered.set(queueId, ofQueue);
+    }
+    const key = victim.devices * (PRIORITY_MAX + 1) + priority;
+    let right = ofQueue.get(key);
+    if (right === undefined) {
+      right = this.over(victim);
+      ofQueue.set(key, right);
+    }
+    return right;
+  }
+
+  forget(): void {
+    this.remembered.clear();
   }
 
   /** Every queue from the victim's up to where the two meet must be above its nominal quota. */
@@ -148,7 +173,8 @@ export class Rights {
   }
 }
 
-function pathOf(queueId: string, queues: ReadonlyMap<string, QueueSnapshot>): string[] {
+/** A queue and those above it. */
+export function pathOf(queueId: string, queues: ReadonlyMap<string, QueueSnapshot>): string[] {
   const path: string[] = [];
   for (let at: string | null = queueId; at !== null; at = queues.get(at)?.parentId ?? null) path.push(at);
   return path;
