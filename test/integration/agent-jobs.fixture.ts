@@ -1,6 +1,8 @@
 // What specs of an agent's tasks share: a desired task with defaults, and the commands of test/fixtures/jobs.
 import { join, resolve } from 'node:path';
-import { type DesiredTask, taskIdOf } from '#domain';
+import { type DesiredTask, type TaskReport, taskIdOf } from '#domain';
+import { processesWith } from '../../apps/agent/src/state/processes.ts';
+import { AgentWorld } from './agent-world.ts';
 
 const programs = resolve(import.meta.dirname, '../fixtures/jobs');
 
@@ -51,6 +53,38 @@ export function taskOf(command: readonly string[], change: Partial<DesiredTask> 
     stopAfterSilentSeconds: 300,
     ...change,
   };
+}
+
+/** An agent that leaves no processes when it stops. */
+export const STOPS_TASKS = { jobs: { onShutdown: 'stop' }, shutdown: { drainSeconds: 1 } };
+
+export const isIn = (phase: TaskReport['phase']) => (task: TaskReport) => task.phase === phase;
+
+export class JobWorld extends AgentWorld {
+  /** What events told of the end of a task. */
+  endsTold(taskId: string): TaskReport[] {
+    return this.events
+      .filter(({ kind }) => kind === 'task-ended')
+      .map(({ task }) => task as TaskReport)
+      .filter((task) => task.taskId === taskId);
+  }
+
+  /** Processes of tasks of this world, runners too. */
+  async processes(): Promise<{ pid: number; value: string }[]> {
+    return (await processesWith('ATOLL_TASK_DIR'))!.filter(({ value }) => value.startsWith(this.stateFolder));
+  }
+
+  /** The first 64 KiB. */
+  async logOf(taskId: string): Promise<string> {
+    const answer = await this.askLog({ taskId, offset: 0, bytesMax: 65_536 });
+    return answer.found ? answer.text : answer.reason;
+  }
+
+  /** What is left of a world that failed must not outlive it. */
+  override async stop(): Promise<void> {
+    await super.stop();
+    for (const { pid } of await this.processes()) process.kill(pid, 'SIGKILL');
+  }
 }
 
 export const PREEMPTED = { cause: 'preempted', reason: 'preempted by job urgent', wantsCheckpoint: true } as const;

@@ -60,7 +60,7 @@ export function assembleJobs(options: JobPartsOptions): JobParts {
     blobSource: (isRefused) => desired.blobSource(isRefused),
     stallTimeoutMs: configuration.sync.stallTimeoutSeconds * 1000,
     headroomBytes: configuration.sync.headroomBytes,
-    restores: new OneAtATime(),
+    shared: new OneAtATime(),
     emit: (event) => outbox.add(event),
     nodes: options.nodes,
     versionPath: options.versionPath,

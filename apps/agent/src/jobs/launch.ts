@@ -7,18 +7,19 @@ import type { TaskServices } from './task-services.ts';
 
 /** All members of an attempt that this agent runs are on this machine. */
 const MASTER_ADDRESS = '127.0.0.1';
+const UNHURRIED = new AbortController().signal;
 
 /** Lays the mounts in and writes the order; from then on a runner may take it. */
 export async function writeOrder(
   task: DesiredTask,
   devices: readonly NodeDevices[],
   folder: TaskFolder,
-  services: Pick<TaskServices, 'environment' | 'contactFile' | 'cgroups' | 'versionPath'>,
+  services: Pick<TaskServices, 'environment' | 'contactFile' | 'cgroups' | 'versionPath' | 'shared'>,
 ): Promise<void> {
-  const { environment, contactFile, cgroups, versionPath } = services;
+  const { environment, contactFile, cgroups, versionPath, shared } = services;
   for (const { name, versionDigest } of task.mounts) await folder.mount(name, versionPath(versionDigest));
-  const masterPort = await folder.rendezvousPort();
   const { attempt, files } = folder;
+  const masterPort = await shared.run(attempt.rendezvous, UNHURRIED, () => folder.rendezvousPort());
   const place = {
     folder: folder.path,
     checkpointFolder: attempt.checkpoint,

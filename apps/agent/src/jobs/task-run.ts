@@ -228,6 +228,11 @@ export class TaskRun {
     void this.#endUnstarted({ phase: 'Refused', reason });
   }
 
+  /** What was known of it is lost. */
+  lose(reason: string): void {
+    void this.#endUnstarted({ phase: 'Failed', reason });
+  }
+
   /** No document names it: it ends without ado, and nothing of it is sent any more. */
   drop(): void {
     this.droppedAtMs ??= performance.now();
@@ -235,7 +240,8 @@ export class TaskRun {
     if (this.isEnded) return;
     if (this.phase === 'Pending' || this.phase === 'Fetching') {
       this.#preparing.abort();
-      return this.#show({ phase: 'Stopped', reason: DROPPED });
+      this.#show({ phase: 'Stopped', reason: DROPPED });
+      return;
     }
     const atSeconds = this.#stop?.atSeconds ?? this.#services.uptime();
     this.#stopAt({ cause: 'cancelled', reason: DROPPED, wantsCheckpoint: false }, atSeconds);
@@ -272,13 +278,13 @@ export class TaskRun {
   }
 
   async #prepare(): Promise<void> {
-    const { stallTimeoutMs, headroomBytes, blobSource, restores } = this.#services;
+    const { stallTimeoutMs, headroomBytes, blobSource, shared } = this.#services;
     await this.folder.create(this.task);
     const { resumeFrom } = this.task;
     if (resumeFrom === null) return;
     const signal = AbortSignal.any([this.#leaving.signal, this.#preparing.signal]);
     const options = { source: blobSource, stallTimeoutMs, headroomBytes, signal };
-    await restores.run(this.folder.attempt.resume, signal, () =>
+    await shared.run(this.folder.attempt.resume, signal, () =>
       restoreCheckpoint(this.folder.attempt, resumeFrom, options),
     );
   }

@@ -27,8 +27,8 @@ export interface TaskServices {
   readonly cgroups: TaskCgroups;
   /** The folder of a held version. */
   readonly versionPath: (digest: string) => string;
-  /** One restore of an attempt's checkpoint at a time. */
-  readonly restores: OneAtATime;
+  /** What members of an attempt share is made by one of them at a time; by its path. */
+  readonly shared: OneAtATime;
   /** The members of an attempt that are here. */
   readonly membersOf: (attemptId: string) => readonly TaskRun[];
   /** Durable when resolved. */

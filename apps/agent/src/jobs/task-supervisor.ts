@@ -1,7 +1,7 @@
 // All tasks of this machine: what is decided by `reconcileTasks`, executed, and told of.
 //
 // At open every folder of an earlier agent is taken up: its process is adopted, its end is remembered, or it is found
-// never to have run. A folder without a record that can be read is of nobody: what runs there is ended, and it goes.
+// never to have run. Where a record cannot be read, what runs is ended, and the task has failed.
 import { mkdir } from 'node:fs/promises';
 import type { TaskLogsReply, TaskLogsRequest } from '#contracts';
 import {
@@ -11,6 +11,7 @@ import {
   reconcileTasks,
   type TaskAction,
   type TaskReport,
+  taskIdOf,
 } from '#domain';
 import { messageOf } from '../errors.ts';
 import { listTaskFolders, removeShared, TaskFolder } from './task-folder.ts';
@@ -18,6 +19,8 @@ import { readTaskLog } from './task-log.ts';
 import { TaskProcess } from './task-process.ts';
 import { TaskRun } from './task-run.ts';
 import type { TaskServices } from './task-services.ts';
+
+const DAMAGED = 'Its record on this disk is damaged, so it was ended and is not run again.';
 
 export interface TaskSupervisorOptions extends Omit<TaskServices, 'membersOf'> {
   readonly nodes: readonly Node[];
@@ -27,6 +30,8 @@ export class TaskSupervisor {
   readonly #services: TaskServices;
   readonly #nodes: readonly Node[];
   readonly #runs = new Map<string, TaskRun>();
+  /** Task ids whose record could not be read: whatever they were, they are not run again. */
+  readonly #unreadable = new Set<string>();
   /** Tasks whose content was removed after they were dropped. */
   readonly #emptied = new Set<string>();
   #desired: DesiredState | null = null;
@@ -43,7 +48,8 @@ export class TaskSupervisor {
     for (const { attemptId, rank } of await listTaskFolders(jobsFolder)) {
       const folder = new TaskFolder(jobsFolder, attemptId, rank);
       const task = await folder.readTask();
-      if (task === null || task.attemptId !== attemptId || task.rank !== rank) await this.#clear(folder);
+      if (task === null || task.taskId !== taskIdOf(attemptId, rank))
+        await this.#clear(folder, taskIdOf(attemptId, rank));
       else this.#runs.set(task.taskId, new TaskRun(task, this.#services));
     }
     await Promise.all([...this.#runs.values()].map((run) => run.restore()));
@@ -69,6 +75,7 @@ export class TaskSupervisor {
   reconcile(desired: DesiredState, heldDigests: ReadonlySet<string>): void {
     if (this.#isClosed) return;
     this.#desired = desired;
+    for (const task of desired.tasks) if (this.#unreadable.delete(task.taskId)) this.#add(task).lose(DAMAGED);
     const local = {
       tasks: [...this.#runs.values()].map((run) => run.local()),
       nodes: this.#nodes,
@@ -175,8 +182,9 @@ export class TaskSupervisor {
     removed.catch((cause: unknown) => this.#warn(cause, 'record of a task not removed'));
   }
 
-  async #clear(folder: TaskFolder): Promise<void> {
-    this.#services.log.warn({ folder: folder.path }, 'a folder of no task; removed');
+  async #clear(folder: TaskFolder, taskId: string): Promise<void> {
+    this.#services.log.warn({ task: taskId }, 'the record of a task is damaged; what runs of it is ended');
+    this.#unreadable.add(taskId);
     await folder.revokeOrder().catch(() => false);
     await new TaskProcess(folder).sweep(true);
     await folder.remove().catch((cause: unknown) => this.#warn(cause, 'folder of no task not removed'));

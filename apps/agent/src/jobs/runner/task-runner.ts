@@ -47,7 +47,8 @@ function main(): void {
   try {
     command = startCommand(order);
   } catch (cause) {
-    return leaveExit(notStarted(order, cause as NodeJS.ErrnoException));
+    leaveExit(notStarted(order, cause as NodeJS.ErrnoException));
+    return;
   }
   command.once('error', (cause: NodeJS.ErrnoException) => {
     if (command.pid === undefined) leaveExit(notStarted(order, cause));
