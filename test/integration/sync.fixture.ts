@@ -18,6 +18,7 @@ import {
 } from '#domain';
 import { migrate, openStore, type PostgresStore } from '#store';
 import { createTestDatabase } from '#testing';
+import type { BlobStore } from '../../apps/control-plane/src/blobs/blob-store.ts';
 import { BlobTokens } from '../../apps/control-plane/src/blobs/blob-tokens.ts';
 import { PublicAddress } from '../../apps/control-plane/src/installation/settings.ts';
 import type { Secrets } from '../../apps/control-plane/src/secrets/secrets.ts';
@@ -54,7 +55,9 @@ export async function startSyncWorld(): Promise<SyncWorld> {
   const address = new PublicAddress();
   address.announce(REGISTRY_URL);
   const secrets = { blobSigningKey: signingKey, blobVerifyingKey: verifyingKey } as Secrets;
-  const tokens = new BlobTokens(secrets, store, address);
+  // Nothing here resumes from a checkpoint, so no manifest is read.
+  const noBlobs = { sizeBytes: async () => null } as unknown as BlobStore;
+  const tokens = new BlobTokens(secrets, store, address, noBlobs);
   const clock = new SetClock();
   return {
     store,

@@ -29,6 +29,16 @@ export const controlPlaneConfiguration = defineConfiguration({
       directory: z.string().min(1),
       pickleAllowed: z.boolean().default(false).describe('accept files that can run code when loaded'),
       uploadAbandonedAfterHours: z.int().min(1).max(8_760).default(24),
+      uploadBytesMax: z
+        .int()
+        .min(1_048_576)
+        .default(1_099_511_627_776)
+        .describe('one file of a checkpoint or output; default: 1 TiB'),
+      attemptBytesPerHourMax: z
+        .int()
+        .min(1_048_576)
+        .default(8_796_093_022_208)
+        .describe('new bytes that one attempt at a job may upload in an hour; default: 8 TiB'),
     }),
     secrets: z.strictObject({
       pepper: secret({ charactersMin: 32 }),

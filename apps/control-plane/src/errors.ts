@@ -14,6 +14,8 @@ export class RequestError extends Error {
     message: string,
     readonly headers: Readonly<Record<string, string>> = {},
     readonly errors: readonly { field: string; message: string }[] = [],
+    /** Further members of the problem, for programs. */
+    readonly extension: Readonly<Record<string, number | string>> = {},
   ) {
     super(message);
   }

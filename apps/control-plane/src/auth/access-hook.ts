@@ -74,6 +74,11 @@ function judgeProofCall(request: FastifyRequest, reply: FastifyReply, bounds: Ac
   if (method === 'GET' || method === 'HEAD') {
     return headers.authorization === undefined ? sendProblem(request, reply, { status: 401, detail }) : undefined;
   }
+  if (request.routeOptions.config.access?.kind === 'own-proof' && request.routeOptions.config.access.takesBytes) {
+    if (headers.authorization === undefined) return sendProblem(request, reply, { status: 401, detail });
+    if (headers['content-type'] === 'application/octet-stream') return undefined;
+    return sendProblem(request, reply, { status: 415, detail: 'Send the bytes as application/octet-stream.' });
+  }
   const refused = judgeRate(request, reply, bounds.proofs);
   if (refused !== undefined) return refused;
   if (headers['transfer-encoding'] !== undefined) {

@@ -14,7 +14,7 @@ export type Access =
   /** Anybody; `reason` says why that is right. Bounded: at most so many calls an address. */
   | { readonly kind: 'open'; readonly reason: string; readonly bounded: boolean }
   /** The handler itself demands a proof other than an API key: an NKey's signature or a blob token. */
-  | { readonly kind: 'own-proof'; readonly proof: string };
+  | { readonly kind: 'own-proof'; readonly proof: string; readonly takesBytes: boolean };
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -61,9 +61,15 @@ export function OpenRoute(reason: string, options: { bounded?: boolean } = {}): 
   return withAccess({ kind: 'open', reason, bounded: options.bounded ?? false });
 }
 
-/** The route checks another proof itself and answers 401 without it. Its calls are bounded per address. */
-export function OwnProof(proof: string): MethodDecorator {
-  return withAccess({ kind: 'own-proof', proof }, ...problems(refusals));
+/**
+ * The route checks another proof itself and answers 401 without it. Its calls are bounded per address.
+ *
+ * @param options.takesBytes its body is a stream, which the handler reads only after it has looked at the proof; then only
+ *   wrong proofs are bounded
+ */
+export function OwnProof(proof: string, options: { takesBytes?: boolean } = {}): MethodDecorator {
+  const { takesBytes = false } = options;
+  return withAccess({ kind: 'own-proof', proof, takesBytes }, ...problems(refusals));
 }
 
 /** The caller of a route that needs a permission. */

@@ -93,6 +93,11 @@ export class BlobStore {
     await syncDirectory(dirname(target));
   }
 
+  /** Makes a blob young again; false when it is not here, or is set aside just now. */
+  renew(digest: string): Promise<boolean> {
+    return this.#touch(this.#pathOf(digest));
+  }
+
   /** Every blob here, in no order. Those that come or go meanwhile may be missing. */
   async *list(): AsyncGenerator<StoredBlob> {
     const root = join(this.directory, 'sha256');

@@ -1,4 +1,6 @@
 // The right of one cluster to fetch the files of some versions, for a quarter of an hour. Compact JWS, EdDSA.
+// That of a desired document is also the right to fetch the checkpoints that its tasks resume from, and to upload what
+// its attempts save, for as long as they run.
 // A token alone is not enough: the versions must still be in the cluster's desired document when it asks, so leaving the
 // fleet or a changed mind takes the right away at once. A token of a sync plan also names the artifacts that lead to its
 // version: diffs of older versions on the way, snapshots. Their right ends with that of the version.
@@ -12,7 +14,9 @@ import { z } from 'zod';
 import { digestSchema, idSchema } from '#contracts';
 import { isMember, Store } from '#domain';
 import { PublicAddress } from '../installation/settings.ts';
+import { readManifest } from '../jobs/stored-manifests.ts';
 import { Secrets } from '../secrets/secrets.ts';
+import { BlobStore } from './blob-store.ts';
 
 export const BLOB_TOKEN_SECONDS = 900;
 
@@ -47,12 +51,18 @@ export function neighbourAudience(servingClusterId: string): string {
   return `atoll-neighbour:${servingClusterId}`;
 }
 
+/** Manifests of checkpoints that are being fetched just now, by digest. */
+const MANIFESTS_REMEMBERED_MAX = 16;
+
 @Injectable()
 export class BlobTokens {
+  readonly #filesOfCheckpoint = new Map<string, ReadonlySet<string>>();
+
   constructor(
     private readonly secrets: Secrets,
     private readonly store: Store,
     private readonly address: PublicAddress,
+    private readonly blobs: BlobStore,
   ) {}
 
   /** For whole files of these versions, as long as the cluster's desired document names them. */
@@ -73,18 +83,61 @@ export class BlobTokens {
 
   /** Whether the Authorization header gives the right to this blob; `unknown` for everything that is no token of ours. */
   async judge(header: string | undefined, digest: string): Promise<'granted' | 'not-granted' | 'unknown'> {
-    const match = /^bearer +([\w.-]+) *$/i.exec(header ?? '');
-    if (match === null || match[1]!.length > TOKEN_CHARACTERS_MAX) return 'unknown';
-    const claims = await this.#verify(match[1]!);
+    const claims = await this.#claimsOf(header);
     if (claims === null) return 'unknown';
-    const cluster = await this.store.read.clusters.find({ id: claims.sub });
-    if (cluster === null || !isMember(cluster.phase)) return 'unknown';
     const desired = await this.store.read.desired.find(claims.sub);
     const versions = (desired?.versions ?? []).filter(
       (version) => claims.ver === undefined || claims.ver.includes(version.digest),
     );
     if (versions.some((version) => version.files.some((file) => file.digest === digest))) return 'granted';
-    return versions.length > 0 && (await this.#isOfArtifact(claims, digest)) ? 'granted' : 'not-granted';
+    if (versions.length > 0 && (await this.#isOfArtifact(claims, digest))) return 'granted';
+    const resumed = (desired?.tasks ?? []).flatMap(({ resumeFrom }) => resumeFrom?.manifestDigest ?? []);
+    return isForFetch(claims) || !(await this.#isOfCheckpoint(resumed, digest)) ? 'not-granted' : 'granted';
+  }
+
+  /**
+   * Whether the header gives the right to upload for this attempt: it runs, and a member of it in that very cluster. An
+   * attempt that was lost or that has ended takes nothing more, so what an older epoch began is refused with it.
+   */
+  async judgeUpload(header: string | undefined, attemptId: string): Promise<'granted' | 'not-granted' | 'unknown'> {
+    const claims = await this.#claimsOf(header);
+    if (claims === null) return 'unknown';
+    const attempt = await this.store.read.attempts.find(attemptId);
+    const isMemberThere = attempt?.tasks.some(({ clusterId }) => clusterId === claims.sub) === true;
+    const isOpen = attempt !== null && attempt.phase !== 'Ended';
+    return isOpen && isMemberThere && !isForFetch(claims) ? 'granted' : 'not-granted';
+  }
+
+  /** The manifests themselves, and the files that they list. */
+  async #isOfCheckpoint(manifestDigests: readonly string[], digest: string): Promise<boolean> {
+    if (manifestDigests.includes(digest)) return true;
+    for (const manifestDigest of manifestDigests) {
+      if ((await this.#filesOf(manifestDigest)).has(digest)) return true;
+    }
+    return false;
+  }
+
+  async #filesOf(manifestDigest: string): Promise<ReadonlySet<string>> {
+    const known = this.#filesOfCheckpoint.get(manifestDigest);
+    if (known !== undefined) return known;
+    const listed = await readManifest(this.blobs, manifestDigest);
+    if (listed === null) return new Set();
+    const files = new Set(listed.map((file) => file.digest));
+    this.#filesOfCheckpoint.set(manifestDigest, files);
+    if (this.#filesOfCheckpoint.size > MANIFESTS_REMEMBERED_MAX) {
+      this.#filesOfCheckpoint.delete(this.#filesOfCheckpoint.keys().next().value!);
+    }
+    return files;
+  }
+
+  /** Null for everything that is no token of a member of the fleet. */
+  async #claimsOf(header: string | undefined): Promise<Claims | null> {
+    const match = /^bearer +([\w.-]+) *$/i.exec(header ?? '');
+    if (match === null || match[1]!.length > TOKEN_CHARACTERS_MAX) return null;
+    const claims = await this.#verify(match[1]!);
+    if (claims === null) return null;
+    const cluster = await this.store.read.clusters.find({ id: claims.sub });
+    return cluster !== null && isMember(cluster.phase) ? claims : null;
   }
 
   /** Which artifacts lead to the version was decided when the token was signed, and never changes. */
@@ -124,4 +177,9 @@ export class BlobTokens {
       return null; // malformed, foreign, expired: all the same to the caller
     }
   }
+}
+
+/** A token of a sync plan is for what it names, and nothing else. */
+function isForFetch({ art }: Claims): boolean {
+  return art !== undefined;
 }

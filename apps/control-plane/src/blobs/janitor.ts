@@ -1,4 +1,5 @@
-// Ends uploads that nobody finished, removes staging folders that belong to no upload, and blobs that nothing refers to.
+// Ends uploads that nobody finished, removes staging folders that belong to no upload, what ended attempts left of theirs,
+// and blobs that nothing refers to.
 // Safe beside other control planes: a folder is an orphan only when its version's row, written before the folder, is no
 // longer Uploading and was not published lately, for publishing adopts its blobs from there once more after the commit;
 // for blobs see collection.ts.
@@ -10,6 +11,7 @@ import { Settings } from '../installation/settings.ts';
 import { BlobStore } from './blob-store.ts';
 import { BLOB_GRACE_MS, collectBlobs } from './collection.ts';
 import { Staging } from './staging.ts';
+import { BlobUploads } from './uploads.ts';
 
 const INTERVAL_MS = 3_600_000;
 
@@ -25,6 +27,7 @@ export class BlobsJanitor implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly settings: Settings,
     private readonly blobs: BlobStore,
     private readonly counted: ControlPlaneMetrics,
+    private readonly uploads: BlobUploads,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -58,6 +61,7 @@ export class BlobsJanitor implements OnApplicationBootstrap, OnModuleDestroy {
     });
     if (abandoned.length > 0) this.logger.log(`gave up ${abandoned.length} unfinished upload(s)`);
     await this.#removeOrphans(now);
+    await this.uploads.clean(await this.#liveAttempts(), now);
     await this.#collect(now);
   }
 
@@ -68,11 +72,26 @@ export class BlobsJanitor implements OnApplicationBootstrap, OnModuleDestroy {
     for (const folder of folders) if (!needed.has(folder)) await this.staging.discard(folder);
   }
 
+  async #liveAttempts(): Promise<Set<string>> {
+    const live = new Set<string>();
+    for (const id of await this.uploads.attemptIds()) {
+      const attempt = await this.store.read.attempts.find(id);
+      if (attempt !== null && attempt.phase !== 'Ended') live.add(id);
+    }
+    return live;
+  }
+
   async #collect(now: Date): Promise<void> {
-    const { count, bytes } = await collectBlobs(this.blobs, () => this.store.read.versions.blobDigestsInUse(), now);
+    const { count, bytes } = await collectBlobs(this.blobs, () => this.#readInUse(), now);
     if (count === 0) return;
     this.counted.metrics.blobBytesCollectedTotal.inc(bytes);
     this.logger.log(`removed ${count} blob(s) of ${bytes} bytes that nothing refers to`);
+  }
+
+  /** The marks first: what they keep is let go of only after it is noted. */
+  async #readInUse(): Promise<Set<string>> {
+    const kept = await this.uploads.keptDigests();
+    return new Set([...kept, ...(await this.store.read.versions.blobDigestsInUse())]);
   }
 
   #start(): void {

@@ -32,3 +32,22 @@ export function judgeRange(
   if (to !== '' && Number(to) < first) return { kind: 'whole' };
   return first >= sizeBytes ? { kind: 'unsatisfiable' } : { kind: 'part', first, last };
 }
+
+/**
+ * Where the body of an upload begins, by its Content-Range; 0 without one. Null when the header is malformed, leads out
+ * of the whole, names another size, or is not as long as the body.
+ *
+ * @param lengthBytes of the body; null when it is not known before
+ */
+export function parseContentRange(
+  contentRange: string | undefined,
+  sizeBytes: number,
+  lengthBytes: number | null,
+): number | null {
+  if (contentRange === undefined) return 0;
+  const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,16})$/.exec(contentRange.trim());
+  if (match === null) return null;
+  const [first, last, total] = match.slice(1).map(Number) as [number, number, number];
+  if (total !== sizeBytes || last < first || last >= total) return null;
+  return lengthBytes === null || lengthBytes === last - first + 1 ? first : null;
+}

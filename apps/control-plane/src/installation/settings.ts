@@ -4,10 +4,14 @@ import type { ControlPlaneConfiguration } from '../configuration.ts';
 export class Settings {
   readonly pickleAllowed: boolean;
   readonly uploadAbandonedAfterMs: number;
+  readonly uploadBytesMax: number;
+  readonly attemptBytesPerHourMax: number;
 
   constructor(configuration: Pick<ControlPlaneConfiguration, 'blobs'>) {
     this.pickleAllowed = configuration.blobs.pickleAllowed;
     this.uploadAbandonedAfterMs = configuration.blobs.uploadAbandonedAfterHours * 3_600_000;
+    this.uploadBytesMax = configuration.blobs.uploadBytesMax;
+    this.attemptBytesPerHourMax = configuration.blobs.attemptBytesPerHourMax;
   }
 }
 

@@ -1,22 +1,30 @@
-import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
-import type { FastifyReply } from 'fastify';
+import { Readable } from 'node:stream';
+import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
+import { ApiHeader, ApiOperation, ApiProduces, ApiResponse, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import {
   attemptSchema,
   createJobSchema,
   type JobDto,
+  type JobLogsQuery,
+  jobArtifactsSchema,
   jobEventSchema,
+  jobLogsQuerySchema,
   jobSchema,
   jobsQuerySchema,
   nameSchema,
   pageOf,
   pageQuerySchema,
+  problemSchema,
 } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
+import { sendBlob } from '../blobs/send-blob.ts';
 import { etagOf } from '../mutations/headers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
+import { JobArtifacts } from './job-artifacts.ts';
+import { JobLogs } from './job-logs.ts';
 import { Jobs } from './jobs.ts';
 
 const pageSchema = pageOf(jobSchema);
@@ -27,7 +35,11 @@ const intentSchema = z.enum(['cancel', 'suspend', 'resume', 'retry']);
 @ApiTags('jobs')
 @Controller('api/v1/jobs')
 export class JobsController {
-  constructor(private readonly jobs: Jobs) {}
+  constructor(
+    private readonly jobs: Jobs,
+    private readonly jobLogs: JobLogs,
+    private readonly jobArtifacts: JobArtifacts,
+  ) {}
 
   @Post()
   @RequirePermission('jobs:write')
@@ -83,6 +95,54 @@ export class JobsController {
     @CurrentActor() actor: Actor,
   ) {
     return this.jobs.events(actor.tenantId, name, query);
+  }
+
+  @Get(':name/logs')
+  @RequirePermission('jobs:read')
+  @ApiOperation({ summary: 'What one member wrote; with follow=true as it comes, until the member ends' })
+  @ApiProduces('text/plain')
+  @ApiResponse({ status: 200, description: 'The log. A line that begins with [atoll] says why it breaks off' })
+  @ApiResponse({ status: 503, description: 'Its cluster cannot be asked', standardSchema: problemSchema })
+  async logs(
+    @Param('name', { schema: nameSchema }) name: string,
+    @Query({ schema: jobLogsQuerySchema }) query: JobLogsQuery,
+    @CurrentActor() actor: Actor,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const listening = new AbortController();
+    reply.raw.once('close', () => listening.abort());
+    const pieces = await this.jobLogs.read(actor.tenantId, name, query, listening.signal);
+    // A command that says nothing for a minute is no idle socket.
+    if (query.follow === 'true') request.raw.socket.setTimeout(0);
+    await reply.type('text/plain; charset=utf-8').send(Readable.from(pieces, { objectMode: false }));
+  }
+
+  @Get(':name/artifacts')
+  @RequirePermission('jobs:read')
+  @ApiOperation({ summary: 'List the files of its output; none until it succeeded' })
+  @ApiResponse({ status: 200, standardSchema: jobArtifactsSchema })
+  artifacts(@Param('name', { schema: nameSchema }) name: string, @CurrentActor() actor: Actor) {
+    return this.jobArtifacts.list(actor.tenantId, name);
+  }
+
+  @Get(':name/artifacts/*')
+  @RequirePermission('jobs:read')
+  @ApiOperation({ summary: 'Fetch one file of its output, whole or one byte range' })
+  @ApiProduces('application/octet-stream')
+  @ApiHeader({ name: 'Range', required: false, description: 'One byte range; If-Range with the ETag goes with it' })
+  @ApiResponse({ status: 200, description: 'The whole file' })
+  @ApiResponse({ status: 206, description: 'The range' })
+  @ApiResponse({ status: 416, description: 'The range begins behind the end', standardSchema: problemSchema })
+  async artifact(
+    @Param('name', { schema: nameSchema }) name: string,
+    @Param('*') path: string,
+    @CurrentActor() actor: Actor,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const { digest } = await this.jobArtifacts.find(actor.tenantId, name, path);
+    await sendBlob(request, reply, digest, this.jobArtifacts);
   }
 
   @Post(':name/:intent')

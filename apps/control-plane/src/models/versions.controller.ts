@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Post, Put, Query, Req } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
@@ -6,7 +5,7 @@ import { z } from 'zod';
 import { createVersionSchema, nameSchema, pageOf, publishVersionSchema, versionSchema } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
-import { RequestError } from '../errors.ts';
+import { bytesOf } from '../blobs/body-bytes.ts';
 import { IdempotencyKeyHeader } from '../openapi/headers.ts';
 import { Versions } from './versions.ts';
 
@@ -99,12 +98,4 @@ export class VersionsController {
   ): Promise<void> {
     await this.versions.abandon(actor, { tenantId: actor.tenantId, model, number });
   }
-}
-
-/** The body as it comes; an empty one has no stream. @throws RequestError 415 when it was parsed as something else */
-function bytesOf(request: FastifyRequest): AsyncIterable<Buffer> {
-  const { body } = request;
-  if (body === undefined || body === null) return Readable.from([]);
-  if (body instanceof Readable) return body;
-  throw new RequestError(415, 'unsupported-media-type', 'Send the bytes as application/octet-stream.');
 }

@@ -11,6 +11,8 @@ export interface ProblemParts {
   readonly detail: string;
   readonly errors?: readonly { field: string; message: string }[];
   readonly headers?: Readonly<Record<string, string>>;
+  /** RFC 9457 §3.2 */
+  readonly extension?: Readonly<Record<string, number | string>>;
 }
 
 /** Status → code and title. */
@@ -42,6 +44,7 @@ export const PROBLEM_ERRORS_MAX = 50;
 export function toProblem(parts: ProblemParts, requestId: string): Problem {
   const [code, title] = KINDS[parts.status] ?? (parts.status < 500 ? ['refused', 'Refused'] : KINDS[500]!);
   return {
+    ...parts.extension,
     type: `urn:atoll:problem:${parts.code ?? code}`,
     title,
     status: parts.status,

@@ -42,8 +42,8 @@ export class ProblemsFilter implements ExceptionFilter {
 function partsOf(exception: unknown): ProblemParts {
   if (exception instanceof RefusedError) return refusalProblem(exception.refusal);
   if (exception instanceof RequestError) {
-    const { status, code, message, headers, errors } = exception;
-    return { status, code, detail: message, headers, errors };
+    const { status, code, message, headers, errors, extension } = exception;
+    return { status, code, detail: message, headers, errors, extension };
   }
   if (DATABASE_TROUBLE.some((kind) => exception instanceof kind)) {
     const detail = 'The database cannot be reached or is too busy; nothing is known to be changed. Try again.';

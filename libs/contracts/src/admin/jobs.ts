@@ -7,6 +7,7 @@ import {
   DEFAULT_JOB_PRIORITY_CLASS,
   DEFAULT_QUEUE_NAME,
   DEPENDENCY_CONDITIONS,
+  DEVICE_TYPES,
   GANG_SIZE_MAX,
   JOB_DEPENDENCIES_MAX,
   JOB_KINDS,
@@ -101,7 +102,9 @@ const createJobShape = {
   tasks: gangSchema.default({ size: 1, spansClusters: false }),
   /** Of each member. */
   claim: z
-    .union([claimSchema, z.literal(AUTO)])
+    .union([claimSchema, z.literal(AUTO)], {
+      error: `must be "auto", or a claim such as {"deviceType": "cpu", "count": 1} of ${DEVICE_TYPES.join(', ')}`,
+    })
     .default({ deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } }),
   selector: selectorSchema.default({}),
   launcher: z.enum(LAUNCHERS).default('plain'),
@@ -418,7 +421,7 @@ export const jobLogsQuerySchema = z.strictObject({
   attempt: z.coerce.number().int().min(1).optional(),
   follow: z.enum(['true', 'false']).default('false'),
   /** Only so much of the end; default: all that is kept. */
-  tailBytes: z.coerce.number().int().min(0).max(10_485_760).optional(),
+  tailBytes: z.coerce.number().int().min(1).max(10_485_760).optional(),
 });
 export type JobLogsQuery = z.output<typeof jobLogsQuerySchema>;
 

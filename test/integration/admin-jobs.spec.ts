@@ -1,0 +1,270 @@
+// Jobs as intent: submitted, shown, steered and removed over HTTP. What the leader makes of them is elsewhere: here no
+// cluster has devices, so nothing that waits for room starts.
+
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type Job, Store } from '#domain';
+import { eventually } from '#testing';
+import { callApi, gguf, type Installation, publishVersion, startInstallation } from './admin.fixture.ts';
+
+const at = '/api/v1/jobs';
+let installation: Installation;
+let store: Store;
+let strangerKey: string;
+
+beforeAll(async () => {
+  installation = await startInstallation();
+  store = installation.controlPlane.app.get(Store, { strict: false });
+  await installation.call('POST', '/api/v1/models', { body: { name: 'tiny' } });
+  await publishVersion(installation, 'tiny', gguf(1_000));
+  const { body: tenant } = await installation.call('POST', '/api/v1/tenants', { body: { name: 'others' } });
+  strangerKey = tenant.token;
+}, 60_000);
+afterAll(() => installation?.stop(), 60_000);
+
+const submit = (body: object, headers: Record<string, string> = {}) =>
+  installation.call('POST', at, { body: { command: ['true'], ...body }, headers });
+const get = async (name: string) => (await installation.call('GET', `${at}/${name}`)).body;
+const steer = (name: string, intent: string, headers: Record<string, string> = {}) =>
+  installation.call('POST', `${at}/${name}/${intent}`, { headers });
+
+/** As the leader would leave it. */
+async function become(name: string, change: Partial<Job>): Promise<void> {
+  await store.transaction(async (rows) => {
+    const job = (await rows.jobs.find({ tenantId: (await rows.tenants.find({ name: 'default' }))!.id, name }, true))!;
+    await rows.jobs.update([{ id: job.id, revision: job.revision, change }]);
+  });
+}
+
+describe('submitting', () => {
+  it('takes a command with the defaults of everything else', async () => {
+    const made = await submit({ name: 'plain' });
+    expect(made).toMatchObject({
+      status: 201,
+      body: {
+        ...{ name: 'plain', kind: 'command', queue: 'default', priorityClass: 'normal', priority: 5 },
+        ...{ phase: 'Queued', attempts: 0, checkpoint: null, tasks: [], progress: null, suspended: false },
+        specification: {
+          tasks: { size: 1, minimum: 1, topology: null, spansClusters: false },
+          claim: { deviceType: 'cpu', count: 1 },
+          checkpoint: { mode: 'none', signal: 'SIGUSR1', intervalSeconds: null },
+          ...{ graceSeconds: 60, ttlSeconds: 604_800, lostAfterSeconds: 300, mounts: [] },
+          output: { required: false, publish: null },
+        },
+      },
+    });
+    expect(made.headers.get('etag')).toBe('"1"');
+    expect(
+      made.body.conditions.map(({ type, status }: { type: string; status: string }) => `${type} ${status}`),
+    ).toEqual(['DependenciesMet True', 'Scheduled False', 'Running False', 'Checkpointed False', 'Ended False']);
+  });
+
+  it('names what it mounts, publishes and waits for', async () => {
+    const made = await submit({
+      ...{ name: 'tuned', kind: 'fine-tune', dependsOn: [{ job: 'plain' }], priorityClass: 'high' },
+      mounts: { base: { model: 'tiny' } },
+      output: { publish: { model: 'tiny', alias: 'stable' } },
+    });
+    expect(made).toMatchObject({
+      status: 201,
+      body: {
+        ...{ phase: 'Waiting', reason: 'waits for plain', priority: 8, queuedAt: null },
+        dependsOn: [{ job: 'plain', when: 'success', phase: 'Queued' }],
+        specification: {
+          mounts: [{ name: 'base', model: 'tiny', version: 1 }],
+          output: { required: true, publish: { model: 'tiny', alias: 'stable' } },
+        },
+      },
+    });
+  });
+
+  it('fills a template without putting what is given into its line', async () => {
+    const { body } = await submit({
+      ...{ name: 'measured', kind: 'evaluation', command: undefined },
+      template: { name: 'lm-eval', parameters: { tasks: 'hellaswag; rm -rf /' } },
+      mounts: { base: { model: 'tiny', version: 1 } },
+    });
+    expect(body.specification.command[2]).toContain('--tasks "$TEMPLATE_TASKS"');
+    expect(body.specification.environment).toEqual({
+      TEMPLATE_TASKS: 'hellaswag; rm -rf /',
+      TEMPLATE_BATCH_SIZE: 'auto',
+    });
+  });
+
+  it('repeats the answer, not the deed, for the same Idempotency-Key', async () => {
+    const key = { 'idempotency-key': 'once' };
+    const [first, second] = [await submit({ name: 'once' }, key), await submit({ name: 'once' }, key)];
+    expect([first.status, second.status, second.body.id]).toEqual([201, 201, first.body.id]);
+    expect((await submit({ name: 'twice' }, key)).status).toBe(422);
+  });
+
+  it.each<[string, object, string]>([
+    ['an unknown queue', { queue: 'nowhere' }, 'queue'],
+    ['an unknown class', { priorityClass: 'royal' }, 'priorityClass'],
+    ['a job that is not there', { dependsOn: [{ job: 'ghost' }] }, 'dependsOn[0].job'],
+    ['itself', { dependsOn: [{ job: 'bad' }] }, 'dependsOn[0].job'],
+    ['the same job twice', { dependsOn: [{ job: 'plain' }, { job: 'plain' }] }, 'dependsOn'],
+    ['an unknown model', { mounts: { base: { model: 'nothing' } } }, 'mounts.base.model'],
+    ['an unknown version', { mounts: { base: { model: 'tiny', version: 9 } } }, 'mounts.base.version'],
+    ['an unknown device type', { claim: { deviceType: 'tpu', count: 1 } }, 'claim'],
+    ['no devices', { claim: { deviceType: 'cpu', count: 0 } }, 'claim.count'],
+    ['a negative gang', { tasks: { size: -1 } }, 'tasks.size'],
+    ['a minimum above the size', { tasks: { size: 2, minimum: 3 } }, 'tasks.minimum'],
+    ['an absurd gang', { tasks: { size: 1e9 } }, 'tasks.size'],
+    ['more members than a document carries', { tasks: { size: 4_096 } }, 'tasks'],
+    ['no command', { command: undefined }, 'command'],
+    ['an empty command', { command: [] }, 'command'],
+    ['command and template', { template: { name: 'shell', parameters: { script: 'true' } } }, 'command'],
+    ['an unknown template', { command: undefined, template: { name: 'magic' } }, 'template.name'],
+    ['a template without its parameter', { command: undefined, template: { name: 'shell' } }, 'template'],
+    ['a variable of ours', { environment: { ATOLL_JOB_ID: 'x' } }, 'environment.ATOLL_JOB_ID'],
+    ['NUL in a command', { command: ['a\0b'] }, 'command[0]'],
+    ['a grace of nothing', { graceSeconds: 0 }, 'graceSeconds'],
+    ['a negative deadline', { runDeadlineSeconds: -5 }, 'runDeadlineSeconds'],
+    ['publishing what is no fine-tune', { output: { publish: { model: 'tiny' } } }, 'output'],
+    ['auto without a base', { claim: 'auto' }, 'claim'],
+  ])('refuses %s', async (_name, change, field) => {
+    const answer = await submit({ name: 'bad', ...change });
+    expect({ status: answer.status, fields: answer.body.errors?.map((each: { field: string }) => each.field) }).toEqual(
+      {
+        status: 422,
+        fields: expect.arrayContaining([field]),
+      },
+    );
+    expect((await installation.call('GET', `${at}/bad`)).status).toBe(404);
+  });
+
+  it('refuses a taken name', async () => {
+    expect((await submit({ name: 'plain' })).status).toBe(409);
+  });
+});
+
+describe('looking', () => {
+  it('lists newest first, by queue and by phase', async () => {
+    const { body } = await installation.call('GET', `${at}?limit=2`);
+    expect([body.items.length, typeof body.next]).toEqual([2, 'string']);
+    const waiting = await installation.call('GET', `${at}?queue=default&phase=Waiting,Running`);
+    expect(waiting.body.items.map(({ name }: { name: string }) => name)).toEqual(['tuned']);
+    expect((await installation.call('GET', `${at}?phase=Sleeping`)).status).toBe(422);
+    expect((await installation.call('GET', `${at}?queue=nowhere`)).status).toBe(422);
+  });
+
+  it('tells what happened, and that nothing has run or was left', async () => {
+    const events = await installation.call('GET', `${at}/plain/events`);
+    expect(events.body.items.at(-1)).toMatchObject({ kind: 'Submitted', attemptId: null });
+    expect((await installation.call('GET', `${at}/plain/attempts`)).body).toEqual({ items: [], next: null });
+    expect((await installation.call('GET', `${at}/plain/artifacts`)).body).toMatchObject({
+      outputDigest: null,
+      files: [],
+    });
+    expect((await installation.call('GET', `${at}/plain/artifacts/a/b.txt`)).status).toBe(404);
+    expect(await installation.call('GET', `${at}/plain/logs`)).toMatchObject({
+      status: 404,
+      body: { detail: expect.stringContaining('has not run yet') },
+    });
+  });
+
+  it('S5: another tenant sees none of it and can do nothing to it', async () => {
+    const paths = ['', '/explain', '/attempts', '/events', '/logs', '/artifacts', '/artifacts/x'];
+    const { url } = installation.controlPlane;
+    const asked = await Promise.all(
+      paths.map((path) => callApi(url, 'GET', `${at}/plain${path}`, { key: strangerKey })),
+    );
+    const done = await Promise.all(
+      ['cancel', 'suspend', 'resume', 'retry'].map((intent) =>
+        callApi(url, 'POST', `${at}/plain/${intent}`, { key: strangerKey }),
+      ),
+    );
+    const removed = await callApi(url, 'DELETE', `${at}/plain`, { key: strangerKey });
+    expect([...asked, ...done, removed].map(({ status }) => status)).toEqual(Array(12).fill(404));
+    expect((await callApi(url, 'GET', at, { key: strangerKey })).body.items).toEqual([]);
+    // The same name is free for the other tenant, and means another job.
+    const own = await callApi(url, 'POST', at, { key: strangerKey, body: { name: 'plain', command: ['true'] } });
+    expect(own.status).toBe(201);
+    expect(own.body.id).not.toBe((await get('plain')).id);
+    const foreign = { name: 'thief', command: ['true'], mounts: { base: { model: 'tiny' } } };
+    expect((await callApi(url, 'POST', at, { key: strangerKey, body: foreign })).status).toBe(422);
+  });
+});
+
+describe('steering', () => {
+  it('suspends and resumes, and repeating is harmless', async () => {
+    await submit({ name: 'steered' });
+    expect(await steer('steered', 'suspend', { 'if-match': '"99"' })).toMatchObject({ status: 412 });
+    expect(await steer('steered', 'suspend')).toMatchObject({ status: 202, body: { suspended: true } });
+    expect(await steer('steered', 'suspend')).toMatchObject({ status: 202, body: { suspended: true } });
+    expect(await steer('steered', 'resume')).toMatchObject({ status: 202, body: { suspended: false } });
+    const { body } = await installation.call('GET', `${at}/steered/events`);
+    const kinds = body.items.map(({ kind }: { kind: string }) => kind);
+    expect(kinds.filter((kind: string) => kind === 'SuspendRequested')).toHaveLength(1);
+    expect(kinds).toContain('ResumeRequested');
+    expect((await steer('steered', 'explode')).status).toBe(422);
+  });
+
+  it('cancels once, and tries a cancelled one once more', async () => {
+    await submit({ name: 'dropped' });
+    expect(await steer('dropped', 'retry')).toMatchObject({ status: 409 });
+    expect(await steer('dropped', 'cancel')).toMatchObject({ status: 202 });
+    await eventually(async () => expect((await get('dropped')).phase).toBe('Cancelled'));
+    expect(await steer('dropped', 'suspend')).toMatchObject({ status: 409 });
+    expect(await steer('dropped', 'retry')).toMatchObject({
+      status: 202,
+      body: { phase: 'Queued', cancelRequested: false, failures: 0 },
+    });
+  });
+
+  it('does not try again what succeeded, or what ran out of its time', async () => {
+    await submit({ name: 'done' });
+    await become('done', { phase: 'Succeeded', endedAt: new Date() });
+    expect(await steer('done', 'retry')).toMatchObject({
+      status: 409,
+      body: { detail: expect.stringContaining('anew') },
+    });
+    expect(await steer('done', 'cancel')).toMatchObject({ status: 409 });
+    await submit({ name: 'late', runDeadlineSeconds: 60 });
+    await become('late', { phase: 'Failed', endedAt: new Date(), ranSeconds: 61 });
+    expect(await steer('late', 'retry')).toMatchObject({
+      status: 409,
+      body: { detail: expect.stringContaining('runDeadlineSeconds of 60') },
+    });
+  });
+
+  it('removes an ended one, not one that others wait for, and cancels an active one', async () => {
+    await submit({ name: 'parent' });
+    await submit({ name: 'child', dependsOn: [{ job: 'parent', when: 'always' }], queue: 'default' });
+    await installation.call('PATCH', '/api/v1/queues/default', { body: { paused: true } });
+    await become('parent', { phase: 'Failed', endedAt: new Date() });
+    await eventually(async () => expect((await get('child')).phase).toBe('Queued'));
+    expect(await installation.call('DELETE', `${at}/parent`)).toMatchObject({
+      status: 409,
+      body: { detail: expect.stringContaining('child') },
+    });
+    expect(await installation.call('DELETE', `${at}/child`)).toMatchObject({
+      status: 202,
+      body: { cancelRequested: true },
+    });
+    await eventually(async () => expect((await get('child')).phase).toBe('Cancelled'));
+    for (const name of ['child', 'parent']) {
+      expect((await installation.call('DELETE', `${at}/${name}`)).status).toBe(204);
+      expect((await installation.call('GET', `${at}/${name}`)).status).toBe(404);
+    }
+    await installation.call('PATCH', '/api/v1/queues/default', { body: { paused: false } });
+  });
+});
+
+it('deployments name their queue and class', async () => {
+  await installation.call('POST', '/api/v1/queues', { body: { name: 'serving' } });
+  const body = { name: 'chat', model: 'tiny', replicas: 0 };
+  expect(await installation.call('POST', '/api/v1/deployments', { body })).toMatchObject({
+    status: 201,
+    body: { queue: 'default', priorityClass: 'serving', priority: 9 },
+  });
+  const change = { queue: 'serving', priorityClass: 'critical' };
+  expect(await installation.call('PATCH', '/api/v1/deployments/chat', { body: change })).toMatchObject({
+    status: 200,
+    body: { ...change, priority: 10 },
+  });
+  for (const wrong of [{ queue: 'nowhere' }, { priorityClass: 'royal' }]) {
+    const answer = await installation.call('PATCH', '/api/v1/deployments/chat', { body: wrong });
+    expect(answer).toMatchObject({ status: 422, body: { errors: [{ field: Object.keys(wrong)[0] }] } });
+  }
+});
