@@ -69,6 +69,7 @@ function clusterRows({ tables: { clusters }, now, touched }: RowsContext): Async
       if ('name' in by) return present().find(({ name }) => name === by.name) ?? null;
       return present().find(({ publicKey }) => publicKey === by.publicKey) ?? null;
     },
+    lock: async (ids) => byId(clusters.values()).filter(({ id }) => ids.includes(id)),
     list: async (page) => paged(present(), page),
     update: async (id, revision, change) => {
       const before = clusters.get(id);

@@ -26,11 +26,7 @@ export class ClusterGate {
   ): Promise<ClusterGate> {
     const tasks = starts.flatMap((start) => start.tasks);
     const ids = [...new Set(tasks.map(({ clusterId }) => clusterId))].sort();
-    const clusters = new Map<string, Cluster>();
-    for (const id of ids) {
-      const cluster = await rows.clusters.find({ id }, true);
-      if (cluster !== null) clusters.set(id, cluster);
-    }
+    const clusters = new Map((await rows.clusters.lock(ids)).map((cluster) => [cluster.id, cluster]));
     const unbound = new Set(tasks.filter(({ devices }) => devices === null).map(({ clusterId }) => clusterId));
     const newer = await readNewer(rows, ids, planned, unbound);
     const devices = new Map(newer.map((observation) => [observation.clusterId, deviceNamesOf(observation)]));

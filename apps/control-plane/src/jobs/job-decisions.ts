@@ -66,8 +66,18 @@ export class JobDecisions {
 
 /** What it was about: the job at its revision, and how the clusters stood to it. */
 function hashOf({ id, revision }: Job, { state, candidates }: WorkloadVerdict): string {
-  const stood = candidates.slice(0, CANDIDATES_MAX).map(({ clusterId, rejectedBy }) => [clusterId, rejectedBy]);
   return createHash('sha256')
-    .update(JSON.stringify([id, revision, state, stood]))
+    .update(`${id} ${revision} ${state} ${standingsOf(candidates)}`)
     .digest('hex');
+}
+
+/** Equal requests of a cycle share their candidates. */
+const standings = new WeakMap<readonly CandidateVerdict[], string>();
+
+function standingsOf(candidates: readonly CandidateVerdict[]): string {
+  const known = standings.get(candidates);
+  if (known !== undefined) return known;
+  const words = candidates.map(({ clusterId, rejectedBy }) => `${clusterId} ${rejectedBy ?? ''}`).join();
+  standings.set(candidates, words);
+  return words;
 }

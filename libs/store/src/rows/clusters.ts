@@ -1,4 +1,4 @@
-import { Not, Raw } from 'typeorm';
+import { In, Not, Raw } from 'typeorm';
 import { type Cluster, ClusterRows, type PageRequest, SITE_GROUP_LABEL } from '#domain';
 import { ClusterRow } from '../entities/clusters.ts';
 import { isId, pageWhere } from '../paging.ts';
@@ -21,6 +21,12 @@ export class PostgresClusterRows extends ClusterRows {
     if ('name' in by) return this.one({ tenantId: by.tenantId, name: by.name, phase: Not('Left') }, forUpdate);
     const present = await this.one({ publicKey: by.publicKey, phase: Not('Left') }, forUpdate);
     return present ?? this.one({ publicKey: by.publicKey, phase: 'Left' }, forUpdate);
+  }
+
+  async lock(ids: readonly string[]): Promise<Cluster[]> {
+    if (ids.length === 0) return [];
+    await this.session.write(LOCK_ALL, [[...ids]]);
+    return (await this.session.find(ClusterRow, { id: In([...ids]) }, { order: { id: 'ASC' } })).map(fromRow);
   }
 
   async list(page: PageRequest): Promise<Cluster[]> {
@@ -61,6 +67,9 @@ export class PostgresClusterRows extends ClusterRows {
     return row === null ? null : fromRow(row);
   }
 }
+
+// Not against what only refers to the row.
+const LOCK_ALL = 'SELECT id FROM clusters WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE';
 
 const UPDATE_IF_REVISION = `
   UPDATE clusters SET
