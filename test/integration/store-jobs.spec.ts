@@ -1,19 +1,10 @@
-// The rows of jobs, their attempts, events and decisions, on real Postgres.
+// The rows of jobs, on real Postgres.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { v7 } from 'uuid';
-import {
-  type Attempt,
-  DEFAULT_QUEUE_ID,
-  DEFAULT_TENANT_ID,
-  type Decision,
-  EVENTS_PER_JOB_MAX,
-  type Job,
-  type JobChange,
-  RefusedError,
-} from '#domain';
+import { type Attempt, DEFAULT_QUEUE_ID, DEFAULT_TENANT_ID, type Job, type JobChange, RefusedError } from '#domain';
 import { ConflictError, migrate, openStore, type PostgresStore, ReadOnlyRowsError } from '#store';
 import { attemptOf, checkpointOf, createTestDatabase, jobOf, jobSpecOf, queueOf } from '#testing';
-import { DIGEST, insertCluster, insertDeployment, NOW } from './store.fixture.ts';
+import { DIGEST, decisionOf, eventOf, insertCluster, insertDeployment, NOW } from './store.fixture.ts';
 
 const PAGE = { tenantId: DEFAULT_TENANT_ID, after: null, limit: 200 };
 const LATER = new Date(NOW.getTime() + 60_000);
@@ -350,143 +341,6 @@ describe('a version that a job mounts', () => {
     await store.transaction((rows) => rows.deployments.remove(deployment.id));
     return deployment;
   }
-});
-
-describe('attempts', () => {
-  it('are found again as they were written', async () => {
-    const job = await insertJob();
-    const plain = await insertAttempt(job, { phase: 'Ended', outcome: 'preempted', endedAt: LATER, exitCode: -1 });
-    const full = await insertAttempt(job, {
-      number: 2,
-      epoch: 2 ** 40,
-      tasks: [0, 1].map((rank) => ({ rank, clusterId: v7(), devices: [{ node: 'n', deviceIds: [`${rank}`] }] })),
-      phase: 'Stopping',
-      stop: { cause: 'preempted', reason: 'by another', byJobId: v7(), at: LATER },
-      resumedFrom: checkpointOf({ attemptId: plain.id }),
-      startedAt: NOW,
-      lostDeviceSeconds: 1.5,
-    });
-    expect(await store.read.attempts.find(plain.id)).toEqual(plain);
-    expect(await store.transaction((rows) => rows.attempts.find(full.id, true))).toEqual(full);
-    expect(await store.read.attempts.ofJob(job.id)).toEqual([full, plain]);
-    expect([await store.read.attempts.find('x'), await store.read.attempts.ofJob('x')]).toEqual([null, []]);
-  });
-
-  it('are live until they end, of all, of a job and in a cluster', async () => {
-    const [here, there] = [v7(), v7()];
-    const [one, two, three] = [await insertJob(), await insertJob(), await insertJob()];
-    const single = await insertAttempt(one, { clusterId: here });
-    const spanning = await insertAttempt(two, {
-      tasks: [here, there].map((clusterId, rank) => ({ rank, clusterId, devices: null })),
-    });
-    const ended = await insertAttempt(three, { clusterId: here, phase: 'Ended' });
-    const live = async (by?: { jobId: string } | { clusterId: string }) => idsOf(await store.read.attempts.live(by));
-    expect(await live({ clusterId: here })).toEqual([single.id, spanning.id]);
-    expect(await live({ clusterId: there })).toEqual([spanning.id]);
-    expect([await live({ jobId: one.id }), await live({ jobId: three.id })]).toEqual([[single.id], []]);
-    expect(await live()).toEqual(expect.arrayContaining([single.id, spanning.id]));
-    expect(await live()).not.toContain(ended.id);
-  });
-
-  it('are followed by their cluster when a member moves', async () => {
-    const [from, to] = [v7(), v7()];
-    const { id } = await insertAttempt(await insertJob(), { clusterId: from });
-    const tasks = [{ rank: 0, clusterId: to, devices: null }];
-    await store.transaction((rows) => rows.attempts.update([{ id, change: { tasks } }]));
-    expect(await store.read.attempts.live({ clusterId: from })).toEqual([]);
-    expect(idsOf(await store.read.attempts.live({ clusterId: to }))).toEqual([id]);
-  });
-
-  it('no job has two live ones, and none has the same number twice', async () => {
-    const job = await insertJob();
-    await insertAttempt(job);
-    await expect(insertAttempt(job, { number: 2 })).rejects.toThrow('an attempt at this job is under way');
-    await expect(insertAttempt(job, { phase: 'Ended' })).rejects.toThrow(ConflictError);
-    await expect(insertAttempt(jobOf())).rejects.toThrow('the job does not exist any more');
-  });
-
-  it('that ended stay as they are', async () => {
-    const attempt = await insertAttempt(await insertJob());
-    const update = (change: Parameters<typeof store.read.attempts.update>[0][number]['change']) =>
-      store.transaction((rows) => rows.attempts.update([{ id: attempt.id, change }]));
-    await update({ phase: 'Ended', outcome: 'failed', exitCode: 3, reason: 'broke\0', endedAt: LATER });
-    await update({ phase: 'Running', outcome: null, reason: 'late' });
-    const ended = { phase: 'Ended', outcome: 'failed', exitCode: 3, reason: 'broke\ufffd', endedAt: LATER };
-    expect(await store.read.attempts.find(attempt.id)).toEqual({ ...attempt, ...ended });
-  });
-});
-
-function eventOf({ id, tenantId }: Job, kind: string) {
-  return { tenantId, jobId: id, attemptId: null, kind, message: `it was ${kind}` };
-}
-
-describe('events of a job', () => {
-  const list = async (job: Job, change: object = {}) =>
-    store.read.jobEvents.list(job.id, { after: null, limit: 200, ...change });
-
-  it('come newest first, page by page, in the order of their writing', async () => {
-    const job = await insertJob();
-    const attemptId = v7();
-    await store.transaction(async (rows) => {
-      await rows.jobEvents.add([eventOf(job, 'Submitted'), eventOf(job, 'Queued')]);
-      await rows.jobEvents.add([{ ...eventOf(job, 'Started'), attemptId }]);
-    });
-    const events = await list(job);
-    expect(events.map(({ kind }) => kind)).toEqual(['Started', 'Queued', 'Submitted']);
-    expect(events[0]).toEqual({ ...eventOf(job, 'Started'), attemptId, id: events[0]!.id, at: expect.any(Date) });
-    expect(idsOf(await list(job, { after: events[0]!.id, limit: 1 }))).toEqual([events[1]!.id]);
-    await expect(list(job, { after: 'x' })).rejects.toThrow(RefusedError);
-  });
-
-  it('are the newest only, and none of a job that is gone', async () => {
-    const [job, other, gone] = [await insertJob(), await insertJob(), jobOf()];
-    const many = Array.from({ length: EVENTS_PER_JOB_MAX + 3 }, (_, index) => eventOf(job, `k${index}`));
-    await store.transaction((rows) => rows.jobEvents.add([...many, eventOf(other, 'kept'), eventOf(gone, 'lost')]));
-    const kinds = (await list(job)).map(({ kind }) => kind);
-    expect([kinds.length, kinds[0], kinds.at(-1)]).toEqual([EVENTS_PER_JOB_MAX, `k${many.length - 1}`, 'k3']);
-    expect([(await list(other)).length, (await list(gone)).length]).toEqual([1, 0]);
-  });
-});
-
-function decisionOf(subjectId: string, change: Partial<Decision> = {}): Decision {
-  return {
-    id: v7(),
-    subjectKind: 'job',
-    subjectId,
-    epoch: 2 ** 40,
-    inputsHash: DIGEST,
-    candidates: [],
-    outcome: 'waits',
-    detail: null,
-    decidedAt: NOW,
-    ...change,
-  };
-}
-
-describe('decisions of many subjects', () => {
-  it('are found again with their detail; those of a subject that is gone are left out', async () => {
-    const [job, deployment] = [await insertJob(), await insertDeployment(store)];
-    const victim = { jobId: v7(), jobName: 'low', attemptId: v7(), priority: 2, lostDeviceSeconds: 1.5 };
-    const detail = { victims: [victim], changes: ['free 2 devices'], place: 3, startsBy: null };
-    const ofJob = decisionOf(job.id, { detail });
-    const ofDeployment = decisionOf(deployment.id, { subjectKind: 'deployment' });
-    const gone = decisionOf(v7());
-    await store.transaction((rows) => rows.decisions.insertAll([ofJob, gone, ofDeployment]));
-    const newest = (id: string) => store.read.decisions.newest(id, 10);
-    expect(await newest(job.id)).toEqual([ofJob]);
-    expect(await newest(deployment.id)).toEqual([ofDeployment]);
-    expect(await newest(gone.subjectId)).toEqual([]);
-    await expect(store.transaction((rows) => rows.decisions.insert(gone))).rejects.toThrow(RefusedError);
-  });
-
-  it('are the fifty newest of each', async () => {
-    const [one, other] = [await insertJob(), await insertJob()];
-    const many = Array.from({ length: 52 }, (_, index) => decisionOf(one.id, { outcome: `${index}` }));
-    await store.transaction((rows) => rows.decisions.insertAll([...many, decisionOf(other.id)]));
-    const found = await store.read.decisions.newest(one.id, 200);
-    expect([found.length, found[0]!.outcome, found.at(-1)!.outcome]).toEqual([50, '51', '2']);
-    expect((await store.read.decisions.newest(other.id, 200)).length).toBe(1);
-  });
 });
 
 it('the default queue is there for jobs from the start', async () => {

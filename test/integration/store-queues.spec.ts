@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { v7 } from 'uuid';
 import { DEFAULT_QUEUE_ID, DEFAULT_TENANT_ID, type Queue, type QueueUsage, type Tenant } from '#domain';
 import { ConflictError, migrate, openStore, type PostgresStore } from '#store';
-import { createTestDatabase, jobOf, priorityClassOf, queueOf } from '#testing';
-import { aName, insertDeployment, NOW } from './store.fixture.ts';
+import { attemptOf, createTestDatabase, jobOf, priorityClassOf, queueOf } from '#testing';
+import { aName, aPlacement, insertCluster, insertDeployment, NOW } from './store.fixture.ts';
 
 let database: Awaited<ReturnType<typeof createTestDatabase>>;
 let store: PostgresStore;
@@ -176,5 +176,40 @@ describe('usage', () => {
     expect(await store.read.usage.since('2027-01-01', one.id)).toEqual([entries[0]]);
     expect(await store.read.usage.since('2027-01-01')).toEqual(entries);
     expect(await store.read.usage.since('2027-01-01', 'x')).toEqual([]);
+  });
+
+  it('that is not charged yet is what live holders have, within the time that is asked about', async () => {
+    const { id: tenantId } = await insertTenant();
+    const { id: queueId } = await insertQueue({ tenantId });
+    const [from, to] = [new Date(NOW.getTime() + 10_000), new Date(NOW.getTime() + 30_000)];
+    const jobs = Array.from({ length: 3 }, () => jobOf({ tenantId, queueId }));
+    const gang = [0, 1].map((rank) => ({ rank, clusterId: v7(), devices: null }));
+    const within = new Date(NOW.getTime() + 25_000);
+    await store.transaction(async (rows) => {
+      await rows.jobs.insert(jobs);
+      await rows.attempts.insert([
+        attemptOf(jobs[0]!, { tasks: gang }),
+        attemptOf(jobs[1]!, { createdAt: within }),
+        attemptOf(jobs[2]!, { phase: 'Ended' }),
+      ]);
+    });
+    const of = { queueId, kind: 'job', deviceType: 'cpu' };
+    expect(await store.read.usage.held(tenantId, from, to)).toEqual([
+      { ...of, holders: 2, devices: 3, deviceSeconds: 2 * 20 + 5 },
+    ]);
+  });
+
+  it('of serving is that of live placements', async () => {
+    const queue = await insertQueue();
+    const deployment = await insertDeployment(store, { queueId: queue.id });
+    const { id: clusterId } = await insertCluster(store);
+    const placements = (['Assigned', 'Draining', 'Removed'] as const).map((phase) =>
+      aPlacement(deployment, clusterId, { phase }),
+    );
+    await store.transaction((rows) => rows.placements.insert(placements));
+    const held = await store.read.usage.held(DEFAULT_TENANT_ID, NOW, new Date(NOW.getTime() + 1_000));
+    expect(held.filter(({ queueId }) => queueId === queue.id)).toEqual([
+      { queueId: queue.id, kind: 'serving', deviceType: 'cpu', holders: 2, devices: 2, deviceSeconds: 2 },
+    ]);
   });
 });

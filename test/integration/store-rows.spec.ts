@@ -242,6 +242,12 @@ describe('what clusters say and should do', () => {
     expect(found!.report).toMatchObject({ sequence: 2, versions: [{ reason: 'bad \uFFFD and \uFFFD' }] });
   });
 
+  it('knows when the newest reports came without reading them', async () => {
+    const [{ id }, silent] = [await insertCluster(store), await insertCluster(store)];
+    await observe(store, id);
+    expect(await store.read.observations.receivedAt([id, silent.id])).toEqual(new Map([[id, NOW]]));
+  });
+
   it('knows no reports of a cluster that does not exist', async () => {
     await expect(observe(store, v7())).rejects.toThrow(RefusedError);
   });

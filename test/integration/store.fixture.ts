@@ -8,7 +8,9 @@ import {
   DEFAULT_ROLLOUT_POLICY,
   DEFAULT_SYNC_POLICIES,
   DEFAULT_TENANT_ID,
+  type Decision,
   type Deployment,
+  type Job,
   type Placement,
   type Store,
 } from '#domain';
@@ -142,4 +144,24 @@ export async function observe(store: Store, clusterId: string, change: Partial<C
   await store.transaction((rows) =>
     rows.observations.upsert({ clusterId, report, replacedBoots: [], receivedAt: NOW }),
   );
+}
+
+/** Of an event that is written: the store gives it id and time. */
+export function eventOf({ id, tenantId }: Pick<Job, 'id' | 'tenantId'>, kind: string) {
+  return { tenantId, jobId: id, attemptId: null, kind, message: `it was ${kind}` };
+}
+
+export function decisionOf(subjectId: string, change: Partial<Decision> = {}): Decision {
+  return {
+    id: v7(),
+    subjectKind: 'job',
+    subjectId,
+    epoch: 2 ** 40,
+    inputsHash: DIGEST,
+    candidates: [],
+    outcome: 'waits',
+    detail: null,
+    decidedAt: NOW,
+    ...change,
+  };
 }
