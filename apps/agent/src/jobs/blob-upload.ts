@@ -18,7 +18,7 @@ const ANSWER_BYTES_MAX = 65_536;
 /** A registry that keeps saying that it has other bytes than it has. */
 const TURNS_WITHOUT_PROGRESS_MAX = 8;
 
-const conflictSchema = z.object({ receivedBytes: z.int().min(0) });
+const receivedSchema = z.object({ receivedBytes: z.int().min(0) });
 
 export interface Upload {
   readonly digest: string;
@@ -98,8 +98,8 @@ interface Answer {
 
 /** How far the registry is, as it says. @throws UploadError */
 function receivedOf({ status, text }: Answer, end: number): number {
-  if (status >= 200 && status < 300) return end;
-  const said = conflictSchema.safeParse(parseJson(text)).data;
+  const said = receivedSchema.safeParse(parseJson(text)).data;
+  if (status >= 200 && status < 300) return said?.receivedBytes ?? end;
   if (status === 409 && said !== undefined) return said.receivedBytes;
   const words = `The registry answered ${status} to an upload${text === '' ? '' : `: ${text.slice(0, 200)}`}.`;
   if (status === 422) throw new UploadError('changed', words);
