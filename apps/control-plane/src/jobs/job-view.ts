@@ -155,14 +155,17 @@ export function viewCheckpoint(checkpoint: Checkpoint): JobCheckpointDto {
   return { attemptId, sequence, manifestDigest, sizeBytes, progress, savedDeviceSeconds, at: at.toISOString() };
 }
 
+/** What stands for the name of somebody else's job. */
+export const FOREIGN_JOB = 'a job of another tenant';
+
 /** Newest first. What an unreachable cluster last said of a task is not what is so. */
-export async function viewAttempts(rows: Rows, attempts: readonly Attempt[]): Promise<AttemptDto[]> {
+export async function viewAttempts(rows: Rows, attempts: readonly Attempt[], tenantId: string): Promise<AttemptDto[]> {
   const clusters = await readClusters(rows, clusterIdsOf(attempts));
   const seen = { clusters, reports: await readReports(rows, attempts, clusters) };
   const preemptors = await rows.jobs.findAll(
     [...new Set(attempts.map(({ stop }) => stop?.byJobId ?? null))].filter((id) => id !== null),
   );
-  const nameOf = new Map(preemptors.map(({ id, name }) => [id, name]));
+  const nameOf = new Map(preemptors.map((job) => [job.id, job.tenantId === tenantId ? job.name : FOREIGN_JOB]));
   return attempts.map((attempt) => viewAttempt(attempt, seen, nameOf));
 }
 

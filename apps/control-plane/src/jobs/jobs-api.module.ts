@@ -1,9 +1,15 @@
 import { Module } from '@nestjs/common';
+import { QueuesModule } from '../queues/queues.module.ts';
 import { JobArtifacts } from './job-artifacts.ts';
+import { JobForesight } from './job-foresight.ts';
 import { JobLogs } from './job-logs.ts';
 import { JobsController } from './jobs.controller.ts';
 import { Jobs } from './jobs.ts';
 
 /** The admin API's side of jobs; the leader's side is a module of its own. */
-@Module({ controllers: [JobsController], providers: [Jobs, JobLogs, JobArtifacts] })
+@Module({
+  imports: [QueuesModule],
+  controllers: [JobsController],
+  providers: [Jobs, JobForesight, JobLogs, JobArtifacts],
+})
 export class JobsApiModule {}

@@ -8,9 +8,12 @@ import {
   createJobSchema,
   type JobDto,
   type JobLogsQuery,
+  type JobPlanDto,
   jobArtifactsSchema,
   jobEventSchema,
+  jobExplainSchema,
   jobLogsQuerySchema,
+  jobPlanSchema,
   jobSchema,
   jobsQuerySchema,
   nameSchema,
@@ -21,9 +24,11 @@ import {
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
 import { sendBlob } from '../blobs/send-blob.ts';
+import { type DryRun, dryRunSchema } from '../deployments/deployments.controller.ts';
 import { etagOf } from '../mutations/headers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
 import { JobArtifacts } from './job-artifacts.ts';
+import { JobForesight } from './job-foresight.ts';
 import { JobLogs } from './job-logs.ts';
 import { Jobs } from './jobs.ts';
 
@@ -37,6 +42,7 @@ const intentSchema = z.enum(['cancel', 'suspend', 'resume', 'retry']);
 export class JobsController {
   constructor(
     private readonly jobs: Jobs,
+    private readonly foresight: JobForesight,
     private readonly jobLogs: JobLogs,
     private readonly jobArtifacts: JobArtifacts,
   ) {}
@@ -48,13 +54,22 @@ export class JobsController {
     summary: 'Submit a job; with dryRun=true only say where and when it would run, and who would be preempted',
   })
   @ApiResponse({ status: 201, standardSchema: jobSchema })
+  @ApiResponse({ status: 200, description: 'The plan of a dry run', standardSchema: jobPlanSchema })
   async submit(
     @Body({ schema: createJobSchema }) wanted: z.output<typeof createJobSchema>,
+    @Query({ schema: dryRunSchema }) { dryRun }: DryRun,
     @Headers('idempotency-key') key: string | undefined,
     @CurrentActor() actor: Actor,
     @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<JobDto> {
-    return tagged(reply, await this.jobs.submit(actor, wanted, key));
+  ): Promise<JobDto | JobPlanDto> {
+    if (dryRun === 'true') {
+      reply.status(200);
+      return this.foresight.plan(actor.tenantId, wanted);
+    }
+    const job = await this.jobs.submit(actor, wanted, key);
+    // It is taken whatever comes of this.
+    const warning = await this.foresight.warn(actor.tenantId, job.name).catch(() => null);
+    return tagged(reply, warning === null ? job : { ...job, warning });
   }
 
   @Get()
@@ -75,6 +90,14 @@ export class JobsController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<JobDto> {
     return tagged(reply, await this.jobs.get(actor.tenantId, name));
+  }
+
+  @Get(':name/explain')
+  @RequirePermission('jobs:read')
+  @ApiOperation({ summary: 'Why it runs where it runs, or waits; what would have to change; who was preempted' })
+  @ApiResponse({ status: 200, standardSchema: jobExplainSchema })
+  explain(@Param('name', { schema: nameSchema }) name: string, @CurrentActor() actor: Actor) {
+    return this.foresight.explain(actor.tenantId, name);
   }
 
   @Get(':name/attempts')

@@ -67,7 +67,7 @@ export class Jobs {
 
   async attempts(tenantId: string, name: string): Promise<AttemptDto[]> {
     const job = await findJob(this.store.read, tenantId, name);
-    return viewAttempts(this.store.read, await this.store.read.attempts.ofJob(job.id));
+    return viewAttempts(this.store.read, await this.store.read.attempts.ofJob(job.id), tenantId);
   }
 
   async events(

@@ -1,5 +1,5 @@
 import { Module } from '@nestjs/common';
-import { FleetTotals } from './fleet-totals.ts';
+import { FleetDevicesReader } from './fleet-devices.ts';
 import { PriorityClassesController } from './priority-classes.controller.ts';
 import { PriorityClasses } from './priority-classes.ts';
 import { QueuesController } from './queues.controller.ts';
@@ -7,6 +7,7 @@ import { Queues } from './queues.ts';
 
 @Module({
   controllers: [QueuesController, PriorityClassesController],
-  providers: [FleetTotals, Queues, PriorityClasses],
+  providers: [FleetDevicesReader, Queues, PriorityClasses],
+  exports: [FleetDevicesReader],
 })
 export class QueuesModule {}

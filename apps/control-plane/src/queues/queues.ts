@@ -10,7 +10,7 @@ import type { Actor } from '../auth/actor.ts';
 import { demandMatch, repeatable } from '../mutations/headers.ts';
 import { Mutations } from '../mutations/mutations.ts';
 import { type Page, readPage } from '../mutations/pages.ts';
-import { FleetTotals } from './fleet-totals.ts';
+import { FleetDevicesReader } from './fleet-devices.ts';
 import { queuesOf, readAccounts, viewPending, viewQueue } from './queue-view.ts';
 
 export interface QueueTarget {
@@ -23,7 +23,7 @@ export class Queues {
   constructor(
     private readonly store: Store,
     private readonly mutations: Mutations,
-    private readonly totals: FleetTotals,
+    private readonly fleet: FleetDevicesReader,
   ) {}
 
   async create(
@@ -31,7 +31,7 @@ export class Queues {
     wanted: z.output<typeof createQueueSchema>,
     idempotencyKey: string | undefined,
   ): Promise<QueueDto> {
-    const totals = await this.totals.read();
+    const { totals } = await this.fleet.read();
     return this.mutations.create(actor, 'queues.create', repeatable(idempotencyKey, wanted), async (rows) => {
       const present = await lockQueues(rows, actor.tenantId);
       if (present.length >= QUEUES_PER_TENANT_MAX) {
@@ -48,7 +48,7 @@ export class Queues {
   async list(tenantId: string, query: { limit: number; after?: string | undefined }): Promise<Page<QueueDto>> {
     const { read } = this.store;
     const page = await readPage(tenantId, query, (request) => read.queues.list(request));
-    const accounts = await readAccounts(read, tenantId, await this.totals.read());
+    const accounts = await readAccounts(read, tenantId, (await this.fleet.read()).totals);
     const known = new Set(accounts.queues.map(({ id }) => id));
     // One that was made or removed between the two reads is shown next time.
     return { ...page, items: page.items.filter(({ id }) => known.has(id)).map((queue) => viewQueue(queue, accounts)) };
@@ -56,7 +56,7 @@ export class Queues {
 
   async get(tenantId: string, name: string): Promise<QueueDetailDto> {
     const { read } = this.store;
-    const accounts = await readAccounts(read, tenantId, await this.totals.read());
+    const accounts = await readAccounts(read, tenantId, (await this.fleet.read()).totals);
     const queue = accounts.queues.find((each) => each.name === name);
     if (queue === undefined) throw new RefusedError(refuse.notFound('queue', name));
     return { ...viewQueue(queue, accounts), pending: await viewPending(read, queue.id) };
@@ -64,7 +64,7 @@ export class Queues {
 
   /** A quota below what is used is taken, with a warning: what is above is borrowed from then on. */
   async update(actor: Actor, target: QueueTarget, change: z.output<typeof updateQueueSchema>): Promise<QueueDto> {
-    const totals = await this.totals.read();
+    const { totals } = await this.fleet.read();
     const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
     return this.mutations.run(actor, 'queues.update', async (rows) => {
       const present = await lockQueues(rows, actor.tenantId);

@@ -322,7 +322,7 @@ export const attemptSchema = z.object({
   exitCode: z.int().nullable(),
   reason: z.string(),
   stop: z
-    .object({ cause: z.enum(STOP_CAUSES), reason: z.string(), byJob: nameSchema.nullable(), at: timeSchema })
+    .object({ cause: z.enum(STOP_CAUSES), reason: z.string(), byJob: z.string().nullable(), at: timeSchema })
     .nullable(),
   tasks: z.array(
     jobTaskBindingSchema.extend({
@@ -352,7 +352,8 @@ export type JobEventDto = z.infer<typeof jobEventSchema>;
 
 /** Who makes room, and what that costs. */
 export const jobVictimSchema = z.object({
-  job: nameSchema,
+  /** Jobs of other tenants are not named. */
+  job: z.string(),
   priority: z.int(),
   lostDeviceSeconds: z.number(),
 });
@@ -398,7 +399,7 @@ export const jobExplainSchema = z.object({
   victims: z.array(jobVictimSchema),
   /** By whom it was stopped, newest first, and what it lost. */
   preemptedBy: z.array(
-    z.object({ job: nameSchema.nullable(), reason: z.string(), lostDeviceSeconds: z.number(), at: timeSchema }),
+    z.object({ job: z.string().nullable(), reason: z.string(), lostDeviceSeconds: z.number(), at: timeSchema }),
   ),
   changes: z.array(z.string()),
   candidates: z.array(candidateSchema),

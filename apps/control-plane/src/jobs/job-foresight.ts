@@ -1,0 +1,165 @@
+/**
+ * What would be done with a job, and why it is where it is, for people: the leader's plan (`plan-jobs.ts`) and its stored
+ * decisions, with names for ids. Jobs of other tenants that play a part in it are counted and not named.
+ */
+import { Injectable } from '@nestjs/common';
+import type { JobExplainDto, JobPlanDto } from '#contracts';
+import {
+  type Attempt,
+  type CandidateVerdict,
+  type Decision,
+  type DecisionVictim,
+  isFinal,
+  type Job,
+  RefusedError,
+  type Rows,
+  refuse,
+  Store,
+} from '#domain';
+import { planWorkloads, type WorkloadCluster } from '#scheduling';
+import { FleetDevicesReader } from '../queues/fleet-devices.ts';
+import { FOREIGN_JOB, viewAttempts, viewBindings } from './job-view.ts';
+import { findJob } from './jobs.ts';
+import { newJob, type WantedJob } from './new-job.ts';
+import { explainJob, type ForeseenJob, planJobs } from './plan-jobs.ts';
+import { readClusters } from './surroundings.ts';
+
+@Injectable()
+export class JobForesight {
+  constructor(
+    private readonly store: Store,
+    private readonly fleet: FleetDevicesReader,
+  ) {}
+
+  /** Where and when it would run, and who would be preempted. Nothing is written. */
+  async plan(tenantId: string, wanted: WantedJob): Promise<JobPlanDto> {
+    const { read } = this.store;
+    const job = await newJob(read, tenantId, wanted, new Date());
+    if ((await read.jobs.find({ tenantId, name: job.name })) !== null) {
+      throw new RefusedError(refuse.conflict('a job with this name exists; choose another name'));
+    }
+    const view = await viewForeseen(read, job, await planJobs(read, job));
+    const changes = job.phase === 'Waiting' ? [`${job.reason}: what is said here holds once these have ended`] : [];
+    const warning = await this.#warningOf(job);
+    return { ...view, changes: [...changes, ...view.changes], ...(warning === null ? {} : { warning }) };
+  }
+
+  async explain(tenantId: string, name: string): Promise<JobExplainDto> {
+    const { read } = this.store;
+    const job = await findJob(read, tenantId, name);
+    const { foreseen, decisions } = await explainJob(read, job);
+    const attempts = await read.attempts.ofJob(job.id);
+    const shown = foreseen === null ? null : await viewForeseen(read, job, foreseen);
+    const stored = await viewDecisions(read, job, decisions);
+    const views = await viewAttempts(read, attempts, tenantId);
+    return {
+      ...{ job: name, phase: job.phase },
+      sentence: sentenceOf(job, attempts, shown),
+      place: shown?.place ?? null,
+      startsBy: shown?.startsBy ?? null,
+      victims: shown?.victims ?? stored.find(({ victims }) => victims.length > 0)?.victims ?? [],
+      preemptedBy: views.flatMap(({ stop, lostDeviceSeconds }) =>
+        stop?.cause === 'preempted' ? [{ job: stop.byJob, reason: stop.reason, lostDeviceSeconds, at: stop.at }] : [],
+      ),
+      changes: shown?.changes ?? [],
+      candidates: shown?.candidates ?? stored[0]?.candidates ?? [],
+      decisions: stored,
+      attempts: views,
+    };
+  }
+
+  /** A sentence when the whole fleet, were it empty, had no room for it; null when it had, or nobody has reported yet. */
+  async warn(tenantId: string, name: string): Promise<string | null> {
+    return this.#warningOf(await findJob(this.store.read, tenantId, name));
+  }
+
+  async #warningOf(job: Job): Promise<string | null> {
+    const { clusters } = await this.fleet.read();
+    return clusters.length === 0 ? null : neverFits(job, clusters);
+  }
+}
+
+/** Pure: the leader's planner on an empty fleet with this job alone. */
+export function neverFits(job: Job, clusters: readonly WorkloadCluster[]): string | null {
+  const { id, name, tenantId, queueId, priority, spec } = job;
+  const queue = { id: queueId, name: queueId, tenantId, parentId: null, weight: 1, quota: {} };
+  const limits = { borrowingLimit: null, lendingLimit: null, order: 'fcfs' as const, paused: false };
+  const { verdicts } = planWorkloads({
+    nowMs: 0,
+    clusters,
+    queues: [{ ...queue, ...limits, recentDeviceSeconds: 0 }],
+    pending: [
+      {
+        ...{ id, name, kind: 'job', tenantId, queueId, priority, claim: spec.claim, gang: spec.gang },
+        ...{ queuedAtMs: 0, expectedSeconds: null, savedSeconds: 0, preemption: 'never', selector: spec.selector },
+        ...{ notBeforeMs: null, nomination: null, avoidClusterIds: [], preferredClusterIds: [] },
+      },
+    ],
+    running: [],
+  });
+  const [verdict] = verdicts;
+  if (verdict?.state !== 'unschedulable') return null;
+  return [verdict.reason.replace(/\.$/, ''), ...verdict.changes.slice(0, 1)].join('; ');
+}
+
+async function viewForeseen(rows: Rows, job: Job, foreseen: ForeseenJob): Promise<JobPlanDto> {
+  const { verdict, start, nomination } = foreseen;
+  const tasks = start?.tasks ?? (verdict.state === 'nominated' ? (nomination?.tasks ?? []) : []);
+  const clusters = await readClusters(rows, [...new Set(tasks.map(({ clusterId }) => clusterId))]);
+  const { state, reason, place, startsByMs, victims, changes, candidates } = verdict;
+  return {
+    ...{ job: job.name, state, reason, place, changes: [...changes], candidates: candidates.map(viewCandidate) },
+    tasks: viewBindings(tasks, { clusters }),
+    startsBy: startsByMs === null ? null : new Date(startsByMs).toISOString(),
+    victims: await viewVictims(rows, job.tenantId, victims),
+  };
+}
+
+async function viewDecisions(
+  rows: Rows,
+  job: Job,
+  decisions: readonly Decision[],
+): Promise<JobExplainDto['decisions']> {
+  const views: JobExplainDto['decisions'] = [];
+  for (const { outcome, decidedAt, detail, candidates } of decisions) {
+    views.push({
+      ...{ outcome, decidedAt: decidedAt.toISOString(), place: detail?.place ?? null },
+      startsBy: detail?.startsBy ?? null,
+      victims: await viewVictims(rows, job.tenantId, detail?.victims ?? []),
+      changes: [...(detail?.changes ?? [])],
+      candidates: candidates.map(viewCandidate),
+    });
+  }
+  return views;
+}
+
+/** One that is gone meanwhile keeps the name that it had, if it was the tenant's: others are not named. */
+async function viewVictims(
+  rows: Rows,
+  tenantId: string,
+  victims: readonly DecisionVictim[],
+): Promise<JobPlanDto['victims']> {
+  if (victims.length === 0) return [];
+  const found = await rows.jobs.findAll([...new Set(victims.map(({ jobId }) => jobId))]);
+  const foreign = new Set(found.filter((job) => job.tenantId !== tenantId).map(({ id }) => id));
+  return victims.map(({ jobId, jobName, priority, lostDeviceSeconds }) => ({
+    job: foreign.has(jobId) ? FOREIGN_JOB : jobName,
+    ...{ priority, lostDeviceSeconds },
+  }));
+}
+
+function viewCandidate(candidate: CandidateVerdict): JobPlanDto['candidates'][number] {
+  const { clusterName: cluster, score, scores, rejectedBy, rejectedBecause } = candidate;
+  return { cluster, score, scores: { ...scores }, rejectedBy, rejectedBecause };
+}
+
+/** Pure. */
+export function sentenceOf(job: Job, attempts: readonly Attempt[], foreseen: JobPlanDto | null): string {
+  const { name, phase, reason } = job;
+  const live = attempts.find((attempt) => attempt.phase !== 'Ended');
+  if (isFinal(phase)) return `${name} ${phase}: ${reason}.`.replace(/\.\.$/, '.');
+  if (live?.stop) return `${name} is stopping: ${live.stop.reason}.`.replace(/\.\.$/, '.');
+  if (live !== undefined) return `${name} is ${phase}: ${live.reason}.`.replace(/\.\.$/, '.');
+  const place = foreseen?.place ? ` (place ${foreseen.place} in its queue)` : '';
+  return `${name} is ${phase}${place}: ${foreseen?.reason ?? reason}.`.replace(/\.\.$/, '.');
+}
