@@ -17,35 +17,36 @@ export function chargeRunning(cycle: Cycle): void {
   const { quota, queues, running, outlook } = cycle;
   if (!(quota instanceof QuotaTree)) return;
   const promised = new Set<string>();
-  for (const { tasks } of outlook.holds) {
-    for (const { clusterId, devices } of tasks) {
-      for (const { node, deviceIds } of devices ?? [])
-        for (const id of deviceIds) promised.add(`${clusterId} ${node} ${id}`);
-    }
-  }
-  const makesRoom = ({ tasks, isEnding }: RunningWorkload) =>
-    isEnding &&
-    promised.size > 0 &&
-    tasks.some(({ clusterId, devices }) =>
-      devices?.some(({ node, deviceIds }) => deviceIds.some((id) => promised.has(`${clusterId} ${node} ${id}`))),
-    );
+  for (const { tasks } of outlook.holds) for (const device of devicesOf(tasks)) promised.add(device);
+  const makesRoom = (each: RunningWorkload) => each.isEnding && devicesOf(each.tasks).some((id) => promised.has(id));
   const charged = running.filter(({ queueId }) => queues.has(queueId));
-  cycle.makingRoom = charged.filter(makesRoom);
-  quota.chargeRunning(charged.filter((each) => !makesRoom(each)));
+  if (promised.size > 0) cycle.makingRoom = charged.filter(makesRoom);
+  const isMakingRoom = new Set(cycle.makingRoom);
+  quota.chargeRunning(isMakingRoom.size === 0 ? charged : charged.filter((each) => !isMakingRoom.has(each)));
+}
+
+function devicesOf(tasks: RunningWorkload['tasks']): string[] {
+  return tasks.flatMap(({ clusterId, devices }) =>
+    (devices ?? []).flatMap(({ node, deviceIds }) => deviceIds.map((id) => `${clusterId} ${node} ${id}`)),
+  );
 }
 
 /**
- * Whether a nominated one may start elsewhere while the room that is made for it still ends: then both are in use for a
- * moment, and both have to be within the quota.
+ * A nominated one is about to start elsewhere while the room that was to be made for it still ends: then both are in use
+ * for a moment, and are charged. False, and nothing charged: that is more than the quota admits.
  */
-export function admitsBeside(cycle: Cycle, work: PendingWorkload, members: number): boolean {
-  const { quota, makingRoom } = cycle;
+export function chargeBeside(cycle: Cycle, work: PendingWorkload, tasks: RunningWorkload['tasks']): boolean {
+  const { quota } = cycle;
+  const promised = new Set(devicesOf(tasks));
+  const ending = cycle.makingRoom.filter((each) => devicesOf(each.tasks).some((id) => promised.has(id)));
   const mark = quota.mark();
-  for (const { queueId, claim, tasks } of makingRoom)
-    quota.charge(queueId, claim.deviceType, claim.count * tasks.length);
-  quota.refund(work.queueId, work.claim.deviceType, work.claim.count * members);
-  const isAdmitted = quota.admits(work.queueId, work.claim.deviceType, work.claim.count * members) === null;
-  quota.rollback(mark);
+  const devices = work.claim.count * tasks.length;
+  quota.refund(work.queueId, work.claim.deviceType, devices);
+  for (const { queueId, claim, tasks: of } of ending) quota.charge(queueId, claim.deviceType, claim.count * of.length);
+  const isAdmitted = quota.admits(work.queueId, work.claim.deviceType, devices) === null;
+  if (isAdmitted) quota.charge(work.queueId, work.claim.deviceType, devices);
+  else quota.rollback(mark);
+  if (isAdmitted) cycle.makingRoom = cycle.makingRoom.filter((each) => !ending.includes(each));
   return isAdmitted;
 }
 

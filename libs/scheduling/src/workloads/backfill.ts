@@ -8,8 +8,8 @@
  * ending too (B02). When no end helps, the room with the most free devices is reserved without a moment, so that it drains
  * and a large head is not starved by small ones (B03).
  *
- * One head for each device type. What waited past the cap has a reservation before anyone is served, which gives way to
- * all that is served before it only where that has no other place (S01, S02).
+ * One head for each device type. What waited for half its cap has a reservation before anyone is served, which gives way
+ * to what is served before it only where that has no other place (S01, S02).
  */
 import type { DeviceType } from '#domain';
 import type { Cycle } from './cycle-state.ts';
@@ -18,10 +18,12 @@ import type { CapacityAccount, Placed, PlaceRequest } from './ports.ts';
 import { requestOf } from './shapes.ts';
 import type { PendingWorkload, RunningWorkload } from './snapshot.ts';
 
-/** So many that waited past the cap have reservations at a time, those that waited longest. */
-export const OVERDUE_RESERVATIONS_MAX = 8;
+/** Part of the wait cap after which room is reserved, so that what runs there has the rest of it to end (S01). */
+const RESERVE_AFTER = 0.5;
+/** So many that waited so long have reservations at a time, those that waited longest. */
+export const AGED_RESERVATIONS_MAX = 8;
 /** Those that can never fit take no place of the above; beyond so many they do. */
-const OVERDUE_LOOKED_AT_MAX = 1_000;
+const AGED_LOOKED_AT_MAX = 1_000;
 /** A room whose devices are not what is asked for (memory, links) is passed over, so often. */
 const ROOMS_TRIED_MAX = 32;
 
@@ -51,17 +53,18 @@ export function reserve(cycle: Cycle, work: PendingWorkload, isFirm: boolean): H
   return hold;
 }
 
-export function reserveForOverdue(cycle: Cycle, mayRun: (work: PendingWorkload) => boolean): void {
+export function reserveForAged(cycle: Cycle, mayRun: (work: PendingWorkload) => boolean): void {
   const { nowMs, policy, snapshot } = cycle;
   if (!policy.backfills) return;
-  const overdue = snapshot.pending.filter(
-    (work) => nowMs - work.queuedAtMs > policy.waitCapSeconds * 1_000 && work.nomination === null && mayRun(work),
+  const reserveAfterMs = policy.waitCapSeconds * 1_000 * RESERVE_AFTER;
+  const aged = snapshot.pending.filter(
+    (work) => nowMs - work.queuedAtMs > reserveAfterMs && work.nomination === null && mayRun(work),
   );
-  overdue.sort((left, right) => left.queuedAtMs - right.queuedAtMs || (left.id < right.id ? -1 : 1));
-  const possible = overdue
-    .slice(0, OVERDUE_LOOKED_AT_MAX)
+  aged.sort((left, right) => left.queuedAtMs - right.queuedAtMs || (left.id < right.id ? -1 : 1));
+  const possible = aged
+    .slice(0, AGED_LOOKED_AT_MAX)
     .filter((work) => cycle.outlook.coming.eligible(requestOf(work)).length > 0);
-  for (const work of possible.slice(0, OVERDUE_RESERVATIONS_MAX)) reserve(cycle, work, false);
+  for (const work of possible.slice(0, AGED_RESERVATIONS_MAX)) reserve(cycle, work, false);
 }
 
 /** Where it fits first as what runs ends by its word, and when. Doubles the number of ended ones, then halves the step. */

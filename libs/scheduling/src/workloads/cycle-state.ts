@@ -53,6 +53,7 @@ export class Cycle {
   readonly verdicts: WorkloadVerdict[] = [];
 
   readonly proposals: DefragmentationProposal[] = [];
+  proposalsTried = 0;
 
   /** Nominated workloads → members that are charged already. */
   private readonly promised = new Map<string, number>();

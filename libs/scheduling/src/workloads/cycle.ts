@@ -8,7 +8,7 @@
  * times of writing and whether it still holds at the commit are the applier's (P19, P22).
  */
 import { chargeRunning, whyHeld } from './admission.ts';
-import { reserveForOverdue } from './backfill.ts';
+import { reserveForAged } from './backfill.ts';
 import { Cycle } from './cycle-state.ts';
 import { decide } from './decide.ts';
 import { holdNominations } from './nominations.ts';
@@ -24,9 +24,9 @@ export function planWorkloads(snapshot: WorkloadSnapshot): WorkloadPlan {
   holdNominations(cycle);
   chargeRunning(cycle);
 
-  // 2 Order. What waited past the cap has room reserved before anyone is served.
+  // 2 Order. What waited long has room reserved before anyone is served.
   const order = new ServingOrder(cycle);
-  reserveForOverdue(cycle, (work) => cycle.queues.has(work.queueId) && whyHeld(cycle, work) === null);
+  reserveForAged(cycle, (work) => cycle.queues.has(work.queueId) && whyHeld(cycle, work) === null);
 
   // 3 Each in turn: held, started, nominated with its victims, or left waiting.
   for (let work = order.next(); work !== null; work = order.next()) {

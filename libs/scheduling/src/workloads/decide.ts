@@ -1,12 +1,12 @@
 /** What becomes of one pending workload in its turn; see `cycle.ts` for the whole. */
 import type { DecisionVictim } from '#domain';
-import { admitsBeside, admittedMembers, whyHeld } from './admission.ts';
+import { admittedMembers, chargeBeside, whyHeld } from './admission.ts';
 import { reserve } from './backfill.ts';
 import type { Cycle } from './cycle-state.ts';
 import type { Option } from './eviction-options.ts';
 import { isWhole } from './nominations.ts';
 import { type Hold, holdOn } from './outlook.ts';
-import { findRoom, refusalKey, usableHolds } from './place.ts';
+import { type Found, findRoom, refusalKey, usableHolds } from './place.ts';
 import type { Placed, QuotaRejection } from './ports.ts';
 import { type Eviction, EvictionSearch } from './preemption.ts';
 import type { PendingWorkload } from './snapshot.ts';
@@ -46,8 +46,8 @@ function outcomeOf(cycle: Cycle, work: PendingWorkload): VerdictParts {
   const admitted = admittedMembers(cycle, work);
   const rejection = typeof admitted === 'number' ? null : admitted;
   const members = typeof admitted === 'number' ? admitted : work.gang.minimum;
-  const started = rejection === null ? startIn(cycle, work, members, '') : null;
-  if (started !== null) return started;
+  const found = rejection === null ? findRoom(cycle, work, members) : null;
+  if (found !== null) return startIn(cycle, work, found);
   const nominated = nominate(cycle, work, members, rejection);
   if (nominated !== null) return nominated;
   return rejection === null ? wait(cycle, work, reservation !== undefined) : heldByQuota(rejection);
@@ -62,9 +62,11 @@ function keepPromise(cycle: Cycle, work: PendingWorkload): VerdictParts | null {
   const placed: Placed = { clusterId: work.nomination!.clusterId, tasks, scores: {}, scope: 'cluster' };
   outlook.drop(hold);
   if (isWhole(cycle, work, 'present')) return start(cycle, work, placed, ', in the room that was made for it');
-  const sooner = ', sooner than where room is made for it';
-  const elsewhere = admitsBeside(cycle, work, tasks.length) ? startIn(cycle, work, tasks.length, sooner) : null;
-  if (elsewhere !== null) return elsewhere;
+  const elsewhere = findRoom(cycle, work, tasks.length);
+  if (elsewhere !== null && chargeBeside(cycle, work, tasks)) {
+    return startIn(cycle, work, elsewhere, ', sooner than where room is made for it');
+  }
+  if (elsewhere !== null) outlook.putBack(elsewhere.lifted);
   if (isWhole(cycle, work, 'coming')) {
     outlook.hold(hold);
     const where = describePlace(cycle, work, placed);
@@ -74,11 +76,9 @@ function keepPromise(cycle: Cycle, work: PendingWorkload): VerdictParts | null {
   return null;
 }
 
-function startIn(cycle: Cycle, work: PendingWorkload, members: number, why: string): VerdictParts | null {
-  const found = findRoom(cycle, work, members);
-  if (found === null) return null;
-  const parts = start(cycle, work, found.placed, why);
-  cycle.outlook.putBack(found.lifted);
+function startIn(cycle: Cycle, work: PendingWorkload, { placed, lifted }: Found, why = ''): VerdictParts {
+  const parts = start(cycle, work, placed, why);
+  cycle.outlook.putBack(lifted);
   return parts;
 }
 

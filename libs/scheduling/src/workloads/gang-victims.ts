@@ -88,8 +88,8 @@ class GangFitting<Option extends GangOption> {
 }
 
 /** As the topology of a cluster has it: what names no rack or zone is one of its own. */
-export function groupOf(node: Node | undefined, scope: TopologyScope): string {
-  if (node === undefined || scope === 'cluster') return '';
+export function groupOf(node: Node, scope: TopologyScope): string {
+  if (scope === 'cluster') return '';
   const rack = node.rack === undefined ? `node ${node.name}` : `rack ${node.zone ?? ''} ${node.rack}`;
   if (scope === 'zone') return node.zone === undefined ? rack : `zone ${node.zone}`;
   return scope === 'rack' ? rack : `node ${node.name}`;

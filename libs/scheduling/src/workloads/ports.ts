@@ -67,6 +67,8 @@ export abstract class CapacityAccount {
 
 export interface CapacityDomain {
   readonly name: string;
+  /** A node of it, to tell which wider domains it is in. */
+  readonly firstNode: string;
   readonly freeDevices: number;
   readonly totalDevices: number;
   /** Holder → devices of the type that it holds in this domain. */

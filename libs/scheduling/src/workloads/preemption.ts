@@ -114,7 +114,7 @@ export class EvictionSearch {
     const { topology, minimum } = request.gang;
     const nodes = new Map(this.cycle.clusters.get(clusterId)!.nodes.map((node) => [node.name, node]));
     const scope = topology?.required === true ? topology.scope : 'cluster';
-    for (const group of Map.groupBy(domains, ({ name }) => groupOf(nodes.get(name), scope)).values()) {
+    for (const group of Map.groupBy(domains, ({ firstNode }) => groupOf(nodes.get(firstNode)!, scope)).values()) {
       const units = group.map(
         (domain): GangUnit<Option> => ({ free: domain.freeDevices, options: this.options.of(domain) }),
       );

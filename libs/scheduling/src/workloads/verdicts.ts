@@ -5,6 +5,7 @@
 import type { CandidateVerdict } from '#domain';
 import { describeFit } from '../outcome.ts';
 import type { Cycle } from './cycle-state.ts';
+import { proposeDefragmentation } from './defragmentation.ts';
 import type { Placed, PlaceRejection, PlaceRequest } from './ports.ts';
 import type { Eviction } from './preemption.ts';
 import { requestOf } from './shapes.ts';
@@ -22,6 +23,8 @@ export interface Explanation {
 }
 
 const CHANGES_MAX = 3;
+/** Searches for moves, of the first shapes in order that wait for room. */
+const PROPOSALS_TRIED_MAX = 5;
 /** What a cluster is rejected by that may pass by itself. */
 const PASSING = new Set(['closed', 'failures']);
 
@@ -37,7 +40,10 @@ export function explain(cycle: Cycle, work: PendingWorkload): Explanation {
   const explanation: Explanation = {
     candidates,
     fit: describeFit(rejections.map((rejection, index) => ({ verdict: candidates[index]!, rejection }))),
-    changes: [...(isImpossible ? largestThatFits(cycle, request) : []), ...changesFor(rejections)],
+    changes: [
+      ...(isImpossible ? largestThatFits(cycle, request) : movesThatHelp(cycle, request)),
+      ...changesFor(rejections),
+    ],
     isImpossible,
   };
   cycle.explanations.set(shape, explanation);
@@ -63,6 +69,21 @@ function largestThatFits(cycle: Cycle, request: PlaceRequest): string[] {
   const { deviceType } = request.claim;
   const asked = `${members === 1 ? '1 member' : `${members} members`} of ${deviceType} ×${devicesPerMember}`;
   return [`ask for less: the largest that could ever fit is ${asked}, in ${clusterName}`];
+}
+
+/** T07: enough is free, but not together. Noted as a proposal, for people. */
+function movesThatHelp(cycle: Cycle, request: PlaceRequest): string[] {
+  const { claim, gang } = request;
+  const { present } = cycle.outlook;
+  if (present.free(claim.deviceType) < claim.count * gang.minimum) return [];
+  if (cycle.proposalsTried >= PROPOSALS_TRIED_MAX) return [];
+  cycle.proposalsTried += 1;
+  const proposal = proposeDefragmentation(present, request, cycle.running);
+  if (proposal === null) return [];
+  cycle.proposals.push(proposal);
+  const names = new Map(cycle.running.map(({ holderId, name }) => [holderId, name]));
+  const moved = proposal.moves.map(({ holderId }) => names.get(holderId)).join(', ');
+  return [`move ${moved} out of ${proposal.domain}: enough is free, but not together`];
 }
 
 export type VerdictParts = Pick<WorkloadVerdict, 'state' | 'reason'> & Partial<WorkloadVerdict>;

@@ -6,6 +6,8 @@ import type { TopologyScope } from '#domain';
 import type { CapacityDomain } from '../ports.ts';
 import type { Band, DevicePool, PoolWatcher } from './pool.ts';
 
+type Names = Pick<CapacityDomain, 'name' | 'firstNode'>;
+
 export class Domains implements PoolWatcher {
   private readonly level: number;
   private readonly isLinked: boolean;
@@ -43,19 +45,22 @@ export class Domains implements PoolWatcher {
     const { topology } = this.pool;
     const from = this.pool.firstSlot(topology.firstNode(this.level, domain));
     const end = this.pool.firstSlot(topology.firstNode(this.level, domain + 1));
-    const name = topology.nameOf(this.level, domain);
-    const entries = this.isLinked ? this.countByLink(name, from, end) : [this.count(name, from, end)];
+    const firstNode = topology.nodes[topology.firstNode(this.level, domain)]!.name;
+    const names = { name: topology.nameOf(this.level, domain), firstNode };
+    const entries = this.isLinked ? this.countByLink(names, from, end) : [this.count(names, from, end)];
     this.entries[domain] = entries;
     return entries;
   }
 
-  private countByLink(name: string, from: number, end: number): CapacityDomain[] {
+  private countByLink(names: Names, from: number, end: number): CapacityDomain[] {
     const links = new Set<number>();
     for (let slot = from; slot < end; slot += 1) links.add(this.pool.linkDomainOf(slot));
-    return [...links].map((link) => this.count(`${name}, link domain ${link + 1}`, from, end, link));
+    return [...links].map((link) =>
+      this.count({ ...names, name: `${names.name}, link domain ${link + 1}` }, from, end, link),
+    );
   }
 
-  private count(name: string, from: number, end: number, link?: number): CapacityDomain {
+  private count(names: Names, from: number, end: number, link?: number): CapacityDomain {
     const holders = new Map<string, number>();
     let [freeDevices, totalDevices] = [0, 0];
     for (let slot = from; slot < end; slot += 1) {
@@ -66,6 +71,6 @@ export class Domains implements PoolWatcher {
       if (holder === 0) freeDevices += 1;
       else holders.set(this.nameOfHolder(holder), (holders.get(this.nameOfHolder(holder)) ?? 0) + 1);
     }
-    return { name, freeDevices, totalDevices, holders };
+    return { ...names, freeDevices, totalDevices, holders };
   }
 }
