@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { v7 } from 'uuid';
-import { type Cluster, DEFAULT_TENANT_ID, RefusedError } from '#domain';
+import { type Cluster, DEFAULT_TENANT_ID, type DesiredTask, RefusedError } from '#domain';
 import { ConflictError, migrate, openStore, type PostgresStore } from '#store';
-import { createTestDatabase } from '#testing';
+import { createTestDatabase, jobSpecOf } from '#testing';
 import { aPlacement, aVersion, DIGEST, insertCluster, insertDeployment, NOW, observe } from './store.fixture.ts';
 
 const PAGE = { tenantId: DEFAULT_TENANT_ID, after: null, limit: 200 };
@@ -226,6 +226,33 @@ describe('models, versions, deployments', () => {
   });
 });
 
+function attemptTask(rank: number): DesiredTask {
+  const spec = jobSpecOf();
+  return {
+    taskId: `attempt-${rank}`,
+    attemptId: 'attempt',
+    jobId: 'job',
+    jobName: 'job',
+    kind: 'command',
+    attempt: 1,
+    rank,
+    worldSize: 2,
+    epoch: 1,
+    claim: spec.claim,
+    devices: null,
+    launcher: spec.launcher,
+    command: spec.command,
+    environment: {},
+    mounts: [],
+    checkpoint: spec.checkpoint,
+    graceSeconds: spec.graceSeconds,
+    resumeFrom: null,
+    outputRequired: false,
+    stop: null,
+    stopAfterSilentSeconds: 300,
+  };
+}
+
 describe('what clusters say and should do', () => {
   it('keeps the newest report, odd characters and all', async () => {
     const { id } = await insertCluster(store);
@@ -268,6 +295,19 @@ describe('what clusters say and should do', () => {
     expect(await put(2, [versions[0]!])).toMatchObject({ changed: true, state: { epoch: 2, revision: 2 } });
     await expect(put(1, [])).rejects.toThrow('epoch 1 is over');
     expect(await store.read.desired.find(id)).toMatchObject({ epoch: 2, revision: 2, versions: [{ modelName: 'a' }] });
+  });
+
+  it('writes a document whose tasks changed, in whatever order they come', async () => {
+    const { id } = await insertCluster(store);
+    const tasks = [attemptTask(0), attemptTask(1)];
+    const put = (content: DesiredTask[]) =>
+      store.transaction((rows) => rows.desired.put(id, 1, { versions: [], replicas: [], tasks: content }));
+    expect(await put([])).toMatchObject({ changed: true, state: { revision: 1, tasks: [] } });
+    expect(await put(tasks)).toMatchObject({ changed: true, state: { revision: 2, tasks } });
+    expect(await put(tasks.toReversed())).toMatchObject({ changed: false, state: { revision: 2, tasks } });
+    const stop = { cause: 'cancelled', reason: 'it should end', wantsCheckpoint: false } as const;
+    expect(await put([{ ...tasks[0]!, stop }, tasks[1]!])).toMatchObject({ changed: true, state: { revision: 3 } });
+    expect((await store.read.desired.find(id))!.tasks).toEqual([{ ...tasks[0]!, stop }, tasks[1]!]);
   });
 
   it('R1: accepts a message id once per cluster', async () => {
