@@ -59,6 +59,32 @@ describe('the fence of the desired document (invariant 4)', () => {
     expect(keeper.state?.revision).toBe(want.at(-1));
   });
 
+  it.each<[string, DesiredState | null, unknown, number]>([
+    ['the same document', stateOf(2, 5), reply(stateOf(2, 5)), 1],
+    ['a newer one, once it is applied', stateOf(2, 5), reply(stateOf(2, 6)), 1],
+    ['none, where there was none', null, reply(null), 1],
+    ['none, though we have one', stateOf(2, 5), reply(null), 0],
+    ['an older one', stateOf(2, 5), reply(stateOf(1, 9)), 0],
+    ['nothing', stateOf(2, 5), new Error('timeout'), 0],
+  ])('X01: an answer is contact when what it says is what is applied: %s', async (_case, have, answer, want) => {
+    const contacts: number[] = [];
+    const { keeper } = keeperWith(have, [answer], { onContact: (agoMs) => void contacts.push(agoMs) });
+    await keeper.open();
+    await keeper.fetch();
+    expect(contacts).toHaveLength(want);
+  });
+
+  it('X01: a document that could not be stored is no contact', async () => {
+    const contacts: number[] = [];
+    const { keeper } = keeperWith(null, [reply(stateOf(1, 1))], {
+      document: { read: async () => null, write: () => Promise.reject(new Error('ENOSPC')) },
+      onContact: (agoMs) => void contacts.push(agoMs),
+    });
+    await keeper.open();
+    await keeper.fetch();
+    expect(contacts).toEqual([]);
+  });
+
   it('R7: no answer, a refusal or no document changes nothing', async () => {
     const { keeper, seen } = keeperWith(stateOf(2, 5), [new Error('timeout'), reply(null), { nonsense: true }]);
     await keeper.open();

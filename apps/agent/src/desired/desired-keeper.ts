@@ -145,7 +145,7 @@ export class DesiredKeeper {
       const askedAtMs = performance.now();
       const { state } = await this.#ask();
       this.#failures = 0;
-      const isKnown = state === null || (await this.#consider(state));
+      const isKnown = state === null ? this.#state === null : await this.#consider(state);
       if (isKnown) this.#options.onContact?.(performance.now() - askedAtMs);
     } catch (cause) {
       this.#options.log.debug({ reason: messageOf(cause) }, 'desired state not fetched; trying again later');
