@@ -15,10 +15,12 @@ const CENTRAL = 'dc-1';
 const COUNT = join(PROJECT_ROOT, 'test/fixtures/jobs/count.mjs');
 const CLI = join(PROJECT_ROOT, '.cache/dist/apps/cli/src/main.js');
 
+const cores = (count: number) => ({ deviceType: 'cpu', count, schedulingPolicy: { topologyScope: 'node' } }) as const;
+
 const count = (name: string, steps: number, rest: Partial<CreateJob> = {}): CreateJob => ({
   name,
   kind: 'command',
-  claim: { deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } },
+  claim: cores(1),
   selector: { clusterNames: [CENTRAL] },
   command: [process.execPath, COUNT, '--steps', String(steps), '--step-ms', '100'],
   checkpoint: { mode: 'file' },
@@ -86,8 +88,7 @@ describe('jobs', () => {
 
   it('P01: a more important job takes the devices; the other saves, waits, and goes on where it was', async () => {
     const all = await devices();
-    const claim = (amount: number) => ({ ...count('x', 1).claim, count: amount }) as CreateJob['claim'];
-    await fleet.admin.submitJob(count('low', 60, { claim: claim(all), priorityClass: 'low' }));
+    await fleet.admin.submitJob(count('low', 60, { claim: cores(all), priorityClass: 'low' }));
     await counting('low', 5);
     const planned = await fleet.admin.planJob(count('high', 5, { priorityClass: 'high' }));
     expect(planned).toMatchObject({ state: 'nominated', victims: [{ job: 'low' }] });
@@ -107,8 +108,7 @@ describe('jobs', () => {
 
   it('R1: a control plane that is killed in the middle of a preemption loses nothing and runs nothing twice', async () => {
     const all = await devices();
-    const whole = { ...count('x', 1).claim, count: all } as CreateJob['claim'];
-    await fleet.admin.submitJob(count('victim', 40, { claim: whole, priorityClass: 'low' }));
+    await fleet.admin.submitJob(count('victim', 150, { claim: cores(all), priorityClass: 'low' }));
     await counting('victim', 5);
     await fleet.admin.submitJob(count('urgent', 5, { priorityClass: 'high' }));
     await until('victim', ({ phase }) => phase === 'Stopping' || phase === 'Queued');
@@ -118,7 +118,7 @@ describe('jobs', () => {
     const victim = await ended('victim', 'Succeeded', 60_000);
     expect(victim.attempts).toBe(2);
     expect((await fleet.admin.job('urgent')).attempts).toBe(1);
-    expect(await fleet.admin.jobLog('victim')).toMatch(/resumed from step \d+ of 40/);
+    expect(await fleet.admin.jobLog('victim')).toMatch(/resumed from step \d+ of 150/);
   }, 150_000);
 
   it('a fine-tune’s output is published as a version whose parent is its base', async () => {
@@ -171,8 +171,7 @@ describe('jobs', () => {
       output: { required: true },
     });
     expect((await ended('empty', 'Failed')).reason).toMatch(/output/);
-    const huge = { deviceType: 'cpu', count: 4_000, schedulingPolicy: { topologyScope: 'node' } } as const;
-    expect((await fleet.admin.submitJob(count('huge', 1, { claim: huge }))).warning).toMatch(/never|largest/);
+    expect((await fleet.admin.submitJob(count('huge', 1, { claim: cores(4_000) }))).warning).toMatch(/never|largest/);
     const text = await eventually(async () => {
       const said = await atoll('explain', 'job', 'huge');
       expect(said).toMatch(/4000|4,000/);
