@@ -7,7 +7,7 @@ export interface DrainableReplica {
   readonly id: string;
   /** Takes requests (or soon will); or finishes what it has and takes nothing new. */
   readonly state: 'starting' | 'serving' | 'draining';
-  /** Requests that it has not finished; null: not known, so that it may have some. */
+  /** Requests that it has not finished; null: not known, so that it may have some. Who gives it up after all bounds that. */
   readonly inFlight: number | null;
   /** Unix milliseconds. */
   readonly startedAtMs: number;

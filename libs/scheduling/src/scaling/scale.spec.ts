@@ -333,10 +333,13 @@ describe('bounds, cooldowns, zero', () => {
         fc.constantFrom(...SCALING_POLICY_NAMES),
         fc.integer({ min: 0, max: 12 }),
         fc.integer({ min: 0, max: 3 }),
-        fc.integer({ min: 3, max: 8 }),
-        (samples, policy, replicas, minimum, maximum) => {
+        fc.integer({ min: 0, max: 5 }),
+        fc.constantFrom(0, 60, 600),
+        (samples, policy, replicas, minimum, more, windowSeconds) => {
+          const maximum = minimum + more;
           const sorted = samples.toSorted((left, right) => left.atMs - right.atMs);
-          const decision = decideScaling(input(sorted, { replicas, bounds: { minimum, maximum } }), policy);
+          const windows = { outSeconds: windowSeconds, inSeconds: windowSeconds, levelSeconds: windowSeconds };
+          const decision = decideScaling(input(sorted, { replicas, bounds: { minimum, maximum } }), policy, windows);
           expect(Number.isInteger(decision.replicas) && decision.reason !== '').toBe(true);
           expect(decision.replicas).toBeGreaterThanOrEqual(minimum);
           expect(decision.replicas).toBeLessThanOrEqual(maximum);

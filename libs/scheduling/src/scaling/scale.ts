@@ -67,7 +67,7 @@ export function decideScaling(
   if (!isCurrent(samples, nowMs)) {
     return { replicas, reason: `there are no measurements of the last ${SAMPLE_GAP_SECONDS_MAX} s` };
   }
-  if (replicas === 0) return wakeDecision(samples.at(-1)!);
+  if (replicas === 0) return wakeDecision(samples.at(-1)!, bounds);
   if (bounds.minimum === 0 && isIdle(samples, nowMs, bounds.idleSeconds ?? 600)) {
     return { replicas: 0, reason: `no request came for ${bounds.idleSeconds ?? 600} s` };
   }
@@ -83,8 +83,9 @@ function boundsDecision(replicas: number, { minimum, maximum }: ScalingBounds): 
   return null;
 }
 
-function wakeDecision({ queueLength, requestsPerSecond }: ScalingSample): ScalingDecision {
-  const isAskedFor = (queueLength ?? 0) > 0 || (requestsPerSecond ?? 0) > 0;
+function wakeDecision(newest: ScalingSample, { maximum }: ScalingBounds): ScalingDecision {
+  const isAskedFor = (newest.queueLength ?? 0) > 0 || (newest.requestsPerSecond ?? 0) > 0;
+  if (maximum === 0) return { replicas: 0, reason: 'its maximum is 0' };
   return isAskedFor ? { replicas: 1, reason: 'requests wait for it' } : { replicas: 0, reason: 'nothing asks for it' };
 }
 

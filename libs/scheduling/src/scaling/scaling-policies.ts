@@ -112,10 +112,15 @@ export const SCALING_POLICIES: Readonly<Record<ScalingPolicyName, ScalingPolicy>
 function proposeByReference(state: ScalingState, parameters: ScalingParameters): ScalingProposal {
   const { nowMs, samples, replicas, changedAtMs } = state;
   const { p99MsMax, utilisationOut, outSeconds, utilisationIn, inSeconds, utilisationTarget } = parameters;
-  const holdsFor = (seconds: number, holds: (sample: ScalingSample) => boolean) =>
-    spanSeconds(unbroken(samples, nowMs, changedAtMs ?? Number.NEGATIVE_INFINITY, holds), nowMs) >= seconds;
+  const holdsFor = (seconds: number, holds: (sample: ScalingSample) => boolean) => {
+    const window = unbroken(samples, nowMs, changedAtMs ?? Number.NEGATIVE_INFINITY, holds);
+    return window.length > 0 && spanSeconds(window, nowMs) >= seconds;
+  };
   const demand = (seconds: number) =>
-    knownSince(demandOf(samples), nowMs - seconds * 1_000).map(({ value }) => value / utilisationTarget);
+    knownSince(demandOf(samples), nowMs - Math.max(seconds, SAMPLE_GAP_SECONDS_MAX) * 1_000).map(
+      ({ value }) => value / utilisationTarget,
+    );
+  // What is not measured breaks a window, whichever way (E07).
   if (holdsFor(outSeconds, (each) => (each.p99Ms ?? 0) > p99MsMax && (each.utilisation ?? 0) > utilisationOut)) {
     const reason = `P99 was above ${p99MsMax} ms and utilisation above ${percent(utilisationOut)} for ${outSeconds} s`;
     return { replicas: Math.max(replicas + 1, wholeAbove(mean(demand(outSeconds)))), reason };
@@ -147,9 +152,10 @@ function follow(state: ScalingState, parameters: ScalingParameters, need: Need):
     changedAtMs ?? Number.NEGATIVE_INFINITY,
     ({ needed }) => needed !== null && needed < replicas * (1 - parameters.tolerance) && wholeAbove(needed) < replicas,
   );
-  if (spanSeconds(below, nowMs) < parameters.inSeconds)
+  if (below.length === 0 || spanSeconds(below, nowMs) < parameters.inSeconds)
     return { replicas, reason: `${words(now)} replicas are needed` };
-  const late = below.filter(({ atMs }) => nowMs - atMs <= (parameters.inSeconds / 2) * 1_000);
+  const lateSeconds = Math.max(parameters.inSeconds / 2, SAMPLE_GAP_SECONDS_MAX);
+  const late = below.filter(({ atMs }) => nowMs - atMs <= lateSeconds * 1_000);
   const most = Math.max(...late.map(({ needed }) => needed!));
   return {
     replicas: wholeAbove(most),

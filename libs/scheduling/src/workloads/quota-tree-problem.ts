@@ -38,9 +38,9 @@ export function queueTreeProblem(queues: readonly QueueShape[], candidate: Queue
 
 /** A warning, no refusal: what runs keeps running, and is given back when its owners ask for it. Null: none. */
 export function quotaBelowUsage(queue: Pick<Queue, 'name' | 'quota'>, used: DeviceCounts): string | null {
-  const below = DEVICE_TYPES.filter((deviceType) => (used[deviceType] ?? 0) > (queue.quota[deviceType] ?? 0))
-    .filter((deviceType) => queue.quota[deviceType] !== undefined)
-    .map((deviceType) => `${used[deviceType]} ${deviceType} of a quota of ${queue.quota[deviceType]}`);
+  const below = DEVICE_TYPES.filter(
+    (deviceType) => (used[deviceType] ?? 0) > (queue.quota[deviceType] ?? Number.POSITIVE_INFINITY),
+  ).map((deviceType) => `${used[deviceType]} ${deviceType} of a quota of ${queue.quota[deviceType]}`);
   if (below.length === 0) return null;
   return `queue ${queue.name} uses ${below.join(' and ')} now: what is above is borrowed and may be reclaimed`;
 }

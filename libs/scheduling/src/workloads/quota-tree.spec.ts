@@ -197,6 +197,19 @@ describe('who may take back from whom', () => {
       want: 'nominal',
     },
     {
+      name: 'F10 what is kept back inside a subtree makes its neighbour a borrower from outside',
+      queues: [
+        own('org', 4),
+        own('keeps', 2, { parentId: 'org', lendingLimit: gpus(0) }),
+        own('takes', 2, { parentId: 'org' }),
+        own('mine', 4),
+      ],
+      uses: { takes: 3 },
+      take: ['mine', 4],
+      from: ['takes', 1],
+      want: 'nominal',
+    },
+    {
       name: 'within one queue priorities decide, not quota',
       queues: [own('a', null)],
       uses: { a: 9 },
@@ -297,6 +310,17 @@ describe('how much may be borrowed', () => {
       queues: [own('mine', 4, down(0)), own('greedy', null)],
       uses: { greedy: 100 },
       want: 4,
+    },
+    {
+      name: 'where the fleet is smaller than what was promised, devices decide',
+      queues: [own('mine', 80, up(0)), own('rich', 90, down(0))],
+      want: 80,
+    },
+    {
+      name: 'but while another borrows, what is kept back is',
+      queues: [own('mine', 80, up(0)), own('rich', 50, down(0)), own('greedy', null)],
+      uses: { greedy: 1 },
+      want: 49,
     },
     {
       name: 'a limit of one type says nothing of another',
@@ -407,6 +431,13 @@ describe('what is charged', () => {
     const tree = account([own('a', 8), own('b', 8)], { a: 2 });
     expect(() => tree.refund('a', GPU, 3)).toThrow(new RangeError(`queue a has 2 ${GPU} charged, not 3`));
     expect(() => tree.refund('b', GPU, 1)).toThrow(RangeError);
+  });
+
+  it.each([-1, 0.5, Number.NaN, 2 ** 53])('%d is no number of devices', (count) => {
+    const tree = account([own('a', 8)], { a: 2 });
+    expect(() => tree.charge('a', GPU, count)).toThrow(RangeError);
+    expect(() => tree.refund('a', GPU, count)).toThrow(RangeError);
+    expect(tree.usage('a')).toEqual(gpus(2));
   });
 
   it('queues that do not exist, and types that are none, are mistakes of the caller', () => {

@@ -2,11 +2,12 @@
  * Who may start how much, and who has to give back: weighted dominant-resource fair share (DRF) over the tree of queues,
  * with nominal quota, borrowing and lending at every level.
  *
- *   within nominal   a queue's own; it may start, and reclaim what others borrowed of it, whatever the priority
+ *   within nominal   a queue's own; where others borrowed it, it is reclaimed, whatever the priority
  *   above nominal    borrowed from what siblings leave idle: bounded by its borrowing limit, by their lending limits, and
  *                    by both of every queue above it; divided by weight, and given back when its owner wants it
  *
- * Without any quota everything is borrowed, and the fleet is simply divided by weight.
+ * Without any quota everything is borrowed, and the fleet is simply divided by weight. What a queue keeps back from its
+ * parent's other children counts as engaged there, used or not: so a queue may be within what it uses and still borrow.
  *
  * Invariants: use is never negative; the use of a queue is the sum of its children's and its own; nothing but `charge`,
  * `refund` and `rollback` changes the account, each in O(depth). Whether devices are free is not its question: the fleet's
@@ -57,22 +58,18 @@ export class QuotaTree extends QuotaAccount {
     if (blocked === null) return null;
     const couldFit = blockedAt(leaf, type, count, 'idle') === null;
     const words = blocked.parent === null ? keptBackWords : ceilingWords;
-    const queue = blocked.parent === null ? leaf.path[0]! : blocked;
+    const queue = blocked.parent === null ? leaf.path[0]! : blocked; // it ends between the roots, which have no queue
     return { ...words(blocked, type, count, couldFit), queueId: queue.id, couldFit };
   }
 
+  /** Throws RangeError unless `count` is a whole number ≥ 0. */
   override charge(queueId: string, deviceType: DeviceType, count: number): void {
-    this.change(this.leaf(queueId), typeOf(deviceType), count);
+    this.change(queueId, deviceType, count, 1);
   }
 
-  /** Throws RangeError for more than is charged. */
+  /** Throws RangeError unless `count` is a whole number ≥ 0, and for more than is charged. */
   override refund(queueId: string, deviceType: DeviceType, count: number): void {
-    const leaf = this.leaf(queueId);
-    const type = typeOf(deviceType);
-    if (count > leaf.used[type]!) {
-      throw new RangeError(`queue ${leaf.name} has ${leaf.used[type]} ${deviceType} charged, not ${count}`);
-    }
-    this.change(leaf, type, -count);
+    this.change(queueId, deviceType, count, -1);
   }
 
   override mark(): number {
@@ -92,13 +89,12 @@ export class QuotaTree extends QuotaAccount {
    */
   override share(queueId: string): number {
     const node = this.node(queueId);
-    const isUnweighted = node.path.some(({ weight }) => weight === 0);
-    return isUnweighted ? Number.POSITIVE_INFINITY : this.dominant(node, false) / node.weight;
+    return node.path.some(({ weight }) => weight === 0) ? Number.POSITIVE_INFINITY : this.shareOf(node);
   }
 
   /** `count` defaults to 0. */
   override isWithinNominal(queueId: string, deviceType: DeviceType, count = 0): boolean {
-    return fitsNominal(this.node(queueId), typeOf(deviceType), count);
+    return borrowedOf(this.node(queueId), typeOf(deviceType)) + count <= 0;
   }
 
   /**
@@ -114,19 +110,18 @@ export class QuotaTree extends QuotaAccount {
     victimQueueId: string,
     victimCount: number,
   ): 'nominal' | 'fairness' | null {
-    const sides = parting(this.leaf(queueId), this.leaf(victimQueueId));
-    if (sides === null) return null;
+    const mine = this.leaf(queueId);
+    const theirs = this.leaf(victimQueueId);
+    if (mine === theirs) return null;
     const type = typeOf(deviceType);
-    const { left: mine, right: theirs, depth } = sides;
-    const borrowers = this.leaf(victimQueueId).path.slice(depth);
-    if (borrowers.some((node) => borrowedOf(node, type) <= 0)) return null;
-    const owners = this.leaf(queueId).path.slice(depth);
-    if (owners.some((node) => fitsNominal(node, type, count))) return 'nominal';
-    if (borrowers.some((node) => borrowedOf(node, type) < victimCount)) return null;
-    const mineAfter = this.borrowedShare(mine, type, count);
-    const theirsAfter = this.borrowedShare(theirs, type, -victimCount);
-    const isFairer = mineAfter <= theirsAfter && mineAfter < this.borrowedShare(theirs);
-    return isFairer ? 'fairness' : null;
+    const depth = partingDepth(mine, theirs);
+    if (someAbove(theirs, depth, type, 0, (borrowed) => borrowed <= 0)) return null;
+    if (someAbove(mine, depth, type, count, (borrowed) => borrowed <= 0)) return 'nominal';
+    if (someAbove(theirs, depth, type, -victimCount, (borrowed) => borrowed < 0)) return null;
+    const [left, right] = [mine.path[depth]!, theirs.path[depth]!];
+    const mineAfter = this.borrowedShare(left, type, engagedBy(mine, depth, type, count));
+    const theirsAfter = this.borrowedShare(right, type, engagedBy(theirs, depth, type, -victimCount));
+    return mineAfter <= theirsAfter && mineAfter < this.borrowedShare(right) ? 'fairness' : null;
   }
 
   /**
@@ -135,13 +130,14 @@ export class QuotaTree extends QuotaAccount {
    * for its weight, then the name.
    */
   override compare(leftQueueId: string, rightQueueId: string, leftWants?: QuotaWant, rightWants?: QuotaWant): number {
-    const sides = parting(this.leaf(leftQueueId), this.leaf(rightQueueId));
-    if (sides === null) return 0;
-    const { left, right } = sides;
+    const [leftLeaf, rightLeaf] = [this.leaf(leftQueueId), this.leaf(rightQueueId)];
+    if (leftLeaf === rightLeaf) return 0;
+    const depth = partingDepth(leftLeaf, rightLeaf);
+    const [left, right] = [leftLeaf.path[depth]!, rightLeaf.path[depth]!];
     return (
-      ascending(Number(!hasNominalLeft(left, leftWants)), Number(!hasNominalLeft(right, rightWants))) ||
+      Number(hasNominalLeft(rightLeaf, depth, rightWants)) - Number(hasNominalLeft(leftLeaf, depth, leftWants)) ||
       ascending(this.borrowedShare(left), this.borrowedShare(right)) ||
-      ascending(perWeight(left, this.dominant(left, false)), perWeight(right, this.dominant(right, false))) ||
+      ascending(this.shareOf(left), this.shareOf(right)) ||
       ascending(perWeight(left, left.recentDeviceSeconds), perWeight(right, right.recentDeviceSeconds)) ||
       ascending(left.name, right.name) ||
       ascending(left.id, right.id)
@@ -149,10 +145,13 @@ export class QuotaTree extends QuotaAccount {
   }
 
   override compareBorrowers(leftQueueId: string, rightQueueId: string): number {
-    const sides = parting(this.leaf(leftQueueId), this.leaf(rightQueueId));
-    if (sides === null) return 0;
-    const { left, right } = sides;
-    return ascending(this.borrowedShare(right), this.borrowedShare(left)) || -this.compare(leftQueueId, rightQueueId);
+    const [left, right] = [this.leaf(leftQueueId), this.leaf(rightQueueId)];
+    if (left === right) return 0;
+    const depth = partingDepth(left, right);
+    return (
+      ascending(this.borrowedShare(right.path[depth]!), this.borrowedShare(left.path[depth]!)) ||
+      this.compare(rightQueueId, leftQueueId)
+    );
   }
 
   override usage(queueId: string): DeviceCounts {
@@ -162,24 +161,34 @@ export class QuotaTree extends QuotaAccount {
     );
   }
 
-  private change(leaf: QuotaNode, type: number, count: number): void {
-    apply(leaf, type, count);
-    this.log.push({ leaf, type, count });
+  private change(queueId: string, deviceType: DeviceType, count: number, sign: 1 | -1): void {
+    const leaf = this.leaf(queueId);
+    const type = typeOf(deviceType);
+    if (!Number.isSafeInteger(count) || count < 0) throw new RangeError(`${count} is no number of devices`);
+    if (sign < 0 && count > leaf.used[type]!) {
+      throw new RangeError(`queue ${leaf.name} has ${leaf.used[type]} ${deviceType} charged, not ${count}`);
+    }
+    apply(leaf, type, sign * count);
+    this.log.push({ leaf, type, count: sign * count });
   }
 
-  /** Of what it borrows, with `more` of one type. */
+  /** Of all that it has. */
+  private shareOf(node: QuotaNode): number {
+    let dominant = 0;
+    for (let type = 0; type < this.totals.length; type += 1) {
+      if (this.totals[type]! > 0) dominant = Math.max(dominant, node.used[type]! / this.totals[type]!);
+    }
+    return perWeight(node, dominant);
+  }
+
+  /** Of what it borrows, with `more` engaged of one type. */
   private borrowedShare(node: QuotaNode, type = 0, more = 0): number {
-    return perWeight(node, this.dominant(node, true, type, more));
-  }
-
-  private dominant(node: QuotaNode, isBorrowedOnly: boolean, type = 0, more = 0): number {
     let dominant = 0;
     for (let each = 0; each < this.totals.length; each += 1) {
-      const used = node.used[each]! + (each === type ? more : 0) - (isBorrowedOnly ? node.nominal[each]! : 0);
-      const total = this.totals[each]!;
-      if (total > 0 && used > 0) dominant = Math.max(dominant, used / total);
+      const borrowed = borrowedOf(node, each) + (each === type ? more : 0);
+      if (this.totals[each]! > 0) dominant = Math.max(dominant, borrowed / this.totals[each]!);
     }
-    return dominant;
+    return perWeight(node, dominant);
   }
 
   private node(queueId: string): QuotaNode {
@@ -191,31 +200,74 @@ export class QuotaTree extends QuotaAccount {
   }
 }
 
-/** Adds to the use of a leaf; what is engaged rises only by what is not kept back anyway. */
+type Engaged = 'engaged' | 'idle';
+
+/** By how much a node's part of its parent changes when `more` is engaged in it: not by what is kept back anyway. */
+function passedUp(node: QuotaNode, type: number, more: number, now: Engaged = 'engaged'): number {
+  const kept = node.keptBack[type]!;
+  return Math.max(node[now][type]! + more, kept) - Math.max(node[now][type]!, kept);
+}
+
 function apply(leaf: QuotaNode, type: number, count: number): void {
-  let engaged = count;
+  let more = count;
   for (let node: QuotaNode | null = leaf; node !== null; node = node.parent) {
-    const before = Math.max(node.engaged[type]!, node.keptBack[type]!);
+    const passed = passedUp(node, type, more);
     node.used[type]! += count;
-    node.engaged[type]! += engaged;
-    engaged = Math.max(node.engaged[type]!, node.keptBack[type]!) - before;
+    node.engaged[type]! += more;
+    more = passed;
   }
 }
 
 /** The first node from the leaf up at which `count` more would be too much; null when there is none. */
-function blockedAt(leaf: QuotaNode, type: number, count: number, now: 'engaged' | 'idle'): QuotaNode | null {
+function blockedAt(leaf: QuotaNode, type: number, count: number, now: Engaged): QuotaNode | null {
   let more = count;
   for (let node = leaf; ; node = node.parent!) {
     if (more === 0) return null;
     const engaged = node[now][type]! + more;
-    if (node.parent === null) return engaged > node.nominal[type]! && keptIdle(node, type, now) > 0 ? node : null;
+    if (node.parent === null) return isKeptBack(leaf, type, count, now) && engaged > node.nominal[type]! ? node : null;
     if (engaged > node.ceiling[type]!) return node;
-    more = Math.max(engaged, node.keptBack[type]!) - Math.max(node[now][type]!, node.keptBack[type]!);
+    more = passedUp(node, type, more, now);
   }
 }
 
+/**
+ * Whether what roots keep back is in the way of `count` more. A root within its nominal yields to it only while another
+ * one borrows: where the fleet is smaller than what was promised of it, devices decide.
+ */
+function isKeptBack(leaf: QuotaNode, type: number, count: number, now: Engaged): boolean {
+  const root = leaf.path[0]!;
+  const fleet = root.parent!;
+  if (keptIdle(fleet, type, now) <= 0) return false;
+  if (root[now][type]! + engagedBy(leaf, 0, type, count, now) > root.nominal[type]!) return true;
+  return fleet.children.some((other) => other[now][type]! > other.nominal[type]!);
+}
+
+/** Whether `test` holds of what is borrowed, with `count` more in the leaf, at some level from it up to `depth`. */
+function someAbove(
+  leaf: QuotaNode,
+  depth: number,
+  type: number,
+  count: number,
+  test: (borrowed: number) => boolean,
+): boolean {
+  let more = count;
+  for (let at = leaf.path.length - 1; at >= depth; at -= 1) {
+    const node = leaf.path[at]!;
+    if (test(borrowedOf(node, type) + more)) return true;
+    more = passedUp(node, type, more);
+  }
+  return false;
+}
+
+/** What `count` more in the leaf engages in its ancestor at `depth`. */
+function engagedBy(leaf: QuotaNode, depth: number, type: number, count: number, now: Engaged = 'engaged'): number {
+  let more = count;
+  for (let at = leaf.path.length - 1; at > depth; at -= 1) more = passedUp(leaf.path[at]!, type, more, now);
+  return more;
+}
+
 /** Devices below a node that lending limits keep idle for their owners. */
-function keptIdle(node: QuotaNode, type: number, now: 'engaged' | 'idle'): number {
+function keptIdle(node: QuotaNode, type: number, now: Engaged): number {
   return node[now][type]! - (now === 'idle' ? 0 : node.used[type]!);
 }
 
@@ -246,25 +298,23 @@ const keptBackWords: Words = (fleet, type, count, couldFit) => {
   };
 };
 
-function fitsNominal(node: QuotaNode, type: number, count: number): boolean {
-  return node.used[type]! + count <= node.nominal[type]!;
-}
-
+/** Negative: so much of its nominal is left. */
 function borrowedOf(node: QuotaNode, type: number): number {
-  return node.used[type]! - node.nominal[type]!;
+  return node.engaged[type]! - node.nominal[type]!;
 }
 
-function hasNominalLeft(node: QuotaNode, wants: QuotaWant | undefined): boolean {
-  if (wants !== undefined) return fitsNominal(node, typeOf(wants.deviceType), wants.count);
-  return node.nominal.some((nominal, type) => node.used[type]! < nominal);
+function hasNominalLeft(leaf: QuotaNode, depth: number, wants: QuotaWant | undefined): boolean {
+  const node = leaf.path[depth]!;
+  if (wants === undefined) return node.nominal.some((nominal, type) => node.used[type]! < nominal);
+  const type = typeOf(wants.deviceType);
+  return borrowedOf(node, type) + engagedBy(leaf, depth, type, wants.count) <= 0;
 }
 
-/** The two children of the node below which both leaves are; null for one and the same leaf. */
-function parting(left: QuotaNode, right: QuotaNode): { left: QuotaNode; right: QuotaNode; depth: number } | null {
-  if (left === right) return null;
+/** The place in their paths at which two leaves part. Leaves are never above each other, so there is one. */
+function partingDepth(left: QuotaNode, right: QuotaNode): number {
   let depth = 0;
   while (left.path[depth] === right.path[depth]) depth += 1;
-  return { left: left.path[depth]!, right: right.path[depth]!, depth };
+  return depth;
 }
 
 function perWeight(node: QuotaNode, amount: number): number {
