@@ -198,6 +198,8 @@ export class QuickstartFleet {
           contextSize: 256,
           maxConcurrent: 2,
         },
+        // An instance that is stopped leaves no processes behind.
+        jobs: { onShutdown: 'stop' },
         ...(joinToken === null ? {} : { joinTokenFile: await this.secretFile(`join-${cluster.name}`, joinToken) }),
         shutdown: { drainSeconds: 5 },
       },
