@@ -54,14 +54,20 @@ export class Capacity extends CapacityAccount {
   }
 
   /**
-   * Where a member that lost its place goes: as close to those that stay as there is room, and in the same domain where
-   * the gang requires one (T08). Null: nowhere.
+   * Where a member that lost its place goes: as close to those that stay as there is room, in the same domain where the
+   * gang requires one (T08), in another cluster only where it may span them. Null: nowhere.
    */
   findReplacement(request: PlaceRequest, tasksThatStay: readonly TaskBinding[], rank: number): TaskBinding | null {
-    const clusterId = tasksThatStay[0]?.clusterId;
-    const [rooms] = clusterId === undefined ? [] : this.candidates(request, new Set([clusterId]));
-    const choice = rooms === undefined ? null : chooseBeside(rooms, this.needs.of(request), tasksThatStay);
-    return choice === null ? null : bindMembers(choice, request.claim.count, rank)[0]!;
+    const need = this.needs.of(request);
+    const beside = new Set(tasksThatStay.map(({ clusterId }) => clusterId));
+    const others = this.candidates(request).filter(({ cluster: { id } }) => need.maySpan && !beside.has(id));
+    for (const rooms of [...this.candidates(request, beside), ...others]) {
+      const { id } = rooms.cluster;
+      const here = tasksThatStay.filter(({ clusterId }) => clusterId === id);
+      const choice = chooseBeside(rooms, need, here);
+      if (choice !== null) return bindMembers(choice, request.claim.count, rank)[0]!;
+    }
+    return null;
   }
 
   explain(request: PlaceRequest): PlaceRejection[] {

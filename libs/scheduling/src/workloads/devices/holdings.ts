@@ -1,6 +1,7 @@
 /**
  * Who holds which device, and how to take that back: slots (devices, by number) hold a number of a holder, 0 is nobody.
- * Once a mark was asked for, every change is logged with what was there before, so that a rollback costs what changed.
+ * Once a mark was asked for, every change is logged with what was there before, so that a rollback costs what changed. The
+ * log and the names of holders grow with what is done: an account is made for one cycle and thrown away.
  */
 export class Holdings {
   /** Slot → number of its holder. */

@@ -32,6 +32,8 @@ export class DevicePool {
   /** Slot → its link domain, counted within its node from 0. */
   private readonly linkOf: Int32Array;
   private readonly watchers: PoolWatcher[] = [];
+  /** Level → devices in its largest domain; made when asked for. */
+  private readonly largest: (number | undefined)[] = [];
   /** Whether any two devices are linked. */
   readonly hasLinks: boolean;
   /** Most devices in a node. */
@@ -86,6 +88,19 @@ export class DevicePool {
   /** Of the largest device. */
   get memoryBytesMax(): number {
     return this.grades.at(-1) ?? 0;
+  }
+
+  /** Devices, free or not, in the largest domain of a level. */
+  largestAt(level: number): number {
+    const known = this.largest[level];
+    if (known !== undefined) return known;
+    let most = 0;
+    for (let domain = 0; domain < this.topology.sizeAt(level); domain += 1) {
+      const from = this.firstSlot(this.topology.firstNode(level, domain));
+      most = Math.max(most, this.firstSlot(this.topology.firstNode(level, domain + 1)) - from);
+    }
+    this.largest[level] = most;
+    return most;
   }
 
   watch(watcher: PoolWatcher): void {

@@ -53,7 +53,7 @@ export class Room implements PoolWatcher {
     this.freeByDomain = new Int32Array(domains);
     this.units = new Int32Array(domains);
     this.step = unit.isLinked ? pool.nodeMax + 1 : unit.count;
-    const countMax = unit.isLinked ? this.step * this.step : largestDomain(pool, unit.level);
+    const countMax = unit.isLinked ? this.step * this.step : pool.largestAt(unit.level);
     this.indexes = new Array(topology.top + 1).fill(null);
     this.indexes[unit.level] = new CountIndex(domains, countMax);
     for (let node = 0; node < nodes; node += 1) this.touch(node);
@@ -139,7 +139,7 @@ export class Room implements PoolWatcher {
     this.units.forEach((members, domain) => {
       sums[topology.outer(level, this.unit.level, domain)]! += members;
     });
-    const index = new CountIndex(sums.length, Math.floor(largestDomain(this.pool, level) / this.unit.count));
+    const index = new CountIndex(sums.length, Math.floor(this.pool.largestAt(level) / this.unit.count));
     sums.forEach((members, domain) => {
       index.set(domain, members);
     });
@@ -185,14 +185,4 @@ export class Room implements PoolWatcher {
       index.set(domain, index.at(domain) + change);
     }
   }
-}
-
-/** Devices in the largest domain of a level. */
-function largestDomain(pool: DevicePool, level: number): number {
-  let most = 0;
-  for (let domain = 0; domain < pool.topology.sizeAt(level); domain += 1) {
-    const from = pool.firstSlot(pool.topology.firstNode(level, domain));
-    most = Math.max(most, pool.firstSlot(pool.topology.firstNode(level, domain + 1)) - from);
-  }
-  return most;
 }

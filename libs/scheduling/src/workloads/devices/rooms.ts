@@ -140,13 +140,13 @@ export class Rooms {
     return units.flatMap((unit) => bands.map((band) => this.room(band, unit)));
   }
 
-  /** What a member may be together in, where a domain at `level` is the widest allowed. */
+  /** What a member may be together in, where a domain at `level` is the widest allowed; none that is always too small. */
   private unitsAt(count: number, scope: TopologyScope, level: number): Unit[] {
-    const linked = { count, level: 0, isLinked: true };
-    if (scope === 'link' && count > 1) return [linked];
-    const widest = Math.min(level, this.pool.topology.levelOf(scope));
-    const plain = Array.from({ length: widest + 1 }, (_, at) => ({ count, level: at, isLinked: false }));
-    return count > 1 && this.pool.hasLinks ? [linked, ...plain] : plain;
+    const widest = scope === 'link' && count > 1 ? -1 : Math.min(level, this.pool.topology.levelOf(scope));
+    const units: Unit[] = [];
+    if (count > 1 && this.pool.hasLinks) units.push({ count, level: 0, isLinked: true });
+    for (let at = 0; at <= widest; at += 1) units.push({ count, level: at, isLinked: false });
+    return units.filter((unit) => this.pool.largestAt(unit.level) >= count);
   }
 
   private room(band: Band, unit: Unit): Room {
