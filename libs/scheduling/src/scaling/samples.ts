@@ -96,14 +96,15 @@ interface Point {
 }
 
 /**
- * Rise per second: the median over points of the slope to the last point at least `apartSeconds` before, so that a single
+ * Rise per second: the median over points of the slope to the last point at least `apartSeconds` (and one) before, so that a single
  * jump of the level is not taken for a slope. 0 when no two are so far apart.
  */
 export function slopePerSecond(points: readonly Point[], apartSeconds: number): number {
+  const apartMs = Math.max(1, apartSeconds) * 1_000;
   const slopes: number[] = [];
   let before = -1;
   for (const { atMs, value } of points) {
-    while (atMs - points[before + 1]!.atMs >= apartSeconds * 1_000) before += 1;
+    while (atMs - points[before + 1]!.atMs >= apartMs) before += 1;
     const from = points[before];
     if (from !== undefined) slopes.push((value - from.value) / ((atMs - from.atMs) / 1_000));
   }

@@ -345,7 +345,7 @@ describe('bounds, cooldowns, zero', () => {
           expect(decision.replicas).toBeLessThanOrEqual(maximum);
         },
       ),
-      { numRuns: 500 },
+      { numRuns: 2_000 },
     );
   });
 });
