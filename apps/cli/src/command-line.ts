@@ -8,9 +8,13 @@ import { addClusterCommands } from './clusters/commands.ts';
 import { addConfigCommand } from './config/command.ts';
 import { addDeploymentCommands } from './deployments/commands.ts';
 import { FailedError, InterruptedError, UsageError } from './errors.ts';
+import { addJobCommands } from './jobs/commands.ts';
 import { addKeyCommands } from './keys/commands.ts';
 import { addModelCommands } from './models/commands.ts';
 import { plain } from './output/plain.ts';
+import { addQueueCommands } from './queues/commands.ts';
+import { addPriorityClassCommands, addTenantCommands, addUsageCommand } from './queues/tenancy-commands.ts';
+import { addSimulateCommand } from './simulate/command.ts';
 import type { Terminal } from './terminal.ts';
 
 export const EXIT_OK = 0;
@@ -40,8 +44,14 @@ function buildProgram(terminal: Terminal): Command {
   addClusterCommands(program, terminal);
   addModelCommands(program, terminal);
   addDeploymentCommands(program, terminal);
+  addJobCommands(program, terminal);
+  addQueueCommands(program, terminal);
+  addPriorityClassCommands(program, terminal);
+  addTenantCommands(program, terminal);
+  addUsageCommand(program, terminal);
   addKeyCommands(program, terminal);
   addChatCommand(program, terminal);
+  addSimulateCommand(program, terminal);
   addConfigCommand(program, terminal);
   program
     .command('version')
@@ -60,7 +70,10 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 interrupted.
   ./atoll model sync <model>          how every cluster gets its newest version
   ./atoll model agreement <model>     whether all clusters hold and serve the same
   ./atoll deployment rollout <name>   how its rollout goes
-  ./atoll explain deployment <name>   why it runs where it runs, or why it does not`;
+  ./atoll explain deployment <name>   why it runs where it runs, or why it does not
+  ./atoll job submit <name> -- <cmd>  runs a command once there is room for it
+  ./atoll job logs <name> --follow    what it writes
+  ./atoll explain job <name>          why it runs there or waits, and what would help`;
 
 /** What commander does not hand down to subcommands by itself when they were made before. */
 function prepare(command: Command, terminal: Terminal): void {
