@@ -26,4 +26,11 @@ describe('storable JSON', () => {
       fine: '\u{1F600} \n "',
     });
   });
+
+  it.each([{ text: 'plain' }, { text: '\\u0000 and \\ud800 as words' }, { text: 'ß 中 \u{1F600}' }])(
+    'leaves $text',
+    (value) => {
+      expect(storableJson(value)).toBe(JSON.stringify(value));
+    },
+  );
 });
