@@ -1,7 +1,8 @@
 /** Jobs through the leader's loop on a real database: from the queue to their end, by what clusters report. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { v7 } from 'uuid';
-import { LOST_MARGIN_SECONDS } from '#domain';
+import { LOST_MARGIN_SECONDS, StaleEpochError } from '#domain';
+import { removeExpired } from '../../apps/control-plane/src/jobs/removal.ts';
 import { type FakeCluster, gpus, JobsWorld } from './jobs.fixture.ts';
 
 let world: JobsWorld;
@@ -101,6 +102,34 @@ describe('one job', () => {
     const decisions = await world.store.read.decisions.newest(job.id, 10);
     expect(decisions).toHaveLength(1);
     expect(decisions[0]).toMatchObject({ subjectKind: 'job', outcome: expect.stringMatching(/9/) });
+  });
+});
+
+describe('the leader', () => {
+  it('R1 that dies between a commit and the documents leaves them owed to the next one', async () => {
+    const job = await world.submit();
+    await world.leader.run(new AbortController().signal);
+    expect(await world.job(job)).toMatchObject({ phase: 'Starting' });
+    expect(await dc.tasks()).toEqual([]);
+    await world.loseLease();
+    await expect(world.cycle()).rejects.toThrow(StaleEpochError);
+    expect(await dc.tasks()).toEqual([]);
+    world.epoch += 1;
+    world.lead();
+    await world.cycle();
+    expect(await dc.taskOf(job)).toMatchObject({ jobId: job.id, epoch: 0 });
+    expect(await world.attempts(job)).toHaveLength(1);
+  });
+
+  it('removes what ended when its time to live is over, and nothing before', async () => {
+    const job = await world.submit({ spec: { ttlSeconds: 100 } });
+    await world.change(job, { cancelRequestedAt: new Date(world.nowMs) });
+    await world.cycle();
+    const { signal } = new AbortController();
+    const at = (seconds: number) => new Date(world.nowMs + seconds * 1_000);
+    expect(await removeExpired(world.store, 0, at(99), signal)).toBe(0);
+    expect(await removeExpired(world.store, 0, at(101), signal)).toBe(1);
+    expect(await world.store.read.jobs.find({ id: job.id })).toBeNull();
   });
 });
 
@@ -216,7 +245,7 @@ describe('out of contact', () => {
     await world.cycle();
     await world.moveCluster(home, { phase: 'Unknown' });
     await world.cycle();
-    world.pass(300 + 60 + LOST_MARGIN_SECONDS - 1);
+    world.pass(300 + LOST_MARGIN_SECONDS - 1);
     await world.cycle();
     expect(await world.job(job)).toMatchObject({ phase: 'Running', attempts: 1 });
     world.pass(2);

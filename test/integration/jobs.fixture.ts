@@ -57,7 +57,7 @@ export class JobsWorld {
   epoch = 0;
   serving: readonly ServingWant[] = [];
   readonly started: Cluster[] = [];
-  private loop: JobLoop;
+  leader: JobLoop;
 
   private constructor(
     readonly store: PostgresStore,
@@ -65,7 +65,7 @@ export class JobsWorld {
     private readonly database: Awaited<ReturnType<typeof createTestDatabase>>,
     private readonly directory: string,
   ) {
-    this.loop = this.lead();
+    this.leader = this.lead();
   }
 
   static async start(): Promise<JobsWorld> {
@@ -83,7 +83,7 @@ export class JobsWorld {
 
   /** A leader of this epoch, with an empty memory. */
   lead(): JobLoop {
-    this.loop = new JobLoop({
+    this.leader = new JobLoop({
       store: this.store,
       epoch: this.epoch,
       publisher: new OutputPublisher(this.blobs, { pickleAllowed: false }),
@@ -92,7 +92,7 @@ export class JobsWorld {
       clock: { nowMs: () => this.nowMs + this.aheadMs },
       now: () => this.nowMs,
     });
-    return this.loop;
+    return this.leader;
   }
 
   /** Another process wins the lease: from here on the epoch of this world's leader is over. */
@@ -106,7 +106,7 @@ export class JobsWorld {
   /** One cycle of the leader, and the documents that it leaves owed. */
   async cycle(): Promise<void> {
     const { signal } = new AbortController();
-    await this.loop.run(signal);
+    await this.leader.run(signal);
     await writeOwedDocuments(this.store, this.epoch, signal);
   }
 

@@ -71,12 +71,17 @@ describe('changes', () => {
   it('do not come of a write that changes nothing', async () => {
     const cluster = await insertCluster(store);
     await store.transaction((rows) => rows.placements.move([cluster.id], 'Removed', 'nothing there'));
+    const task = {
+      ...{ taskId: `${cluster.id}-0`, attemptId: cluster.id, jobId: cluster.id, rank: 0, epoch: 0, reason: '' },
+      ...({ phase: 'Running', ranSeconds: 0 } as const),
+    };
     const report = aReport(cluster.id);
     const upsert = (sequence: number, revision: number) =>
       store.transaction((rows) =>
         rows.observations.upsert({
           clusterId: cluster.id,
-          report: { ...report, sequence, revision },
+          // That a task goes on is no news.
+          report: { ...report, sequence, revision, tasks: [{ ...task, ranSeconds: sequence }] },
           replacedBoots: [],
           receivedAt: NOW,
         }),

@@ -6,8 +6,8 @@ import type { ClusterPhase } from './clusters.ts';
 import { type Attempt, type Checkpoint, deviceCountOf, isTaskEnded, type Job, type TaskReport } from './jobs.ts';
 
 /**
- * An agent that is out of contact ends an attempt after `lostAfterSeconds` of silence and within the job's grace, by its
- * own clock. The centre counts from Unknown, which is later, and waits this much longer than both.
+ * An agent that is out of contact has ended an attempt after `lostAfterSeconds` of silence, grace included, by its own
+ * clock. The centre counts from Unknown, which is later, and waits this much longer.
  */
 export const LOST_MARGIN_SECONDS = 60;
 
@@ -90,7 +90,7 @@ function judgeEnded({ phase, rank, reason, exitCode }: TaskReport, clusterName: 
 }
 
 function isLost({ spec }: Job, { phase, unknownSeconds }: ClusterStanding): boolean {
-  return phase === 'Unknown' && unknownSeconds > spec.lostAfterSeconds + spec.graceSeconds + LOST_MARGIN_SECONDS;
+  return phase === 'Unknown' && unknownSeconds > spec.lostAfterSeconds + LOST_MARGIN_SECONDS;
 }
 
 export function isAlive({ state }: MemberJudgement): boolean {

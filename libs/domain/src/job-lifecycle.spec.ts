@@ -522,7 +522,7 @@ describe('with an attempt', () => {
 
 describe('out of contact', () => {
   const unknown = (unknownSeconds: number) => ({ cluster: { phase: 'Unknown' as const, unknownSeconds } });
-  const bound = 300 + 60 + LOST_MARGIN_SECONDS;
+  const bound = 300 + LOST_MARGIN_SECONDS;
   it.each<Case>([
     { title: 'Unknown for a while: it may still run', attempt: running, members: [unknown(bound)], want: null },
     {

@@ -61,13 +61,14 @@ const UPSERT = `
     report = excluded.report, content_hash = excluded.content_hash,
     replaced_boots = excluded.replaced_boots, received_at = excluded.received_at`;
 
-/** What wakes listeners when it changes: all of a report but its sequence and the ever-moving utilisation. */
+/** What wakes listeners when it changes: all of a report but its sequence and what ever moves while all is well. */
 function contentOf(report: ClusterReport): unknown {
   const nodes = report.nodes.map((node) => ({
     ...node,
     devices: node.devices.map((device) => ({ ...device, utilisation: undefined })),
   }));
-  return { ...report, sequence: undefined, nodes };
+  const tasks = report.tasks?.map((task) => ({ ...task, ranSeconds: undefined, progress: undefined }));
+  return { ...report, sequence: undefined, nodes, tasks };
 }
 
 function fromRow(row: ObservationRow): Observation {
