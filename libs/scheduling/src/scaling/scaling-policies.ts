@@ -1,9 +1,12 @@
 /**
  * How many replicas a deployment should have: a table of policies. Each proposes; `decideScaling` bounds what is proposed.
  *
- * The default is `trend`: on a real week it holds P99 ≤ 200 ms in ≥ 99 % of minutes at 33 … 41 % fewer replica-hours than
- * a static peak ÷ 0.8. The reference rule saves 54 … 65 % but holds it in only 53 … 77 % of minutes, because it waits five
- * minutes for what a start then needs time to mend; target tracking is between the two (SCHEDULING, finding 5).
+ * The default is `trend`. SCHEDULING, finding 5: on a real week it holds P99 ≤ 200 ms in ≥ 99 % of minutes at 33 … 41 %
+ * fewer replica-hours than a static peak ÷ 0.8; the reference rule saves 54 … 65 % but holds it in only 53 … 77 %, because
+ * it waits five minutes for what a start then needs time to mend. These policies on a week of ServeGen's rates with 5 …
+ * 20 % noise a minute, starts of two minutes, fast meaning ≤ 80 % busy: trend 99.7 … 100 % at −56 … −42 %, target tracking
+ * 97.7 … 99.3 % at −59 %, reference 84 … 92 % at −61 … −66 %. Where noise is small, target tracking is as good, cheaper
+ * and changes less often.
  */
 import {
   type Demand,
