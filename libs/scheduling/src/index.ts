@@ -45,6 +45,7 @@ export {
 } from './scaling/scaling-policies.ts';
 export type { Scorer } from './scorers.ts';
 export { SCORERS } from './scorers.ts';
+export { rejectSelected } from './selector-filters.ts';
 export type { ClusterSnapshot, FleetSnapshot, ReportSnapshot, Reservation } from './snapshot.ts';
 export { DRAIN_SECONDS_MAX, FAILED_MOVES_MAX, FAILURES_BEFORE_MOVE } from './standing.ts';
 export { Capacity } from './workloads/capacity.ts';

@@ -68,7 +68,7 @@ function keepPromise(cycle: Cycle, work: PendingWorkload): VerdictParts | null {
   }
   if (elsewhere !== null) outlook.putBack(elsewhere.lifted);
   if (isWhole(cycle, work, 'coming')) {
-    outlook.hold(hold);
+    outlook.hold({ ...hold, isFirm: true });
     const where = describePlace(cycle, work, placed);
     return { state: 'nominated', reason: `waits for the room that is being made for it ${where}` };
   }

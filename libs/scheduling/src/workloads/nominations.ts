@@ -20,7 +20,7 @@ export function holdNominations(cycle: Cycle): void {
   );
   for (const work of nominated) {
     if (!mayStand(cycle, work)) continue;
-    cycle.outlook.hold(holdOn('nominated', work, work.nomination!.tasks));
+    cycle.outlook.hold(holdOn('nominated', work, work.nomination!.tasks, { isFirm: false }));
     cycle.promise(work, work.nomination!.tasks.length);
   }
 }

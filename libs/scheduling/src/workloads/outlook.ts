@@ -19,7 +19,7 @@ export interface Hold {
   readonly tasks: readonly TaskBinding[];
   /** Unix milliseconds at which the room is whole; null: that cannot be told. */
   readonly wholeAtMs: number | null;
-  /** False: it gives way to what is served before it (S02); true: its workload was served, and waits. */
+  /** True: its workload was served in this cycle, and waits. False: it may give way to what is served before it (S02). */
   readonly isFirm: boolean;
 }
 
@@ -127,7 +127,9 @@ export class Outlook {
       if (!isEnding && !this.evicted.has(holderId)) coming.take(holderId, claim, tasks);
     }
     for (const { work, tasks } of this.started) coming.take(work.id, work.claim, tasks);
-    for (const { holderId, work, tasks } of this.held.values()) {
+    // A reservation got what was left beside the promises; of what ends since, it may have the rest.
+    const promisesFirst = [...this.held.values()].sort((left, right) => rankOf(left) - rankOf(right));
+    for (const { holderId, work, tasks } of promisesFirst) {
       if (!this.lifted.has(holderId)) coming.take(holderId, work.claim, tasks);
     }
     return coming;
@@ -137,4 +139,8 @@ export class Outlook {
     change(this.present);
     if (this.apart !== null) change(this.apart);
   }
+}
+
+function rankOf({ kind }: Hold): number {
+  return kind === 'nominated' ? 0 : 1;
 }

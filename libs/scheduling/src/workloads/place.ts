@@ -53,7 +53,7 @@ export function usableHolds(cycle: Cycle, work: PendingWorkload): Hold[] {
 }
 
 function isUsable(hold: Hold, work: PendingWorkload, endsMs: number): boolean {
-  if (hold.kind === 'nominated') return hold.work.priority < work.priority;
+  if (hold.kind === 'nominated') return !hold.isFirm && hold.work.priority < work.priority;
   return !hold.isFirm || (hold.wholeAtMs !== null && endsMs <= hold.wholeAtMs);
 }
 

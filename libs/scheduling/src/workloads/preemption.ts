@@ -169,7 +169,8 @@ export class EvictionSearch {
     };
     set.forEach(end);
     let placed = this.placeWithin(request, within);
-    const more = placed === null ? rest.filter((option) => !set.includes(option)).sort(byLossPerDevice) : [];
+    const chosen = new Set(set.map(({ victim }) => victim));
+    const more = placed === null ? rest.filter(({ victim }) => !chosen.has(victim)).sort(byLossPerDevice) : [];
     for (let next = 0; placed === null && next < more.length; next += 1) {
       end(more[next]!);
       placed = this.placeWithin(request, within);
