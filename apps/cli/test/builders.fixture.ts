@@ -3,9 +3,14 @@ import type {
   AliasDto,
   ApiKeyDto,
   ArtifactDto,
+  AttemptDto,
   ClusterDto,
   DeploymentDto,
+  JobDto,
+  JobExplainDto,
+  JobPlanDto,
   ModelDto,
+  QueueDetailDto,
   RolloutDto,
   SyncClusterDto,
   VersionDto,
@@ -230,3 +235,100 @@ export const aPlan = {
     { cluster: 'edge-shanghai', score: 0.5, scores: { spread: 0.5 }, rejectedBy: null, rejectedBecause: null },
   ],
 };
+
+const CPU: JobDto['specification']['claim'] = {
+  deviceType: 'cpu',
+  count: 1,
+  schedulingPolicy: { topologyScope: 'node' },
+};
+
+export function aJob(changes: Partial<JobDto> = {}): JobDto {
+  return {
+    ...{ id: ID, name: 'count', kind: 'command', queue: 'default', priorityClass: 'normal', priority: 5 },
+    ...{ preemption: 'lower-priority', preemptible: true, phase: 'Running', reason: 'all of its tasks run' },
+    ...{ phaseSince: '2030-01-01T11:59:00.000Z', conditions: [], place: null, suspended: false },
+    ...{ cancelRequested: false, dependsOn: [], attempts: 1, failures: 0, preemptions: 0 },
+    tasks: [{ rank: 0, cluster: 'dc-1', devices: [{ node: 'n1', deviceIds: ['cpu0'] }] }],
+    ...{ progress: 'step 12 of 60', checkpoint: null, nomination: null, outputDigest: null, published: null },
+    usage: { ranSeconds: 0, deviceSeconds: 0, lostDeviceSeconds: 0 },
+    specification: {
+      tasks: { size: 1, minimum: 1, topology: null, spansClusters: false },
+      ...{ claim: CPU, selector: {}, launcher: 'plain', command: ['node', 'count.mjs'], environment: {}, mounts: [] },
+      checkpoint: { mode: 'file', signal: 'SIGUSR1', intervalSeconds: null },
+      graceSeconds: 60,
+      retry: { limit: 3, backoffSeconds: 10, exitCodes: null },
+      ...{ startDeadlineSeconds: null, runDeadlineSeconds: null, ttlSeconds: 604_800 },
+      output: { required: false, publish: null },
+      ...{ expectedSeconds: null, minimumRunSeconds: 0, preemptionsMax: 5, protectedSeconds: 3_600 },
+      lostAfterSeconds: 300,
+    },
+    ...{ retryAt: null, queuedAt: MADE, startedAt: MADE, endedAt: null, createdAt: MADE, revision: 3 },
+    ...changes,
+  };
+}
+
+export function anAttempt(changes: Partial<AttemptDto> = {}): AttemptDto {
+  const { tasks } = aJob();
+  return {
+    ...{ id: ID, number: 1, phase: 'Running', outcome: null, exitCode: null, reason: 'placed on dc-1', stop: null },
+    tasks: tasks.map((task) => ({ ...task, phase: 'Running', reason: '', ranSeconds: 5, progress: '' })),
+    ...{ resumedFrom: null, lostDeviceSeconds: 0, createdAt: MADE, startedAt: MADE, endedAt: null },
+    ...changes,
+  };
+}
+
+export function aJobPlan(changes: Partial<JobPlanDto> = {}): JobPlanDto {
+  return {
+    ...{ job: 'count', state: 'nominated', reason: 'waits for 1 to make room on dc-1', place: null },
+    tasks: [{ rank: 0, cluster: 'dc-1', devices: [{ node: 'n1', deviceIds: ['cpu0', 'cpu1'] }] }],
+    startsBy: '2030-01-01T12:01:00.000Z',
+    victims: [{ job: 'low', priority: 2, lostDeviceSeconds: 12.34 }],
+    changes: [],
+    candidates: [{ cluster: 'dc-1', score: 0.5, scores: { pack: 0.5 }, rejectedBy: null, rejectedBecause: null }],
+    ...changes,
+  };
+}
+
+export function aJobExplanation(changes: Partial<JobExplainDto> = {}): JobExplainDto {
+  return {
+    ...{
+      job: 'count',
+      phase: 'Queued',
+      sentence: 'count is Queued (place 2 in its queue): 0/1 clusters fit.',
+      place: 2,
+    },
+    ...{ startsBy: null, victims: [], changes: ['wait for low to end'], candidates: aJobPlan().candidates },
+    preemptedBy: [
+      {
+        job: 'high',
+        reason: 'preempted by high (priority 8 over 5)',
+        lostDeviceSeconds: 0.2,
+        at: '2030-01-01T11:59:00.000Z',
+      },
+    ],
+    decisions: [
+      {
+        ...{ outcome: '0/1 clusters fit', decidedAt: MADE, place: 2, startsBy: null },
+        ...{ victims: [], changes: [], candidates: [] },
+      },
+    ],
+    attempts: [anAttempt({ phase: 'Ended', outcome: 'preempted' })],
+    ...changes,
+  };
+}
+
+export function aQueue(changes: Partial<QueueDetailDto> = {}): QueueDetailDto {
+  return {
+    ...{ id: ID, name: 'research', parent: null, weight: 2, quota: { 'nvidia.com/gpu': 8 } },
+    ...{ borrowingLimit: null, lendingLimit: { 'nvidia.com/gpu': 2 }, order: 'class-shortest', paused: false },
+    ...{ usage: { 'nvidia.com/gpu': 10 }, borrowed: { 'nvidia.com/gpu': 2 }, share: 0.125, length: 3, running: 2 },
+    ...{ createdAt: MADE, revision: 1 },
+    pending: [
+      {
+        ...{ job: 'count', priority: 5, phase: 'Queued', place: 1, reason: '0/1 clusters fit' },
+        queuedAt: '2030-01-01T11:58:00.000Z',
+      },
+    ],
+    ...changes,
+  };
+}

@@ -3,6 +3,7 @@ import { REPLICAS_MAX, type UpdateDeployment } from '#contracts';
 import { parseName, wholeNumber } from '../arguments.ts';
 import { addConnectionOptions, connect } from '../connection.ts';
 import { UsageError } from '../errors.ts';
+import { explainCommand } from '../explain.ts';
 import { addOutputOption, show } from '../output/output.ts';
 import { addTimeoutOption } from '../polling.ts';
 import type { Terminal } from '../terminal.ts';
@@ -35,8 +36,7 @@ export function addDeploymentCommands(program: Command, terminal: Terminal): voi
   addDelete(deployment, terminal);
   addWait(deployment, terminal);
   addExplain(deployment.command('explain'), terminal);
-  const explain = program.command('explain').description('why something is as it is, and what to change');
-  addExplain(explain.command('deployment'), terminal);
+  addExplain(explainCommand(program).command('deployment'), terminal);
 }
 
 function addCreate(deployment: Command, terminal: Terminal): void {
@@ -96,21 +96,36 @@ function addUpdates(deployment: Command, terminal: Terminal): void {
   )
     .argument('<name>', 'its name', parseName)
     .option('--replicas <number>', 'how many', wholeNumber(0, REPLICAS_MAX))
+    .option('--queue <queue>', 'whose account it is charged to', parseName)
+    .option('--priority-class <class>', 'how important it is', parseName)
     .action((name: string, options: UpdateOptions) => updateAsSaid(name, options, terminal));
 }
 
 type UpdateOptions = ChangeOptions &
-  RolloutOptions & { readonly version?: number; readonly alias?: string; readonly replicas?: number };
+  RolloutOptions & {
+    readonly version?: number;
+    readonly alias?: string;
+    readonly replicas?: number;
+    readonly queue?: string;
+    readonly priorityClass?: string;
+  };
 
 async function updateAsSaid(name: string, options: UpdateOptions, terminal: Terminal): Promise<void> {
-  const { version, alias, replicas } = options;
+  const { version, alias, replicas, queue, priorityClass } = options;
   // Checked before anybody is asked; then what is not said stays as it is.
   const isRolloutChanged = rolloutPolicyOf(options) !== null;
-  if (!isRolloutChanged && [version, alias, replicas].every((each) => each === undefined)) {
+  if (!isRolloutChanged && [version, alias, replicas, queue, priorityClass].every((each) => each === undefined)) {
     throw new UsageError('nothing to change was said; see: atoll deployment update --help');
   }
   const current = isRolloutChanged ? (await connect(terminal, options).deployment(name)).rolloutPolicy : undefined;
-  const body = { version, alias, replicas, rollout: rolloutPolicyOf(options, current) ?? undefined };
+  const body = {
+    version,
+    alias,
+    replicas,
+    queue,
+    priorityClass,
+    rollout: rolloutPolicyOf(options, current) ?? undefined,
+  };
   await update(name, body, options, terminal, `${name} is changed.`);
 }
 

@@ -28,6 +28,8 @@ export interface SpecificationOptions extends RolloutOptions {
   readonly topology: (typeof TOPOLOGY_SCOPES)[number];
   readonly lostAfterSeconds?: number;
   readonly reconcile?: (typeof RECONCILE_RULES)[number];
+  readonly queue?: string;
+  readonly priorityClass?: string;
 }
 
 const DEVICES_MAX = 4096;
@@ -62,7 +64,9 @@ export function addSpecificationOptions(command: Command): Command {
       'replace replicas of a cluster out of contact after so long',
       wholeNumber(0, LOST_AFTER_SECONDS_MAX),
     )
-    .addOption(new Option('--reconcile <rule>', 'who wins after a partition').choices(RECONCILE_RULES));
+    .addOption(new Option('--reconcile <rule>', 'who wins after a partition').choices(RECONCILE_RULES))
+    .option('--queue <queue>', 'whose account it is charged to (default: default)', parseName)
+    .option('--priority-class <class>', 'how important it is (default: serving)', parseName);
 }
 
 /** `--version` and `--alias`: which version, by number or by a name that moves. */
@@ -96,6 +100,8 @@ export function specificationOf(name: string, options: SpecificationOptions): Cr
     selector: { kinds: kinds && [...new Set(kinds)], regions, labels, clusterNames: options.cluster },
     disconnect: hasPolicy ? { lostAfterSeconds, reconcile } : undefined,
     rollout: rolloutPolicyOf(options) ?? undefined,
+    queue: options.queue,
+    priorityClass: options.priorityClass,
   };
 }
 

@@ -36,6 +36,7 @@ export function renderDeployment(deployment: DeploymentDto, screen: Screen): str
     ['Replicas', `${deployment.readyReplicas} ready of ${deployment.replicas}`],
     ['Needs', `${claim.count} ${claim.deviceType}${memory}, in one ${claim.schedulingPolicy.topologyScope}`],
     ['Where', whereOf(deployment)],
+    ['Account', `queue ${deployment.queue}, class ${deployment.priorityClass} (${deployment.priority})`],
     ['Out of contact', `replaced after ${disconnect.lostAfterSeconds} s, then ${disconnect.reconcile}`],
     ...policyFields(deployment.rolloutPolicy),
     ['Rollout', rolloutOf(deployment)],

@@ -25,7 +25,7 @@ export function show(terminal: Terminal, { output }: OutputOptions, value: unkno
   else terminal.out(table());
 }
 
-const GOOD = new Set(['Ready', 'Published', 'active', 'held', 'Completed']);
+const GOOD = new Set(['Ready', 'Published', 'active', 'held', 'Completed', 'Running', 'Succeeded', 'succeeded']);
 const BAD = new Set([
   'Unknown',
   'Failed',
@@ -36,9 +36,13 @@ const BAD = new Set([
   'unreachable',
   'Aborted',
   'RolledBack',
+  'Cancelled',
+  'cancelled',
+  'lost',
 ]);
 const WAITING = new Set([
   ...['PendingApproval', 'Suspect', 'Draining', 'Uploading', 'Pending', 'Fetching', 'Starting', 'Stopping'],
+  ...['Waiting', 'Queued', 'Suspended', 'preempted', 'suspended', 'Assigned'],
   ...['fetching', 'planned', 'Wanted', 'Making', 'Progressing', 'Paused'],
 ]);
 

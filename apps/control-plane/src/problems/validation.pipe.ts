@@ -8,6 +8,8 @@ interface Issue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
   /** zod's: which keys a strict object does not know. */
   readonly keys?: readonly string[];
+  /** zod's: what is wrong with a key of a record. */
+  readonly issues?: readonly { readonly message: string }[];
 }
 
 @Injectable()
@@ -37,7 +39,7 @@ function toErrors(issue: Issue, prefix: readonly string[]): { field: string; mes
   if (issue.keys !== undefined && issue.keys.length > 0) {
     return issue.keys.map((key) => ({ field: fieldName([...path, key]), message: 'is not a known field' }));
   }
-  return [{ field: fieldName(path), message: issue.message }];
+  return [{ field: fieldName(path), message: issue.issues?.[0]?.message ?? issue.message }];
 }
 
 /** JSON path without the leading `$`: `files[3].path`; `body` for the whole. */
