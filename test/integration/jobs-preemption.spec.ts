@@ -277,4 +277,17 @@ describe('serving', () => {
     await world.cycle();
     expect(await world.job(low)).toMatchObject({ phase: 'Starting', attempts: 2 });
   });
+
+  it('does not keep jobs for ever off room that the deployment planner does not take', async () => {
+    const deployment = await insertDeployment(world.store, { claim: gpus(4), selector: {} });
+    const job = await world.submit();
+    const wait = async () => {
+      world.serving = [{ deployment, replicas: 1, avoidClusterIds: [] }];
+      await world.cycle();
+    };
+    for (let cycles = 0; cycles < 3; cycles += 1) await wait();
+    expect((await world.job(job)).phase).toBe('Queued');
+    await wait();
+    expect((await world.job(job)).phase).toBe('Starting');
+  });
 });

@@ -14,7 +14,7 @@ import { JobDecisions } from './job-decisions.ts';
 import { readJobFacts } from './job-facts.ts';
 import { JobMemory } from './job-memory.ts';
 import type { JobMetrics } from './job-metrics.ts';
-import { isPending, type ServingPending, toWorkloadSnapshot } from './job-snapshot.ts';
+import { isPending, type ServingPending, toWorkloadSnapshot, wantedReplicaId } from './job-snapshot.ts';
 import { type JobWorld, readJobWorld, readWork } from './job-world.ts';
 import { type PlannedUnits, unitsOf } from './plan-units.ts';
 import type { OutputPublisher } from './publish-output.ts';
@@ -56,7 +56,8 @@ export class JobLoop {
 
     // 1 The world as it is; most of it is not read while there are no jobs.
     const work = await readWork(read);
-    const serving = await readServing(read, this.parts.serving());
+    const cycle = this.parts.serving();
+    const serving: Serving = { replicas: await readServing(read, cycle), cycle };
     this.parts.metrics.jobs(countPhases(work.jobs));
     if (work.jobs.length + work.attempts.length === 0) return;
     let world = await readJobWorld(read, this.now(), work);
@@ -108,9 +109,9 @@ export class JobLoop {
   }
 
   /** @returns how many units were rejected */
-  private async schedule(world: JobWorld, serving: readonly ServingPending[], signal: AbortSignal): Promise<number> {
-    if (serving.length === 0 && !world.jobs.some(isPending)) return 0;
-    const snapshot = toWorkloadSnapshot(world, this.memory, serving);
+  private async schedule(world: JobWorld, serving: Serving, signal: AbortSignal): Promise<number> {
+    if (serving.replicas.length === 0 && !world.jobs.some(isPending)) return 0;
+    const snapshot = toWorkloadSnapshot(world, this.memory, serving.replicas);
     const plan = planWorkloads(pausedWhenBlind(snapshot, world));
     const names = new Map(snapshot.pending.map(({ id, name }) => [id, name]));
     const units = unitsOf(plan, world, this.decisions, (id) => names.get(id) ?? id);
@@ -119,7 +120,7 @@ export class JobLoop {
       if (signal.aborted) return 0;
       rejected += this.note(await applyJobs(this.parts.store, this.parts.epoch, batch, world), units, world);
     }
-    this.holdForServing(plan, units, serving);
+    this.holdForServing(plan, units, serving, world.nowMs);
     return rejected;
   }
 
@@ -137,20 +138,26 @@ export class JobLoop {
   }
 
   /** Room that is made for replicas is in memory only: the deployment planner takes it once it is free. */
-  private holdForServing(
-    plan: WorkloadPlan,
-    { serving: changed }: PlannedUnits,
-    wants: readonly ServingPending[],
-  ): void {
-    const { servingNominations } = this.memory;
+  private holdForServing(plan: WorkloadPlan, { serving: changed }: PlannedUnits, wants: Serving, nowMs: number): void {
     for (const [id, nomination] of changed) {
-      if (nomination === null) servingNominations.delete(id);
-      else servingNominations.set(id, nomination);
+      if (nomination === null) this.memory.servingNominations.delete(id);
+      else this.memory.servingNominations.set(id, nomination);
     }
-    const waiting = new Set(plan.verdicts.map(({ workloadId }) => workloadId));
-    for (const id of servingNominations.keys())
-      if (wants.length === 0 || !waiting.has(id)) servingNominations.delete(id);
+    const wanted = wants.replicas.flatMap(({ deployment, replicas }) =>
+      Array.from({ length: replicas }, (_, index) => wantedReplicaId(deployment, index)),
+    );
+    const waiting = new Set(wanted);
+    this.memory.forgetServing(waiting);
+    const started = plan.starts.map(({ workloadId }) => workloadId).filter((id) => waiting.has(id));
+    this.memory.offered(new Set(started), wants.cycle, nowMs);
   }
+}
+
+/** What the scheduler could not place. */
+interface Serving {
+  readonly replicas: readonly ServingPending[];
+  /** New with every cycle of the scheduler. */
+  readonly cycle: object;
 }
 
 function isAction({ start, stops }: ApplyUnit): boolean {

@@ -6,6 +6,9 @@ import type { Attempt, ModelVersion, Nomination, Rows } from '#domain';
 import type { JobWorld } from './job-world.ts';
 
 const AVOIDED_MS = 120_000;
+/** Scheduler cycles in which a replica may leave room untaken that is there for it; then jobs have it for a while. */
+const UNTAKEN_MAX = 3;
+const PASSED_OVER_MS = 60_000;
 
 export class JobMemory {
   /** Job id → cluster id → until when it is avoided, Unix milliseconds. */
@@ -16,6 +19,8 @@ export class JobMemory {
   private readonly digests = new Map<string, string>();
   /** Workload id of a replica that waits → the room that is held for it. */
   readonly servingNominations = new Map<string, Nomination>();
+  /** Workload id → how often room was there for a replica that still waits, and after which scheduler cycle last. */
+  private readonly untaken = new Map<string, { times: number; cycle: object | null; passedUntilMs: number }>();
 
   ended(attempt: Attempt, failedToStartIn: readonly string[], nowMs: number): void {
     this.ranIn.set(attempt.jobId, [...new Set(attempt.tasks.map(({ clusterId }) => clusterId))]);
@@ -23,6 +28,34 @@ export class JobMemory {
     const clusters = this.avoided.get(attempt.jobId) ?? new Map<string, number>();
     for (const clusterId of failedToStartIn) clusters.set(clusterId, nowMs + AVOIDED_MS);
     this.avoided.set(attempt.jobId, clusters);
+  }
+
+  /**
+   * Room was there for these replicas when they were told to wait in `cycle`; of all others nothing is known any more. The
+   * deployment planner may have reasons of its own not to take it.
+   */
+  offered(workloadIds: ReadonlySet<string>, cycle: object, nowMs: number): void {
+    for (const id of this.untaken.keys()) {
+      if (!workloadIds.has(id) && !this.isPassedOver(id, nowMs)) this.untaken.delete(id);
+    }
+    for (const id of workloadIds) {
+      const known = this.untaken.get(id) ?? { times: 0, cycle: null, passedUntilMs: 0 };
+      if (known.cycle === cycle) continue;
+      const times = known.times + 1;
+      this.untaken.set(id, { times, cycle, passedUntilMs: times >= UNTAKEN_MAX ? nowMs + PASSED_OVER_MS : 0 });
+    }
+  }
+
+  /** Whether it keeps jobs off nothing for now, because it did not take what it was offered. */
+  isPassedOver(workloadId: string, nowMs: number): boolean {
+    return (this.untaken.get(workloadId)?.passedUntilMs ?? 0) > nowMs;
+  }
+
+  /** Of replicas that do not wait any more. */
+  forgetServing(waiting: ReadonlySet<string>): void {
+    for (const memory of [this.servingNominations, this.untaken]) {
+      for (const id of memory.keys()) if (!waiting.has(id)) memory.delete(id);
+    }
   }
 
   avoidedBy(jobId: string, nowMs: number): string[] {

@@ -180,15 +180,17 @@ function toServing(placement: Placement, deployment: Deployment | undefined): Ru
 function toPendingReplicas(want: ServingPending, memory: JobMemory, nowMs: number): PendingWorkload[] {
   const { deployment, replicas, preemption, avoidClusterIds } = want;
   const { name, tenantId, queueId, priority, claim, selector } = deployment;
-  return Array.from({ length: replicas }, (_, index) => {
-    const id = wantedReplicaId(deployment, index);
-    return {
-      ...{ id, name, kind: 'serving', tenantId, queueId, priority, claim, gang: ALONE, selector, preemption },
-      queuedAtMs: Math.min(nowMs, deployment.createdAt.getTime()),
-      ...{ expectedSeconds: null, savedSeconds: 0, notBeforeMs: null },
-      nomination: memory.servingNominations.get(id) ?? null,
-      avoidClusterIds,
-      preferredClusterIds: [],
-    };
-  });
+  const ids = Array.from({ length: replicas }, (_, index) => wantedReplicaId(deployment, index));
+  return ids
+    .filter((id) => !memory.isPassedOver(id, nowMs))
+    .map((id) => {
+      return {
+        ...{ id, name, kind: 'serving', tenantId, queueId, priority, claim, gang: ALONE, selector, preemption },
+        queuedAtMs: Math.min(nowMs, deployment.createdAt.getTime()),
+        ...{ expectedSeconds: null, savedSeconds: 0, notBeforeMs: null },
+        nomination: memory.servingNominations.get(id) ?? null,
+        avoidClusterIds,
+        preferredClusterIds: [],
+      };
+    });
 }
