@@ -6,6 +6,7 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import { heartbeatSchema } from '#contracts';
 import { OBSERVER_GAP_MS, StaleEpochError, type Store } from '#domain';
+import type { BlobStore } from '../../apps/control-plane/src/blobs/blob-store.ts';
 import type { BlobTokens } from '../../apps/control-plane/src/blobs/blob-tokens.ts';
 import { Clusters } from '../../apps/control-plane/src/clusters/clusters.ts';
 import { Deployments } from '../../apps/control-plane/src/deployments/deployments.ts';
@@ -101,7 +102,8 @@ export class ControlPlane implements SimulatedProcess {
     // Stored answers are sealed with a key of the installation; here they need not be.
     const secrets = { seal: (text: string) => text, unseal: (text: string) => text } as unknown as Secrets;
     const mutations = new Mutations(this.store, secrets);
-    this.deployments = new Deployments(this.store, mutations);
+    // Claims are given in numbers here: no file is read.
+    this.deployments = new Deployments(this.store, mutations, {} as BlobStore);
     this.rollouts = new RolloutDesk(this.store);
     // The fleet cuts revoked links itself, at the commit.
     const claims = { request: async () => undefined } as unknown as AccountClaimsPusher;

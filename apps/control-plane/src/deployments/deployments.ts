@@ -6,6 +6,7 @@ import type { z } from 'zod';
 import type { createDeploymentSchema, DeploymentDto, DeploymentPlanDto, updateDeploymentSchema } from '#contracts';
 import { type Deployment, RefusedError, type Rows, refuse, Store } from '#domain';
 import type { Actor } from '../auth/actor.ts';
+import { BlobStore } from '../blobs/blob-store.ts';
 import { demandMatch, repeatable } from '../mutations/headers.ts';
 import { type Deed, Mutations } from '../mutations/mutations.ts';
 import { type Page, readPage } from '../mutations/pages.ts';
@@ -13,6 +14,7 @@ import { namedPriorityClass, namedQueue } from '../queues/named.ts';
 import { changeVersion } from '../rollouts/version-change.ts';
 import { viewDeployment, viewPlan } from './deployment-view.ts';
 import { planChange } from './dry-run.ts';
+import { resolveReplicaClaim } from './resolve-claim.ts';
 import { demandPublished, demandStaying, findDeployment, lockAlias, wantedVersion } from './wanted-version.ts';
 
 export interface DeploymentTarget {
@@ -31,6 +33,7 @@ export class Deployments {
   constructor(
     private readonly store: Store,
     private readonly mutations: Mutations,
+    private readonly blobs: BlobStore,
   ) {}
 
   create(actor: Actor, wanted: Wanted, idempotencyKey: string | undefined): Promise<DeploymentDto> {
@@ -38,7 +41,7 @@ export class Deployments {
     return this.mutations.create(actor, 'deployments.create', request, async (rows) => {
       const model = await rows.models.find({ tenantId: actor.tenantId, name: wanted.model });
       await lockAlias(rows, model?.id, wanted.alias);
-      const deployment = await newDeployment(rows, actor.tenantId, wanted);
+      const deployment = await newDeployment(rows, this.blobs, actor.tenantId, wanted);
       await rows.deployments.insert(deployment);
       await demandPublished(rows, deployment.versionId);
       return deed(rows, deployment, { ...wanted });
@@ -95,7 +98,7 @@ export class Deployments {
   }
 
   async planCreate(tenantId: string, wanted: Wanted): Promise<DeploymentPlanDto> {
-    const deployment = await newDeployment(this.store.read, tenantId, wanted);
+    const deployment = await newDeployment(this.store.read, this.blobs, tenantId, wanted);
     if ((await this.store.read.deployments.find({ tenantId, name: wanted.name })) !== null) {
       throw new RefusedError(refuse.conflict('a deployment with this name exists; choose another name'));
     }
@@ -137,11 +140,12 @@ function startRollout(rows: Rows, actor: Actor, deployment: Deployment, changed:
   return changeVersion(rows, deployment, { toVersionId: changed.versionId, policy: changed.rollout, ending });
 }
 
-async function newDeployment(rows: Rows, tenantId: string, wanted: Wanted): Promise<Deployment> {
+async function newDeployment(rows: Rows, blobs: BlobStore, tenantId: string, wanted: Wanted): Promise<Deployment> {
   const model = await rows.models.find({ tenantId, name: wanted.model });
   if (model === null) throw new RefusedError(refuse.invalid('model', `there is no model "${wanted.model}"`));
   const { version, alias } = await wantedVersion(rows, model, wanted);
-  const { name, replicas, claim, selector, disconnect, rollout, servedModel = model.name } = wanted;
+  const { name, replicas, selector, disconnect, rollout, servedModel = model.name } = wanted;
+  const claim = await resolveReplicaClaim(rows, blobs, wanted, version);
   const ids = { id: uuidv7(), tenantId, modelId: model.id, versionId: version.id };
   const specification = { name, servedModel, replicas, claim, selector, disconnect, alias, rollout };
   const account = await accountOf(rows, tenantId, wanted);

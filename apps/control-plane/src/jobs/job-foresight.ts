@@ -17,6 +17,7 @@ import {
   Store,
 } from '#domain';
 import { planWorkloads, type WorkloadCluster } from '#scheduling';
+import { BlobStore } from '../blobs/blob-store.ts';
 import { FleetDevicesReader } from '../queues/fleet-devices.ts';
 import { FOREIGN_JOB, viewAttempts, viewBindings } from './job-view.ts';
 import { findJob } from './jobs.ts';
@@ -29,12 +30,13 @@ export class JobForesight {
   constructor(
     private readonly store: Store,
     private readonly fleet: FleetDevicesReader,
+    private readonly blobs: BlobStore,
   ) {}
 
   /** Where and when it would run, and who would be preempted. Nothing is written. */
   async plan(tenantId: string, wanted: WantedJob): Promise<JobPlanDto> {
     const { read } = this.store;
-    const job = await newJob(read, tenantId, wanted, new Date());
+    const job = await newJob(read, this.blobs, tenantId, wanted, new Date());
     if ((await read.jobs.find({ tenantId, name: job.name })) !== null) {
       throw new RefusedError(refuse.conflict('a job with this name exists; choose another name'));
     }

@@ -8,6 +8,7 @@ import type { z } from 'zod';
 import type { AttemptDto, JobDto, JobEventDto, jobsQuerySchema } from '#contracts';
 import { isFinal, type Job, type JobChange, RefusedError, type Rows, refuse, Store } from '#domain';
 import type { Actor } from '../auth/actor.ts';
+import { BlobStore } from '../blobs/blob-store.ts';
 import { demandPublished } from '../deployments/wanted-version.ts';
 import { demandMatch, repeatable } from '../mutations/headers.ts';
 import { type Deed, Mutations } from '../mutations/mutations.ts';
@@ -36,12 +37,13 @@ export class Jobs {
   constructor(
     private readonly store: Store,
     private readonly mutations: Mutations,
+    private readonly blobs: BlobStore,
   ) {}
 
   submit(actor: Actor, wanted: WantedJob, idempotencyKey: string | undefined): Promise<JobDto> {
     const request = repeatable(idempotencyKey, wanted);
     return this.mutations.create(actor, 'jobs.submit', request, async (rows) => {
-      const job = await newJob(rows, actor.tenantId, wanted, new Date());
+      const job = await newJob(rows, this.blobs, actor.tenantId, wanted, new Date());
       await rows.jobs.insert([job]);
       for (const { versionId } of job.spec.mounts) await demandPublished(rows, versionId);
       await tell(rows, job, 'Submitted', `submitted by ${actor.name} to queue ${wanted.queue} as ${job.priorityClass}`);

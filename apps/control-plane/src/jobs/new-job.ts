@@ -15,6 +15,7 @@ import {
   type Rows,
   refuse,
 } from '#domain';
+import type { BlobStore } from '../blobs/blob-store.ts';
 import { wantedVersion } from '../deployments/wanted-version.ts';
 import { namedPriorityClass, namedQueue } from '../queues/named.ts';
 import { type ResolvedClaim, resolveClaim } from './resolve-claim.ts';
@@ -22,13 +23,19 @@ import { type ResolvedClaim, resolveClaim } from './resolve-claim.ts';
 export type WantedJob = z.output<typeof createJobSchema>;
 
 /** @throws RefusedError invalid, naming the field */
-export async function newJob(rows: Rows, tenantId: string, wanted: WantedJob, now: Date): Promise<Job> {
+export async function newJob(
+  rows: Rows,
+  blobs: BlobStore,
+  tenantId: string,
+  wanted: WantedJob,
+  now: Date,
+): Promise<Job> {
   const queue = await namedQueue(rows, tenantId, wanted.queue);
   const priorityClass = await namedPriorityClass(rows, tenantId, wanted.priorityClass);
   const dependsOn = await namedDependencies(rows, tenantId, wanted);
   const mounts = await namedMounts(rows, tenantId, wanted);
   const output = await namedOutput(rows, tenantId, wanted);
-  const resolved = await resolveClaim(rows, wanted, mounts);
+  const resolved = await resolveClaim(rows, blobs, wanted, mounts);
   const { name, kind } = wanted;
   const { priority, preemption, preemptible } = priorityClass;
   return {

@@ -1,6 +1,9 @@
-// What each member needs, made concrete: a claim that says `auto` is sized from the base version and the devices there are.
+// What each member needs, made concrete: a claim that says `auto` is sized from the mount `base`.
 
-import { type GangPolicy, type JobMount, RefusedError, type ResourceClaim, type Rows, refuse } from '#domain';
+import type { ClusterSelector, GangPolicy, JobMount, Launcher, ResourceClaim, Rows } from '#domain';
+import { DEFAULT_FINE_TUNE, DEFAULT_SERVING, ENGINE_ARGUMENTS, type EngineName, type ParallelPlan } from '#scheduling';
+import type { BlobStore } from '../blobs/blob-store.ts';
+import { AUTO, invalidClaim, sizeClaim } from '../parallel-plans/size-claim.ts';
 import type { WantedJob } from './new-job.ts';
 
 export interface ResolvedClaim {
@@ -10,14 +13,32 @@ export interface ResolvedClaim {
   readonly environment: Readonly<Record<string, string>>;
 }
 
+/** Who is told how the model is split, by how its members are started. */
+const ENGINE_OF: Readonly<Record<Launcher, EngineName>> = { plain: 'vllm', torchrun: 'megatron', msrun: 'mindformers' };
+
 /** @throws RefusedError invalid `claim` */
 export async function resolveClaim(
-  _rows: Rows,
-  { claim, tasks }: WantedJob,
-  _mounts: readonly JobMount[],
+  rows: Rows,
+  blobs: BlobStore,
+  { claim, tasks, kind, selector, launcher }: WantedJob,
+  mounts: readonly JobMount[],
 ): Promise<ResolvedClaim> {
-  const { size, minimum = size, topology = null, spansClusters } = tasks;
-  const gang: GangPolicy = { size, minimum, topology, spansClusters };
-  if (claim !== 'auto') return { claim: claim as ResourceClaim, gang, environment: {} };
-  throw new RefusedError(refuse.invalid('claim', 'auto cannot be sized here; say how many devices of which type'));
+  if (claim !== AUTO) {
+    const { size, minimum = size, topology = null, spansClusters } = tasks;
+    return { claim: claim as ResourceClaim, gang: { size, minimum, topology, spansClusters }, environment: {} };
+  }
+  const base = mounts.find(({ name }) => name === 'base');
+  const version = base === undefined ? null : await rows.versions.find({ id: base.versionId });
+  if (version === null) throw invalidClaim('auto sizes the claim from the mount "base", which is not given');
+  const purpose = kind === 'fine-tune' ? DEFAULT_FINE_TUNE : DEFAULT_SERVING;
+  const { plan } = await sizeClaim(rows, blobs, { version, purpose, selector: selector as ClusterSelector });
+  return { claim: plan.claim, gang: plan.gang, environment: environmentOf(plan, launcher) };
+}
+
+function environmentOf(plan: ParallelPlan, launcher: Launcher): Record<string, string> {
+  return {
+    ATOLL_TENSOR_PARALLEL: String(plan.tensor),
+    ATOLL_PIPELINE_PARALLEL: String(plan.pipeline),
+    ATOLL_PARALLEL_ARGUMENTS: ENGINE_ARGUMENTS[ENGINE_OF[launcher]].argumentsOf(plan, plan.gang.size).join(' '),
+  };
 }

@@ -51,7 +51,10 @@ export const createDeploymentSchema = z.strictObject({
     )
     .optional(),
   replicas: z.int().min(0).max(REPLICAS_MAX).default(1),
-  claim: claimSchema.default({ deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } }),
+  /** Of each replica. `auto`: sized from the version and the devices that the selected clusters have. */
+  claim: z
+    .union([claimSchema, z.literal('auto')])
+    .default({ deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } }),
   selector: selectorSchema.default({}),
   disconnect: disconnectSchema.default(DEFAULT_DISCONNECT_POLICY),
   rollout: rolloutPolicySchema.default(() => rolloutPolicySchema.parse(DEFAULT_ROLLOUT_POLICY)),
