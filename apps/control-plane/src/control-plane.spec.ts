@@ -6,7 +6,7 @@ import { createIdentity, proveIdentity } from '#messaging';
 import { memorySource } from '#modelsync';
 import { AttemptBound } from './auth/attempts.ts';
 import { contentProblem, nameProblem } from './blobs/content-rules.ts';
-import { judgeRange } from './blobs/ranges.ts';
+import { judgeRange, parseContentRange } from './blobs/ranges.ts';
 import { Challenge } from './clusters/challenge.ts';
 import { describeStatus } from './deployments/deployment-view.ts';
 import { fileProblems } from './models/file-list.ts';
@@ -228,4 +228,23 @@ describe('describeStatus', () => {
   ])('%s', (_name, deployment, replicas, ready, outcome, want) => {
     expect(describeStatus(deployment, replicas, ready, outcome)).toBe(want);
   }); // prettier-ignore
+});
+
+describe('parseContentRange', () => {
+  it.each<[string | undefined, number, number | null, number | null]>([
+    [undefined, 10, 10, 0],
+    [undefined, 0, 0, 0],
+    ['bytes 0-9/10', 10, 10, 0],
+    ['bytes 5-9/10', 10, 5, 5],
+    ['bytes 5-9/10', 10, null, 5],
+    ['bytes 5-9/10', 10, 4, null],
+    ['bytes 5-9/10', 11, 5, null],
+    ['bytes 5-10/10', 10, 6, null],
+    ['bytes 5-4/10', 10, 0, null],
+    ['bytes */10', 10, 0, null],
+    ['bytes=5-9/10', 10, 5, null],
+    ['', 10, 10, null],
+  ])('%j of %d with %j: %j', (header, sizeBytes, lengthBytes, want) => {
+    expect(parseContentRange(header, sizeBytes, lengthBytes)).toBe(want);
+  });
 });
