@@ -1,6 +1,7 @@
 /** `./atoll bench <name> [options]`: measures, prints a table, and with `--json` one object `{bench, machine, rows}`. */
 import { cpus, totalmem } from 'node:os';
 import { benchGateway } from './gateway/bench.ts';
+import { runSchedulerBench } from './scheduler/bench.ts';
 import { runSyncBench } from './sync/bench.ts';
 
 export interface BenchRow {
@@ -20,6 +21,10 @@ interface Bench {
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   gateway: { meaning: 'rate, added latency and memory of one gateway process on one core', run: benchGateway },
+  scheduler: {
+    meaning: 'decisions a second, in memory and with the commit to Postgres, and crashes in between',
+    run: printedBy(runSchedulerBench),
+  },
   sync: {
     meaning: 'bytes, speed and memory of model diffs against other tools, and the plans they lead to',
     run: printedBy(runSyncBench),

@@ -1,0 +1,84 @@
+/** The commit path on an embedded Postgres with its disk: rates by batch, and crashes. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type EmbeddedPostgres, startPostgres } from '#embedded';
+import { migrate, openStore, type PostgresStore } from '#store';
+import type { SchedulerRow } from './bars.ts';
+import { type CrashReport, crashAgainAndAgain } from './crashes.ts';
+import { insertFleet, insertJobs } from './durable-fleet.ts';
+import type { MeasuredCommits } from './writer-process.ts';
+
+/** Units a transaction → jobs that are committed. */
+const BATCHES: readonly (readonly [batch: number, jobs: number])[] = [
+  [1, 500],
+  [32, 4_000],
+  [256, 8_000],
+];
+const NODES = 1_000;
+const QUICK = 4;
+const CRASH_NODES = 40;
+const KILLS = 20;
+
+export interface DurableOptions {
+  readonly isQuick: boolean;
+  readonly say: (text: string) => void;
+}
+
+export interface DurableBench {
+  readonly rows: readonly SchedulerRow[];
+  readonly crashes: CrashReport;
+}
+
+export async function benchDurable({ isQuick, say }: DurableOptions): Promise<DurableBench> {
+  const directory = mkdtempSync(join(tmpdir(), 'atoll-bench-'));
+  const postgres = await startPostgres({ directory });
+  try {
+    const rows: SchedulerRow[] = [];
+    for (const [batch, most] of BATCHES) {
+      const jobs = isQuick ? most / QUICK : most;
+      say(`measuring commits of ${batch}, ${jobs} jobs`);
+      const { perSecond, p50Ms, p99Ms, rssMB } = await measureCommits(postgres, batch, jobs);
+      rows.push({ scenario: `commit-${batch}`, mode: 'durable', nodes: NODES, jobs, perSecond, p50Ms, p99Ms, rssMB });
+    }
+    const kills = isQuick ? KILLS / QUICK : KILLS;
+    say(`killing the leader ${kills} times`);
+    const crashes = await onDatabase(postgres, 'crashes', CRASH_NODES, (store, url) =>
+      crashAgainAndAgain(store, url, kills),
+    );
+    return { rows, crashes };
+  } finally {
+    await postgres.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function measureCommits(postgres: EmbeddedPostgres, batch: number, jobs: number): Promise<MeasuredCommits> {
+  return onDatabase(postgres, `commits_${batch}`, NODES, async (store, url) => {
+    await insertJobs(store, jobs);
+    const script = fileURLToPath(new URL('./writer-process.js', import.meta.url));
+    const options = [script, 'measure', url, String(batch)];
+    const child = spawnSync(process.execPath, options, { encoding: 'utf8' });
+    if (child.status !== 0) throw new Error(`measuring commits of ${batch} failed:\n${child.stderr}`);
+    return JSON.parse(child.stdout) as MeasuredCommits;
+  });
+}
+
+async function onDatabase<Result>(
+  postgres: EmbeddedPostgres,
+  name: string,
+  nodes: number,
+  work: (store: PostgresStore, url: string) => Promise<Result>,
+): Promise<Result> {
+  const url = await postgres.ensureDatabase(name);
+  await migrate(url);
+  const store = await openStore({ url, poolSize: 4 });
+  try {
+    await insertFleet(store, nodes);
+    return await work(store, url);
+  } finally {
+    await store.close();
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * The leader's planning and commit path as it is in production, without the loops around it: rows → snapshot → plan →
+ * units → transactions of at most `batch` units.
+ */
+import { performance } from 'node:perf_hooks';
+import type { Store } from '#domain';
+import { planWorkloads } from '#scheduling';
+import { type AppliedJobs, applyJobs } from '../../../apps/control-plane/src/jobs/apply-jobs.ts';
+import { JobDecisions } from '../../../apps/control-plane/src/jobs/job-decisions.ts';
+import { JobMemory } from '../../../apps/control-plane/src/jobs/job-memory.ts';
+import { toWorkloadSnapshot } from '../../../apps/control-plane/src/jobs/job-snapshot.ts';
+import { readJobWorld, readWork } from '../../../apps/control-plane/src/jobs/job-world.ts';
+import { unitsOf } from '../../../apps/control-plane/src/jobs/plan-units.ts';
+
+export interface WriterCycle {
+  /** Units that were committed, or refused at the commit. */
+  readonly decisions: number;
+  readonly readMs: number;
+  readonly planMs: number;
+  /** Of each transaction. */
+  readonly commitMs: readonly number[];
+}
+
+export async function writeOnce(
+  store: Store,
+  epoch: number,
+  batch: number,
+  onCommitted: (applied: AppliedJobs) => void = () => undefined,
+): Promise<WriterCycle> {
+  const begunMs = performance.now();
+  const world = await readJobWorld(store.read, Date.now(), await readWork(store.read));
+  const readMs = performance.now() - begunMs;
+  const plan = planWorkloads(toWorkloadSnapshot(world, new JobMemory(), []));
+  const units = unitsOf(plan, world, new JobDecisions(epoch), (id) => id).batches.flat();
+  const planMs = performance.now() - begunMs - readMs;
+  const commitMs: number[] = [];
+  for (let at = 0; at < units.length; at += batch) {
+    const beforeMs = performance.now();
+    const applied = await applyJobs(store, epoch, units.slice(at, at + batch), world);
+    commitMs.push(performance.now() - beforeMs);
+    onCommitted(applied);
+  }
+  return { decisions: units.length, readMs, planMs, commitMs };
+}
