@@ -212,6 +212,7 @@ describe('a change of jobs', () => {
     });
     await locked.promise;
     const waiter = store.transaction((rows) => rows.jobs.lock([first.id, second.id]));
+    const reader = store.transaction((rows) => rows.jobs.lockHeads([second.id, first.id, v7()]));
     // Events of a locked job are written meanwhile.
     const event = { tenantId: first.tenantId, jobId: first.id, attemptId: null, kind: 'Noted', message: '' };
     await store.transaction((rows) => rows.jobEvents.add([event]));
@@ -221,6 +222,16 @@ describe('a change of jobs', () => {
       [first.id, 'held', 2],
       [second.id, 'held', 2],
     ]);
+    expect(await reader).toEqual([first, second].map(({ id }) => ({ id, phase: 'Queued', attempts: 0, revision: 2 })));
+  });
+
+  it('names those for which room is held', async () => {
+    const nomination = { clusterId: v7(), tasks: [], since: NOW };
+    const held = await insertJob({ nomination });
+    const others = [await insertJob({ nomination, phase: 'Cancelled', endedAt: NOW }), await insertJob()];
+    const nominated = await store.read.jobs.nominated();
+    expect(nominated.find(({ id }) => id === held.id)).toEqual(held);
+    expect(idsOf(nominated).filter((id) => idsOf(others).includes(id))).toEqual([]);
   });
 });
 

@@ -44,6 +44,13 @@ describe('clusters', () => {
     expect(await store.read.clusters.find({ id })).toMatchObject({ cordoned: true, revision: 2, phaseSince: NOW });
   });
 
+  it('are locked many at once, in the order of their ids', async () => {
+    const clusters = [await insertCluster(store), await insertCluster(store)];
+    const ids = clusters.map(({ id }) => id).reverse();
+    expect(await store.transaction((rows) => rows.clusters.lock([...ids, v7()]))).toEqual(clusters);
+    await expect(store.read.clusters.lock(ids)).rejects.toThrow();
+  });
+
   it('say since when they are in their phase', async () => {
     const { id } = await insertCluster(store);
     await store.transaction((rows) => rows.clusters.update(id, 1, { phase: 'Suspect' }));

@@ -149,6 +149,7 @@ function jobRows({ tables, now, touched }: RowsContext): Async<Rows['jobs']> {
         .sort(bySoonest)
         .slice(0, limit),
     lock: async (ids) => found(ids),
+    lockHeads: async (ids) => found(ids),
     update: async (changes) => changes.filter((each) => !updateJob(tables, each, now())).map(({ id }) => id),
     expired: async (at, limit) => {
       const waitedFor = new Set(active().flatMap(({ dependsOn }) => dependsOn.map(({ jobId }) => jobId)));

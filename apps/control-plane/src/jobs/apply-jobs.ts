@@ -16,6 +16,7 @@ import {
   type Job,
   type JobChange,
   type JobEvent,
+  type JobHead,
   type Nomination,
   type Rows,
   type Store,
@@ -75,7 +76,7 @@ async function applyIn(
 ): Promise<AppliedJobs> {
   // 1 Jobs, then clusters, each in order of id: the order in which everybody locks them.
   const reasons = new Map<ApplyUnit, string>();
-  const present = new Map((await rows.jobs.lock(jobIdsOf(units))).map((job) => [job.id, job]));
+  const present = new Map((await rows.jobs.lockHeads(jobIdsOf(units))).map((head) => [head.id, head]));
   for (const unit of units) note(reasons, unit, changedReason(unit, present));
   const gate = await ClusterGate.lock(rows, plannedStarts(units, reasons), world.observations);
 
@@ -116,14 +117,14 @@ function plannedStarts(units: readonly ApplyUnit[], reasons: ReadonlyMap<ApplyUn
 }
 
 /** The plan was made from rows that are no longer so. */
-function changedReason({ job, stops }: ApplyUnit, present: ReadonlyMap<string, Job>): string | null {
+function changedReason({ job, stops }: ApplyUnit, present: ReadonlyMap<string, JobHead>): string | null {
   if (job !== null && present.get(job.id)?.revision !== job.revision) return 'the job changed meanwhile';
   const gone = stops.find((stop) => !isStillRunning(stop, present.get(stop.job.id)));
   return gone === undefined ? null : `${gone.job.name}, which was to make room, ended or changed meanwhile`;
 }
 
 /** A checkpoint that it saved meanwhile changes nothing: the attempt and that nobody has stopped it are what count. */
-function isStillRunning({ attempt }: VictimStop, job: Job | undefined): boolean {
+function isStillRunning({ attempt }: VictimStop, job: JobHead | undefined): boolean {
   if (job === undefined || job.attempts !== attempt.number) return false;
   return job.phase === 'Starting' || job.phase === 'Running';
 }
@@ -161,7 +162,7 @@ async function write(
   rows: Rows,
   applied: readonly ApplyUnit[],
   attempts: ReadonlyMap<ApplyUnit, Attempt>,
-  present: ReadonlyMap<string, Job>,
+  present: ReadonlyMap<string, JobHead>,
   nowMs: number,
 ): Promise<void> {
   if (applied.length === 0) return;

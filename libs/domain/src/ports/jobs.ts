@@ -63,6 +63,9 @@ export interface QueueHold {
   readonly deviceSeconds: number;
 }
 
+/** What whoever commits a plan must know to be sure that the plan still holds. */
+export type JobHead = Pick<Job, 'id' | 'phase' | 'attempts' | 'revision'>;
+
 export interface JobFilter {
   readonly queueId?: string;
   readonly phases?: readonly JobPhase[];
@@ -85,6 +88,8 @@ export abstract class JobRows {
   abstract nominated(): Promise<Job[]>;
   /** The jobs among `ids` that exist, their rows locked in order of id until the transaction ends. */
   abstract lock(ids: readonly string[]): Promise<Job[]>;
+  /** As `lock`, for batches of which the jobs have been read already. */
+  abstract lockHeads(ids: readonly string[]): Promise<JobHead[]>;
   /**
    * One statement for all. Bumps each revision and sets `phaseSince` where the phase changes. Returns the ids whose
    * revision was no longer the row's: those were left as they are.

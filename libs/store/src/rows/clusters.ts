@@ -1,4 +1,4 @@
-import { In, Not, Raw } from 'typeorm';
+import { Not, Raw } from 'typeorm';
 import { type Cluster, ClusterRows, type PageRequest, SITE_GROUP_LABEL } from '#domain';
 import { ClusterRow } from '../entities/clusters.ts';
 import { isId, pageWhere } from '../paging.ts';
@@ -24,9 +24,7 @@ export class PostgresClusterRows extends ClusterRows {
   }
 
   async lock(ids: readonly string[]): Promise<Cluster[]> {
-    if (ids.length === 0) return [];
-    await this.session.write(LOCK_ALL, [[...ids]]);
-    return (await this.session.find(ClusterRow, { id: In([...ids]) }, { order: { id: 'ASC' } })).map(fromRow);
+    return ids.length === 0 ? [] : (await this.session.write<Cluster>(LOCK_ALL, [[...ids]])).rows;
   }
 
   async list(page: PageRequest): Promise<Cluster[]> {
@@ -69,7 +67,10 @@ export class PostgresClusterRows extends ClusterRows {
 }
 
 // Not against what only refers to the row.
-const LOCK_ALL = 'SELECT id FROM clusters WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE';
+const LOCK_ALL = `
+  SELECT id, tenant_id AS "tenantId", name, kind, region, zone, labels, sync, public_key AS "publicKey", phase, cordoned,
+    phase_since AS "phaseSince", created_at AS "createdAt", revision
+  FROM clusters WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`;
 
 const UPDATE_IF_REVISION = `
   UPDATE clusters SET

@@ -3,6 +3,7 @@ import {
   type Job,
   type JobChange,
   type JobFilter,
+  type JobHead,
   JobRows,
   type PageRequest,
   type QueueTally,
@@ -60,6 +61,10 @@ export class PostgresJobRows extends JobRows {
 
   async lock(ids: readonly string[]): Promise<Job[]> {
     return ids.length === 0 ? [] : this.written(`${FIND_ALL} ${LOCKED}`, [[...ids]]);
+  }
+
+  async lockHeads(ids: readonly string[]): Promise<JobHead[]> {
+    return ids.length === 0 ? [] : (await this.session.write<JobHead>(LOCK_HEADS, [[...ids]])).rows;
   }
 
   async update(changes: readonly { id: string; revision: number; change: JobChange }[]): Promise<string[]> {
@@ -144,6 +149,7 @@ const FINAL = `('Succeeded', 'Failed', 'Cancelled')`;
 const LOCKED = 'FOR NO KEY UPDATE';
 
 const FIND_ALL = `${SELECT} WHERE id = ANY ($1::uuid[]) ORDER BY id`;
+const LOCK_HEADS = `SELECT id, phase, attempts, revision FROM jobs WHERE id = ANY ($1::uuid[]) ORDER BY id ${LOCKED}`;
 const ACTIVE = `${SELECT} WHERE expires_at IS NULL ORDER BY id`;
 
 const TALLY = `
