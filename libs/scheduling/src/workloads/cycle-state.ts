@@ -96,6 +96,10 @@ export class Cycle {
     this.promised.set(id, members);
   }
 
+  isPromised({ id }: PendingWorkload): boolean {
+    return this.promised.has(id);
+  }
+
   get hasRefused(): boolean {
     return this.refused.size > 0;
   }

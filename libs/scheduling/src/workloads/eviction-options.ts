@@ -24,7 +24,7 @@ export class EvictionOptions {
     devices: number,
     private readonly rejection: QuotaRejection | null,
   ) {
-    this.rights = new Rights(cycle.quota, cycle.queues, work, devices);
+    this.rights = new Rights(cycle.quota, work, devices);
   }
 
   of({ holders }: CapacityDomain): Option[] {

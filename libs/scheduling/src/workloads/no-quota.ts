@@ -17,6 +17,9 @@ export class NoQuota extends QuotaAccount {
   override isWithinNominal(): boolean {
     return false;
   }
+  override borrowsBeside(): boolean {
+    return true;
+  }
   override mayReclaim(): null {
     return null;
   }

@@ -43,19 +43,21 @@ export function findRoom(cycle: Cycle, work: PendingWorkload, members: number): 
 
 /** Held room that is not held against this workload. */
 export function usableHolds(cycle: Cycle, work: PendingWorkload): Hold[] {
-  const endsMs = endsAtMs(cycle, work);
   const usable: Hold[] = [];
   for (const hold of cycle.outlook.holds) {
     const isOther = hold.work.claim.deviceType !== work.claim.deviceType || hold.work.id === work.id;
-    if (!isOther && isUsable(hold, work, endsMs)) usable.push(hold);
+    if (!isOther && USABLE[hold.kind](cycle, hold, work)) usable.push(hold);
   }
   return usable;
 }
 
-function isUsable(hold: Hold, work: PendingWorkload, endsMs: number): boolean {
-  if (hold.kind === 'nominated') return !hold.isFirm && hold.work.priority < work.priority;
-  return !hold.isFirm || (hold.wholeAtMs !== null && endsMs <= hold.wholeAtMs);
-}
+/** What room is promised for may be taken by whom it may be preempted by: so what was reclaimed is not taken back (F04). */
+const USABLE: Readonly<Record<Hold['kind'], (cycle: Cycle, hold: Hold, work: PendingWorkload) => boolean>> = {
+  nominated: ({ quota }, { isFirm, work: { priority, queueId, claim } }, work) =>
+    !isFirm && priority < work.priority && quota.borrowsBeside(queueId, claim.deviceType, work.queueId),
+  reserved: (cycle, { isFirm, wholeAtMs }, work) =>
+    !isFirm || (wholeAtMs !== null && endsAtMs(cycle, work) <= wholeAtMs),
+};
 
 /** Unix milliseconds at which it would end if it started now, by its submitter's word; Infinity without one. */
 export function endsAtMs({ nowMs }: Cycle, { expectedSeconds, savedSeconds }: PendingWorkload): number {

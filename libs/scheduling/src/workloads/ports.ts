@@ -105,6 +105,11 @@ export abstract class QuotaAccount {
   abstract share(queueId: string): number;
   /** Whether the queue's use with `count` more stays within its nominal quota. */
   abstract isWithinNominal(queueId: string, deviceType: DeviceType, count?: number): boolean;
+  /**
+   * Whether every queue from `queueId` up to where it meets the other is above its nominal quota: what it runs may then be
+   * stopped for a higher priority of the other (F05). Its own work: always.
+   */
+  abstract borrowsBeside(queueId: string, deviceType: DeviceType, otherQueueId: string): boolean;
   /** Whether `queueId` may take `count` from what `victimQueueId` runs, and by which right; null: it may not. F01–F10. */
   abstract mayReclaim(
     queueId: string,

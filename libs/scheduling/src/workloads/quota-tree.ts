@@ -97,6 +97,12 @@ export class QuotaTree extends QuotaAccount {
     return borrowedOf(this.node(queueId), typeOf(deviceType)) + count <= 0;
   }
 
+  override borrowsBeside(queueId: string, deviceType: DeviceType, otherQueueId: string): boolean {
+    const [theirs, other] = [this.leaf(queueId), this.leaf(otherQueueId)];
+    if (theirs === other) return true;
+    return !someAbove(theirs, partingDepth(theirs, other), typeOf(deviceType), 0, (borrowed) => borrowed <= 0);
+  }
+
   /**
    * `nominal` (F10): with `count` more, the queue or one above it that the victim is not below is still within its own,
    * so it takes back what is its own. `fairness` (F03): the victim's side borrows, after the move, at least the share that
@@ -115,7 +121,7 @@ export class QuotaTree extends QuotaAccount {
     if (mine === theirs) return null;
     const type = typeOf(deviceType);
     const depth = partingDepth(mine, theirs);
-    if (someAbove(theirs, depth, type, 0, (borrowed) => borrowed <= 0)) return null;
+    if (!this.borrowsBeside(victimQueueId, deviceType, queueId)) return null;
     if (someAbove(mine, depth, type, count, (borrowed) => borrowed <= 0)) return 'nominal';
     if (someAbove(theirs, depth, type, -victimCount, (borrowed) => borrowed < 0)) return null;
     const [left, right] = [mine.path[depth]!, theirs.path[depth]!];

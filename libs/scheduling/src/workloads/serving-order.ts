@@ -38,13 +38,16 @@ export class ServingOrder {
   private readonly all: Branch[] = [];
   private readonly weightless = new Set<string>();
   private path: Branch[] = [];
+  private readonly isPromised: (work: PendingWorkload) => boolean;
   private readonly quota: QuotaAccount;
   private readonly nowMs: number;
   private readonly policy: WorkloadPolicy;
   private readonly totals: DeviceCounts;
 
   /** Entries of queues that do not exist are never served. */
-  constructor({ snapshot, queues, quota, nowMs, policy, totals }: Cycle) {
+  constructor(cycle: Cycle) {
+    const { snapshot, queues, quota, nowMs, policy, totals } = cycle;
+    this.isPromised = (work) => work.nomination !== null && cycle.isPromised(work);
     this.quota = quota;
     this.nowMs = nowMs;
     this.policy = policy;
@@ -137,7 +140,8 @@ export class ServingOrder {
   private bestOf(work: PendingWorkload | undefined): Best | null {
     if (work === undefined) return null;
     const { deviceType } = work.claim;
-    const count = work.claim.count * work.gang.minimum;
+    // What is promised to it is charged already.
+    const count = this.isPromised(work) ? 0 : work.claim.count * work.gang.minimum;
     return {
       work,
       wants: { deviceType, count },

@@ -139,7 +139,7 @@ export function describeNoVictims(cycle: Cycle, work: PendingWorkload): string {
   if (work.preemption === 'never') return '; by its priority class nothing is stopped for it';
   const counts = new Map<string, number>();
   const eligible = new Set(cycle.outlook.coming.eligible(requestOf(work)).map(({ clusterId }) => clusterId));
-  const rights = new Rights(cycle.quota, cycle.queues, work, work.claim.count * work.gang.minimum);
+  const rights = new Rights(cycle.quota, work, work.claim.count * work.gang.minimum);
   for (const running of cycle.running) {
     const isThere = running.tasks.some(({ clusterId }) => eligible.has(clusterId));
     if (!isThere || running.claim.deviceType !== work.claim.deviceType) continue;

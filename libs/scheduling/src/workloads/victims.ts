@@ -2,7 +2,8 @@
  * Who may be asked to end for whom. What rules a running workload out whatever the preemptor is a table, `SHIELDS`; by
  * which right a preemptor may take from a queue is `Rights`:
  *
- *   preempted   strictly lower priority, in its own queue or in one that is above its nominal quota (F05)
+ *   preempted   strictly lower priority, in its own queue or where every queue from the victim's up to where the two meet
+ *               is above its nominal quota (F05)
  *   reclaimed   by nominal quota, whatever the priority (F10); by fairness, never a higher priority (P03)
  */
 import { PRIORITY_MAX } from '#domain';
@@ -119,26 +120,23 @@ export class Victims {
 
 /** What one preemptor may take from whom. */
 export class Rights {
-  private readonly above: ReadonlySet<string>;
   /** Queue → devices and priority of the victim → right. */
   private readonly remembered = new Map<string, Map<number, PlannedStop['cause'] | null>>();
 
   constructor(
     private readonly quota: QuotaAccount,
-    private readonly queues: ReadonlyMap<string, QueueSnapshot>,
     private readonly preemptor: PendingWorkload,
     /** Devices that the preemptor needs in all. */
     private readonly devices: number,
-  ) {
-    this.above = new Set(pathOf(preemptor.queueId, queues));
-  }
+  ) {}
 
   /** As the quota is charged at this moment: in a what-if, with those refunded that end already. */
   over({ running, devices }: Victim): PlannedStop['cause'] | null {
     const { queueId, priority } = running;
-    if (priority < this.preemptor.priority && this.mayPreemptIn(queueId)) return 'preempted';
-    if (queueId === this.preemptor.queueId) return null;
     const { deviceType } = this.preemptor.claim;
+    if (priority < this.preemptor.priority && this.quota.borrowsBeside(queueId, deviceType, this.preemptor.queueId))
+      return 'preempted';
+    if (queueId === this.preemptor.queueId) return null;
     const right = this.quota.mayReclaim(this.preemptor.queueId, deviceType, this.devices, queueId, devices);
     return right === 'nominal' || (right === 'fairness' && priority <= this.preemptor.priority) ? 'reclaimed' : null;
   }
@@ -162,14 +160,6 @@ export class Rights {
 
   forget(): void {
     this.remembered.clear();
-  }
-
-  /** Every queue from the victim's up to where the two meet must be above its nominal quota. */
-  private mayPreemptIn(queueId: string): boolean {
-    const { deviceType } = this.preemptor.claim;
-    return pathOf(queueId, this.queues).every(
-      (each) => this.above.has(each) || !this.quota.isWithinNominal(each, deviceType),
-    );
   }
 }
 

@@ -281,7 +281,7 @@ function check(before: WorkloadSnapshot): WorkloadPlan {
   return plan;
 }
 
-/** The snapshot of the next cycle, once the plan was carried out and some of the victims are gone. */
+/** The snapshot of the next cycle: the plan was carried out, some of what ends is gone, and its victims wait again. */
 function carriedOut(
   before: WorkloadSnapshot,
   plan: WorkloadPlan,
@@ -312,10 +312,17 @@ function carriedOut(
         .map((each) => (leaves(each) ? { ...each, isEnding: true } : each)),
       ...begun,
     ],
-    pending: before.pending
-      .filter(({ id }) => !startedIds.has(id))
-      .map((work) => ({ ...work, nomination: promised.get(work.id) ?? null })),
+    pending: [
+      ...before.pending
+        .filter(({ id }) => !startedIds.has(id))
+        .map((work) => ({ ...work, nomination: promised.get(work.id) ?? null })),
+      ...[...gone].filter(({ preemptible }) => preemptible).map(waitsAgain),
+    ],
   };
+}
+
+function waitsAgain({ id, claim: of, gang: members, priority, queueId, expectedSeconds }: RunningWorkload) {
+  return pending(id, { claim: of, gang: members, priority, queueId, expectedSeconds });
 }
 
 describe('on random fleets', () => {
@@ -345,7 +352,7 @@ describe('on random fleets', () => {
       fc.property(fleetArbitrary, (fleet) => {
         let now = fleet;
         let plan = check(now);
-        for (let cycle = 0; cycle < 12; cycle += 1) {
+        for (let cycle = 0; cycle < 30; cycle += 1) {
           now = carriedOut(now, plan, () => true);
           plan = check(now);
         }
