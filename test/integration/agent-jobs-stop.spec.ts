@@ -203,6 +203,22 @@ describe('an agent that stops tasks', () => {
     );
   }, 60_000);
 
+  it('R10: killed before a checkpoint is sent, the next agent sends it', async () => {
+    let refused = 0;
+    world.uploadAnswers = Array.from({ length: 1_000 }, () => (_incoming, response) => {
+      refused += 1;
+      response.writeHead(503).end();
+    });
+    await run(taskOf(odd('saves', '1000')), () => refused > 0);
+    await world.killAgent('SIGKILL');
+    world.uploadAnswers = [];
+    expect(world.lastReport!.tasks![0]!.checkpoint).toBeUndefined();
+    await world.startAgent(STOPS_TASKS);
+    const { checkpoint } = await world.waitForTask(TASK_ID, (task) => task.checkpoint !== undefined, 'saved');
+    expect(checkpoint).toMatchObject({ sequence: 1, sizeBytes: 1_000, progress: 'all of it' });
+    expect(await checkpointTold()).toEqual(checkpoint);
+  }, 60_000);
+
   it('a registry that refuses costs the checkpoint, not the task, and the report says why', async () => {
     world.uploadAnswers.push((_incoming, response) => void response.writeHead(413).end('too much'));
     await run(taskOf(odd('saves', '1000')), ({ reason }) => reason !== '');

@@ -181,7 +181,7 @@ export class Agent {
     if (cause instanceof ClusterRemovedError) {
       const engine = this.#options.engine(this.#stateFolder);
       await Promise.all((await engine.list()).map((instance) => engine.stop(instance)));
-      await endAllTasks(join(this.#stateFolder, 'jobs'));
+      await endAllTasks(join(this.#stateFolder, 'jobs'), await machineBootId());
     }
     throw cause;
   }
@@ -389,7 +389,7 @@ export class Agent {
         replicas: here as ReportMessage['replicas'],
         measures: sync.measures,
         versions: versionReports(sync.report(versions), refusals),
-        tasks: tasks.reports() as ReportMessage['tasks'],
+        tasks: tasks.reports(desired.state?.tasks ?? []) as ReportMessage['tasks'],
       };
     };
     const reporter = new Reporter({

@@ -14,6 +14,8 @@ import type { HashedContent } from './folder-content.ts';
 
 const PART_BYTES_MIN = 65_536;
 const PART_BYTES_MAX = 67_108_864;
+/** Others wait for the room of what is being sent. */
+const RETRY_MS_MAX = 10_000;
 const ANSWER_BYTES_MAX = 65_536;
 /** A registry that keeps saying that it has other bytes than it has. */
 const TURNS_WITHOUT_PROGRESS_MAX = 8;
@@ -56,9 +58,8 @@ async function uploadPersistently(blob: Upload, options: UploadOptions): Promise
       options.signal.throwIfAborted();
       const isPassing = cause instanceof UploadError && cause.fault === 'unreachable';
       if (!isPassing || options.mayGiveUp()) throw cause;
-      await delay(retryDelayMs(failures), undefined, { signal: options.signal }).catch(() =>
-        options.signal.throwIfAborted(),
-      );
+      const waitMs = Math.min(RETRY_MS_MAX, retryDelayMs(failures));
+      await delay(waitMs, undefined, { signal: options.signal }).catch(() => options.signal.throwIfAborted());
     }
   }
 }

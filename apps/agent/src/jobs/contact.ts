@@ -13,8 +13,8 @@ import { messageOf } from '../errors.ts';
 import type { ContactRecord } from './runner/runner-contract.ts';
 import { noteLightly } from './task-folder.ts';
 
-/** While tasks run; a third of the ten seconds that may pass at most. */
-const ASK_MS = 3_000;
+/** While tasks are here; half of the ten seconds that may pass at most. */
+const ASK_MS = 5_000;
 const recordSchema = z.object({ atSeconds: z.number(), machineBootId: z.string() }) satisfies z.ZodType<ContactRecord>;
 
 export interface ContactOptions {

@@ -82,6 +82,7 @@ export class TaskFolder {
   readonly path: string;
   readonly attempt: ReturnType<typeof attemptFolders>;
   readonly files: ReturnType<typeof runnerFiles>;
+  #writing: Promise<void> = Promise.resolve();
 
   constructor(jobsFolder: string, attemptId: string, rank: number) {
     this.attempt = attemptFolders(jobsFolder, attemptId);
@@ -115,8 +116,12 @@ export class TaskFolder {
     return (await readJson(join(this.path, 'state.json'), stateSchema)) ?? NEW_STATE;
   }
 
-  async writeState(state: TaskState): Promise<void> {
-    await writeDurably(join(this.path, 'state.json'), JSON.stringify(state));
+  /** Durable when resolved. Writes are applied in the order of the calls. */
+  writeState(state: TaskState): Promise<void> {
+    const text = JSON.stringify(state);
+    const next = this.#writing.then(() => writeDurably(join(this.path, 'state.json'), text));
+    this.#writing = next.catch(() => undefined);
+    return next;
   }
 
   /** Lays a held version in, by a link: its files are read-only already. */

@@ -22,22 +22,29 @@ export function runnerCommand(): string[] {
 
 export class TaskProcess {
   readonly #folder: TaskFolder;
+  readonly #machineBootId: string;
   #child: ChildProcess | undefined;
   #record: ProcessRecord | null = null;
 
-  constructor(folder: TaskFolder) {
+  /** What was noted in another boot of the machine is of no process that lives. */
+  constructor(folder: TaskFolder, machineBootId: string) {
     this.#folder = folder;
+    this.#machineBootId = machineBootId;
   }
 
-  /** Resolves once the runner exists. @throws EngineError */
-  async start(command: readonly string[], path: string): Promise<void> {
+  /** `environment`: of this process. Resolves once the runner exists. @throws EngineError */
+  async start(command: readonly string[], environment: Readonly<Record<string, string | undefined>>): Promise<void> {
     const [program = process.execPath, ...parameters] = command;
     try {
       const child = spawn(program, [...parameters, this.#folder.path], {
         cwd: this.#folder.path,
         detached: true,
         stdio: 'ignore',
-        env: { PATH: path, [TASK_VARIABLE]: this.#folder.path },
+        env: {
+          PATH: environment.PATH,
+          LD_LIBRARY_PATH: environment.LD_LIBRARY_PATH,
+          [TASK_VARIABLE]: this.#folder.path,
+        },
       });
       await once(child, 'spawn');
       child.on('error', () => undefined);
@@ -59,7 +66,9 @@ export class TaskProcess {
 
   /** Null until the command runs. */
   async record(): Promise<ProcessRecord | null> {
-    this.#record ??= await this.#folder.readProcess();
+    if (this.#record !== null) return this.#record;
+    const record = await this.#folder.readProcess();
+    if (record?.machineBootId === this.#machineBootId) this.#record = record;
     return this.#record;
   }
 

@@ -37,16 +37,20 @@ export class TaskProgress {
     return lastLine(doneTaken);
   }
 
+  /** How long before now, or before the end of one that is over, the checkpoint in hand was whole. */
+  async doneAgoSeconds(isOver: boolean): Promise<number> {
+    const doneAtMs = await modifiedAtMs(this.#files.doneTaken);
+    const untilMs = (isOver && (await modifiedAtMs(this.#files.exit))) || Date.now();
+    return doneAtMs === 0 ? 0 : Math.max(0, (untilMs - doneAtMs) / 1000);
+  }
+
   async dropDone(): Promise<void> {
     await rm(this.#files.doneTaken, { force: true });
   }
 
   async #lookAt(source: Source, read: (path: string) => Promise<string>): Promise<void> {
     const path = this.#files[source];
-    const atMs = await stat(path).then(
-      ({ mtimeMs }) => mtimeMs,
-      () => 0,
-    );
+    const atMs = await modifiedAtMs(path);
     if (atMs === this.#seenAtMs[source]) return;
     this.#seenAtMs[source] = atMs;
     if (atMs < this.#newestAtMs) return;
@@ -57,4 +61,12 @@ export class TaskProgress {
     this.text = text;
     this.#onProgress();
   }
+}
+
+/** 0: there is no such file. */
+async function modifiedAtMs(path: string): Promise<number> {
+  return stat(path).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => 0,
+  );
 }

@@ -20,35 +20,29 @@ import { messageOf } from '../errors.ts';
 import { writeOrder } from './launch.ts';
 import { restoreCheckpoint } from './resume.ts';
 import { requestCheckpoint, withdrawRequest } from './runner/checkpoint-request.ts';
-import type { ExitRecord } from './runner/runner-contract.ts';
 import { endOf, outputEnd } from './task-end.ts';
 import { isThere, NEW_STATE, type TaskEnd, TaskFolder, type TaskState } from './task-folder.ts';
 import { newestLogPart } from './task-log.ts';
 import { TaskProcess } from './task-process.ts';
 import { TaskProgress } from './task-progress.ts';
+import { taskReport } from './task-report.ts';
 import { TaskSender } from './task-sender.ts';
 import type { TaskServices } from './task-services.ts';
 import { nextTaskStep, type TaskFacts } from './task-steps.ts';
+import { type StopOrder, TaskStop } from './task-stop.ts';
+import { TaskVitals } from './task-vitals.ts';
 
 const LOOK_MS = 200;
-/** Whether the runner lives, and what it says of progress, is asked every so many looks. */
-const LOOKS_BETWEEN = 5;
+/** After a look that failed. */
+const FAILED_LOOK_MS = 2_000;
 /** One that no document names any more gets this long to end. */
 const DROPPED_GRACE_SECONDS = 10;
 /** After SIGKILL of its group, a runner that still has no exit code to show is ended as well. */
 const RUNNER_SECONDS = 10;
 const IN_CONTACT_SECONDS = 15;
+/** How far what is on disk of its running time may be behind. */
+const NOTED_EVERY_SECONDS = 30;
 const DROPPED = 'No document names it any more.';
-
-type StopOrder = NonNullable<DesiredTask['stop']>;
-
-interface Stopping extends StopOrder {
-  /** By `services.uptime()`. */
-  readonly atSeconds: number;
-  readonly graceSeconds: number;
-  isAsked: boolean;
-  isTold: boolean;
-}
 
 export class TaskRun {
   readonly task: DesiredTask;
@@ -59,6 +53,7 @@ export class TaskRun {
   droppedAtMs: number | undefined;
   readonly #services: TaskServices;
   readonly #process: TaskProcess;
+  readonly #vitals: TaskVitals;
   readonly #sender: TaskSender;
   readonly #progress: TaskProgress;
   readonly #leaving = new AbortController();
@@ -69,21 +64,19 @@ export class TaskRun {
   #failures = 0;
   /** What a report says of one that is Pending. */
   #waitsFor: 'Pending' | 'Fetching' = 'Pending';
-  #stop: Stopping | null = null;
+  #stop: TaskStop | null = null;
   #isAnswered = false;
   #fault: string | null = null;
-  /** Null while it runs; `vanished`: its process is gone and left no exit code. */
-  #exit: ExitRecord | 'vanished' | null = null;
-  #overAtSeconds = 0;
+  #isEndTold = false;
   #quietSinceSeconds: number;
-  #looks = 0;
   #life: Promise<void> = Promise.resolve();
 
   constructor(task: DesiredTask, services: TaskServices) {
     this.task = task;
     this.#services = services;
     this.folder = new TaskFolder(services.jobsFolder, task.attemptId, task.rank);
-    this.#process = new TaskProcess(this.folder);
+    this.#process = new TaskProcess(this.folder, services.machineBootId);
+    this.#vitals = new TaskVitals({ taskId: task.taskId, folder: this.folder, process: this.#process, services });
     this.#progress = new TaskProgress(this.folder.files, services.onProgress);
     this.#sender = new TaskSender(this.folder.attempt, { ...services, attemptId: task.attemptId });
     this.#quietSinceSeconds = services.uptime();
@@ -93,13 +86,14 @@ export class TaskRun {
   async restore(): Promise<void> {
     this.#state = await this.folder.readState();
     const { end, stop } = this.#state;
+    this.#vitals.restore(this.#state.ranSeconds);
     if (end !== undefined) return this.#show(end);
     if (!(await this.folder.isTaken())) {
       // Nobody took the order, and now nobody will: it has not run.
       await this.folder.revokeOrder();
       if (!(await this.folder.isTaken())) return;
     }
-    if (stop?.machineBootId === this.#services.machineBootId) this.#stopAt(stop, stop.atSeconds);
+    if (stop?.machineBootId === this.#services.machineBootId) this.#stopBy(stop, stop.atSeconds);
     const { log, metrics } = this.#services;
     log.info({ task: this.task.taskId }, 'task adopted');
     metrics.taskAdopted();
@@ -125,25 +119,14 @@ export class TaskRun {
   }
 
   report(): TaskReport {
-    const { taskId, attemptId, jobId, rank, epoch, devices } = this.task;
-    const { end, checkpoint } = this.#state;
-    const isBoundHere = devices === null && this.#state.devices.length > 0;
-    return {
-      taskId,
-      attemptId,
-      jobId,
-      rank,
-      epoch,
+    const standing = {
       phase: this.phase === 'Pending' ? this.#waitsFor : this.phase,
-      reason: this.reason.slice(0, 500),
-      ranSeconds: this.ranSeconds,
-      ...(end?.exitCode === undefined ? {} : { exitCode: end.exitCode }),
-      ...(this.#process.commandId === undefined || this.isOver ? {} : { processId: this.#process.commandId }),
-      ...(this.#progress.text === undefined ? {} : { progress: this.#progress.text }),
-      ...(checkpoint === undefined ? {} : { checkpoint }),
-      ...(end?.outputDigest === undefined ? {} : { outputDigest: end.outputDigest }),
-      ...(isBoundHere ? { devices: this.#state.devices } : {}),
+      reason: this.reason,
+      ranSeconds: this.#vitals.ranSeconds,
+      processId: this.isOver ? undefined : this.#process.commandId,
+      progress: this.#progress.text,
     };
+    return taskReport(this.task, standing, this.#state);
   }
 
   get isEnded(): boolean {
@@ -152,18 +135,12 @@ export class TaskRun {
 
   /** It has no process, and will have none. */
   get isOver(): boolean {
-    return this.isEnded || this.#exit !== null;
+    return this.isEnded || this.#vitals.exit !== null;
   }
 
   /** It saved after it was told to stop. */
   get isAnswered(): boolean {
     return this.#isAnswered;
-  }
-
-  get ranSeconds(): number {
-    const startedAtSeconds = this.#process.startedAtSeconds;
-    if (this.isOver || startedAtSeconds === undefined) return this.#state.ranSeconds;
-    return Math.max(0, this.#services.uptime() - startedAtSeconds);
   }
 
   get usedDigests(): string[] {
@@ -208,19 +185,18 @@ export class TaskRun {
     }
     if (this.#fault !== null && this.#stop !== null) return;
     const isNew = this.#stop === null;
-    this.#stopAt(order, this.#stop?.atSeconds ?? this.#services.uptime());
+    const { atSeconds } = this.#stopBy(order);
     if (!isNew) return;
-    this.#services.log.info({ task: this.task.taskId, reason: order.reason }, 'task stops');
-    const { cause: why, reason, wantsCheckpoint } = order;
-    const { atSeconds } = this.#stop!;
-    const stop = { cause: why, reason, wantsCheckpoint, atSeconds, machineBootId: this.#services.machineBootId };
+    const { log, machineBootId } = this.#services;
+    log.info({ task: this.task.taskId, reason: order.reason }, 'task stops');
+    const stop = { ...order, atSeconds, machineBootId };
     this.#remember({ stop }).catch((cause: unknown) => this.#warn(cause, 'stop of a task not noted'));
   }
 
   /** Its content here is not to be trusted: it ends as failed, at once. */
   fail(reason: string): void {
     if (this.isOver || this.#fault !== null || this.phase === 'Pending' || this.phase === 'Fetching') return;
-    this.#stopAt({ cause: 'drained', reason, wantsCheckpoint: false }, this.#services.uptime());
+    this.#stopBy({ cause: 'drained', reason, wantsCheckpoint: false });
     this.#fault = reason;
   }
 
@@ -243,27 +219,28 @@ export class TaskRun {
       this.#show({ phase: 'Stopped', reason: DROPPED });
       return;
     }
-    const atSeconds = this.#stop?.atSeconds ?? this.#services.uptime();
-    this.#stopAt({ cause: 'cancelled', reason: DROPPED, wantsCheckpoint: false }, atSeconds);
+    this.#stopBy({ cause: 'cancelled', reason: DROPPED, wantsCheckpoint: false }).shorten(DROPPED_GRACE_SECONDS);
   }
 
   /** The agent stops and takes it with it: a shorter grace, and the word of no document. */
   stopWithin(reason: string, seconds: number): void {
     this.stop({ cause: 'drained', reason, wantsCheckpoint: true });
-    if (this.#stop !== null) this.#stop = { ...this.#stop, graceSeconds: Math.min(this.#stop.graceSeconds, seconds) };
+    this.#stop?.shorten(seconds);
   }
 
   /** Removes all but its record and its log. */
   async empty(): Promise<void> {
     await this.#sender.idle();
+    await this.#services.cgroups.end(this.task.taskId);
     await this.folder.removeContent();
   }
 
   /** Ends the watching; the process stays for the next agent. */
   async leave(): Promise<void> {
     this.#leaving.abort();
-    this.#sender.abort();
     await this.#life;
+    // Not before: what is given up by an agent that leaves is no end of the task.
+    this.#sender.abort();
     await this.#sender.idle();
   }
 
@@ -297,7 +274,7 @@ export class TaskRun {
     await writeOrder(this.task, this.#state.devices, this.folder, this.#services);
     log.info({ task: this.task.taskId, job: this.task.jobName, rank: this.task.rank }, 'task starts');
     metrics.taskStarted();
-    await this.#process.start(runner, environment.PATH ?? '');
+    await this.#process.start(runner, environment);
   }
 
   /** Once nobody can take the order any more, it has not run, and may be tried again. */
@@ -318,18 +295,24 @@ export class TaskRun {
   async #watch(): Promise<void> {
     const { signal } = this.#leaving;
     while (!this.isEnded && !signal.aborted) {
-      await this.#turn().catch((cause: unknown) => this.#warn(cause, 'a look at a task failed'));
-      if (!this.isEnded) await delay(LOOK_MS, undefined, { signal }).catch(() => undefined);
+      const isWell = await this.#turn().then(
+        () => true,
+        (cause: unknown) => {
+          this.#warn(cause, 'a look at a task failed');
+          return false;
+        },
+      );
+      if (this.isEnded) return;
+      await delay(isWell ? LOOK_MS : FAILED_LOOK_MS, undefined, { signal }).catch(() => undefined);
     }
   }
 
   async #turn(): Promise<void> {
-    const isLong = this.#looks % LOOKS_BETWEEN === 0;
-    this.#looks += 1;
-    this.#exit ??= await this.#readExit(isLong);
-    if (isLong || this.#exit !== null) await this.#progress.look();
+    const isLong = await this.#vitals.look();
+    if (isLong || this.isOver) await this.#progress.look();
+    if (this.#vitals.ranSeconds - this.#state.ranSeconds >= NOTED_EVERY_SECONDS) await this.#remember({});
     const facts = await this.#facts();
-    this.#showLife(facts);
+    this.#showLife(facts, await isThere(this.folder.files.request));
     switch (nextTaskStep(facts)) {
       case 'wait':
         break;
@@ -350,62 +333,44 @@ export class TaskRun {
     }
   }
 
-  async #readExit(isLong: boolean): Promise<ExitRecord | 'vanished' | null> {
-    const exit =
-      (await this.folder.readExit()) ?? (isLong && !(await this.#process.isAlive()) ? await this.#lastLook() : null);
-    if (exit === null) return null;
-    const strays = await this.#process.sweep(exit === 'vanished');
-    if (strays > 0)
-      this.#services.log.warn({ task: this.task.taskId, strays }, 'processes that a task left were ended');
-    await this.#services.cgroups.end(this.task.taskId);
-    this.#overAtSeconds = this.#services.uptime();
-    await this.#remember({ ranSeconds: exit === 'vanished' ? this.#state.ranSeconds : exit.ranSeconds });
-    return exit;
-  }
-
-  /** The runner is gone: what it left came before that. */
-  async #lastLook(): Promise<ExitRecord | 'vanished'> {
-    return (await this.folder.readExit()) ?? 'vanished';
-  }
-
   async #facts(): Promise<TaskFacts> {
     const { uptime, contact } = this.#services;
     const { files } = this.folder;
     const now = uptime();
     await this.#process.record();
-    const stop = this.#stop;
+    const isAnswered = this.#isAnswered || this.#isFirstDone();
     return {
-      isOver: this.#exit !== null,
-      overSeconds: this.#exit === null ? 0 : now - this.#overAtSeconds,
+      isOver: this.#vitals.exit !== null,
+      overSeconds: this.#vitals.overSeconds,
       sendIdleSeconds: this.#sender.idleSeconds(now),
       hasDone: (await isThere(files.done)) || (await isThere(files.doneTaken)),
       isSaving: this.#sender.isBusy,
-      isAsked: await isThere(files.request),
       canSave: this.task.checkpoint.mode !== 'none',
       intervalSeconds: this.task.checkpoint.intervalSeconds,
       quietSeconds: now - this.#quietSinceSeconds,
-      stop: stop && { ...stop, seconds: now - stop.atSeconds, isAnswered: this.#isStopAnswered() },
-      graceSeconds: stop?.graceSeconds ?? this.task.graceSeconds,
+      stop: this.#stop?.facts(now, isAnswered) ?? null,
+      graceSeconds: this.#stop?.graceSeconds ?? this.task.graceSeconds,
       isInContact: contact.silentSeconds < IN_CONTACT_SECONDS,
     };
   }
 
-  /** For the others, the first member's word counts, or that it has gone. */
-  #isStopAnswered(): boolean {
-    if (this.#isAnswered) return true;
-    const first = this.#isFirst
-      ? undefined
-      : this.#services.membersOf(this.task.attemptId).find((each) => each.#isFirst);
+  /** Of another member: the first one is here and has saved, or has gone. */
+  #isFirstDone(): boolean {
+    const first = this.#firstMember();
     return first !== undefined && (first.isAnswered || first.isOver);
   }
 
-  #showLife(facts: TaskFacts): void {
+  #firstMember(): TaskRun | undefined {
+    return this.#isFirst ? undefined : this.#services.membersOf(this.task.attemptId).find((each) => each.#isFirst);
+  }
+
+  #showLife(facts: TaskFacts, isAsked: boolean): void {
     const isStarted = this.#process.startedAtSeconds !== undefined;
     if (facts.isOver) {
       if (facts.isSaving) this.#become('Uploading', this.reason);
-    } else if (facts.stop !== null) this.#become('Stopping', this.#stop!.reason);
+    } else if (facts.stop !== null) this.#become('Stopping', this.#stop!.order.reason);
     else if (!isStarted) this.#become('Starting', '');
-    else if (facts.isAsked || facts.isSaving) this.#become('Checkpointing', '');
+    else if (isAsked || facts.isSaving) this.#become('Checkpointing', '');
     else this.#become('Running', this.#sender.fault ?? '');
   }
 
@@ -413,8 +378,8 @@ export class TaskRun {
     const { checkpoint } = this.task;
     const stop = this.#stop;
     const now = this.#services.uptime();
-    const deadlineSeconds = stop === null ? null : Math.max(1, Math.floor(stop.atSeconds + stop.graceSeconds - now));
-    requestCheckpoint(this.folder.path, { reason: stop?.reason ?? 'its interval is over', deadlineSeconds });
+    const deadlineSeconds = stop?.leftSeconds(now) ?? null;
+    requestCheckpoint(this.folder.path, { reason: stop?.order.reason ?? 'its interval is over', deadlineSeconds });
     this.#quietSinceSeconds = now;
     if (stop !== null) stop.isAsked = true;
     if (checkpoint.mode === 'signal') await this.#process.signal(checkpoint.signal);
@@ -426,7 +391,9 @@ export class TaskRun {
     const progress = await this.#progress.takeDone();
     if (this.#isFirst) {
       const sequence = this.#state.sequence + 1;
-      const note = { sequence, progress: progress || (this.#progress.text ?? ''), ranSeconds: this.ranSeconds };
+      const agoSeconds = await this.#progress.doneAgoSeconds(this.isOver);
+      const ranSeconds = Math.max(0, this.#vitals.ranSeconds - agoSeconds);
+      const note = { sequence, progress: progress || (this.#progress.text ?? ''), ranSeconds };
       await this.#remember({ sequence });
       if (await this.#sender.setAside(note)) this.#sendCheckpoint();
     }
@@ -450,20 +417,20 @@ export class TaskRun {
     });
   }
 
-  async #kill({ atSeconds, graceSeconds }: Stopping): Promise<void> {
-    this.#stop!.isTold = true;
+  async #kill(stop: TaskStop): Promise<void> {
+    stop.isTold = true;
     const isStarted = await this.#process.signalGroup('SIGKILL');
-    await this.#services.cgroups.end(this.task.taskId);
-    const isOverdue = this.#services.uptime() >= atSeconds + graceSeconds + RUNNER_SECONDS;
+    const isOverdue = stop.isOverdue(this.#services.uptime(), RUNNER_SECONDS);
+    if (isOverdue) await this.#services.cgroups.end(this.task.taskId);
     await this.#process.sweep(!isStarted || isOverdue);
   }
 
   async #conclude(): Promise<void> {
     const end = endOf({
-      exit: this.#exit === 'vanished' ? null : this.#exit,
-      stop: this.#stop,
+      exit: this.#vitals.exit === 'vanished' ? null : this.#vitals.exit,
+      stop: this.#stop?.order ?? null,
       isTold: this.#stop?.isTold ?? false,
-      isAnswered: this.#stop !== null && this.#isStopAnswered(),
+      isAnswered: this.#isAnswered || this.#firstMember()?.isAnswered === true,
       fault: this.#fault,
       saved: this.#state.checkpoint?.progress ?? null,
       saveFault: this.#sender.fault,
@@ -486,7 +453,8 @@ export class TaskRun {
     const shown = { ...end, reason: end.reason.slice(0, 500) };
     const { emit, log, metrics } = this.#services;
     const task = { ...this.report(), ...shown } as TaskReport;
-    if (this.droppedAtMs === undefined) await emit({ kind: 'task-ended', task: task as never });
+    if (this.droppedAtMs === undefined && !this.#isEndTold) await emit({ kind: 'task-ended', task: task as never });
+    this.#isEndTold = true;
     await this.#remember({ end: shown, devices: [] });
     log.info({ task: this.task.taskId, ...shown }, 'task ended');
     metrics.taskEnded(end.phase);
@@ -507,16 +475,15 @@ export class TaskRun {
     this.#become(phase, reason);
   }
 
-  #stopAt(order: StopOrder, atSeconds: number): void {
-    const { isAsked = false, isTold = false } = this.#stop ?? {};
-    const { graceSeconds } = this.task;
-    const grace = this.droppedAtMs === undefined ? graceSeconds : Math.min(graceSeconds, DROPPED_GRACE_SECONDS);
-    this.#stop = { ...order, atSeconds, graceSeconds: grace, isAsked, isTold };
+  #stopBy(order: StopOrder, atSeconds = this.#services.uptime()): TaskStop {
+    this.#stop ??= new TaskStop(order, atSeconds, this.task.graceSeconds);
+    this.#stop.order = order;
+    return this.#stop;
   }
 
   async #remember(change: Partial<TaskState>): Promise<void> {
-    this.#state = { ...this.#state, ...change };
-    await this.folder.writeState({ ...this.#state, ranSeconds: this.ranSeconds });
+    this.#state = { ...this.#state, ranSeconds: this.#vitals.ranSeconds, ...change };
+    await this.folder.writeState(this.#state);
   }
 
   #become(phase: TaskPhase, reason: string): void {

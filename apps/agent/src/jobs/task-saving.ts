@@ -6,7 +6,7 @@ import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { TaskCheckpoint } from '#domain';
-import { ContentRefusedError, messageOf, UploadError } from '../errors.ts';
+import { ContentRefusedError, UploadError } from '../errors.ts';
 import { writeDurably } from '../state/durable-file.ts';
 import { type UploadOptions, uploadContent } from './blob-upload.ts';
 import { type HashedContent, hashContent, snapshotContent } from './folder-content.ts';
@@ -77,11 +77,6 @@ export async function sendFolder(
       if (!(cause instanceof UploadError) || cause.fault !== 'changed' || read >= READS_MAX) throw cause;
     }
   }
-}
-
-/** Why something was not sent, for a report. */
-export function whyNotSent(what: string, cause: unknown): string {
-  return `${what}: ${messageOf(cause)}`.slice(0, 500);
 }
 
 function parseJson(text: string): unknown {

@@ -1,13 +1,16 @@
 // What a task sends to the registry, one thing at a time: a checkpoint, or at the end its output. A newer checkpoint takes
 // the place of one that is on its way. What passes is tried again until it is aborted; what will not pass is said.
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { TaskCheckpoint } from '#domain';
-import { messageOf } from '../errors.ts';
+import { retryDelayMs, type TaskCheckpoint } from '#domain';
+import { ContentRefusedError, messageOf, UploadError } from '../errors.ts';
 import type { UploadOptions } from './blob-upload.ts';
 import type { HashedContent } from './folder-content.ts';
 import type { attemptFolders } from './task-folder.ts';
 import { forgetAside, newestAside, type SavedNote, sendCheckpoint, sendFolder, setAside } from './task-saving.ts';
 import type { TaskServices } from './task-services.ts';
+
+const TRIES_MAX = 8;
 
 export type Sent =
   | { readonly sent: 'content'; readonly digest: string; readonly files: number }
@@ -69,28 +72,25 @@ export class TaskSender {
     this.#begin(async (options) => {
       const note = await newestAside(saved);
       if (note === null) return;
-      try {
+      const tell = async () => {
         const checkpoint = await sendCheckpoint(saved, note, options);
         await onSent(checkpoint);
-        this.fault = undefined;
         this.#options.metrics.checkpointSaved(checkpoint.sizeBytes);
-      } catch (cause) {
-        options.signal.throwIfAborted();
-        this.fault = `its checkpoint ${note.sequence} is not saved: ${messageOf(cause)}`;
-        this.#options.log.warn({ sequence: note.sequence, reason: messageOf(cause) }, 'checkpoint not saved');
-      }
+      };
+      const fault = await whyNot(tell, options.signal);
+      this.fault = fault === null ? undefined : `its checkpoint ${note.sequence} is not saved: ${fault}`;
+      if (fault !== null) this.#options.log.warn({ sequence: note.sequence, reason: fault }, 'checkpoint not saved');
       await forgetAside(saved, note.sequence);
     });
   }
 
   sendOutput(): void {
     this.#begin(async (options) => {
-      try {
+      const send = async () => {
         this.output = sentOf(await sendFolder(this.#folders.output, options));
-      } catch (cause) {
-        const reason = options.signal.aborted ? 'it took too long' : messageOf(cause);
-        this.output = { sent: 'nothing', reason };
-      }
+      };
+      const fault = await whyNot(send, options.signal).catch(() => 'it took too long');
+      if (fault !== null) this.output = { sent: 'nothing', reason: fault };
     });
   }
 
@@ -129,6 +129,21 @@ export class TaskSender {
         if (this.#abort === abort) this.#abort = undefined;
         onChange();
       });
+  }
+}
+
+/** Null once it is done. What this machine's disk did not do is tried again. Rejects with the signal's reason. */
+async function whyNot(work: () => Promise<void>, signal: AbortSignal): Promise<string | null> {
+  for (let failures = 1; ; failures += 1) {
+    try {
+      await work();
+      return null;
+    } catch (cause) {
+      signal.throwIfAborted();
+      const isFinal = cause instanceof ContentRefusedError || cause instanceof UploadError;
+      if (isFinal || failures >= TRIES_MAX) return messageOf(cause);
+      await delay(retryDelayMs(failures), undefined, { signal }).catch(() => signal.throwIfAborted());
+    }
   }
 }
 

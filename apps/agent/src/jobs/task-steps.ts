@@ -14,8 +14,6 @@ export interface TaskFacts {
   readonly hasDone: boolean;
   /** One is being hashed and sent. */
   readonly isSaving: boolean;
-  /** A request that was not answered. */
-  readonly isAsked: boolean;
   readonly canSave: boolean;
   readonly intervalSeconds: number | null;
   /** Since it began, was asked or saved. */
@@ -51,9 +49,10 @@ export function nextTaskStep(facts: TaskFacts): TaskStep {
   // A newer checkpoint takes the place of one that is being sent only when there will be no other.
   if (facts.hasDone && (!facts.isSaving || facts.stop !== null)) return 'save';
   if (facts.stop !== null) return stepOfStop(facts, facts.stop);
-  const { intervalSeconds, quietSeconds, isAsked, isSaving, canSave } = facts;
+  const { intervalSeconds, quietSeconds, isSaving, canSave } = facts;
   const isDue = canSave && intervalSeconds !== null && quietSeconds >= intervalSeconds;
-  return isDue && !isAsked && !isSaving ? 'ask' : 'wait';
+  // Also when the last request was not answered: a signal may have come before the command listened.
+  return isDue && !isSaving ? 'ask' : 'wait';
 }
 
 function stepAfterEnd({ hasDone, isSaving, isInContact, ...facts }: TaskFacts): TaskStep {

@@ -17,6 +17,7 @@ import { messageOf } from '../errors.ts';
 import { listTaskFolders, removeShared, TaskFolder } from './task-folder.ts';
 import { readTaskLog } from './task-log.ts';
 import { TaskProcess } from './task-process.ts';
+import { newTaskReport } from './task-report.ts';
 import { TaskRun } from './task-run.ts';
 import type { TaskServices } from './task-services.ts';
 
@@ -34,7 +35,6 @@ export class TaskSupervisor {
   readonly #unreadable = new Set<string>();
   /** Tasks whose content was removed after they were dropped. */
   readonly #emptied = new Set<string>();
-  #desired: DesiredState | null = null;
   #isClosed = false;
 
   constructor({ nodes, ...services }: TaskSupervisorOptions) {
@@ -74,8 +74,12 @@ export class TaskSupervisor {
   /** One look at the whole: what should be done next is begun. */
   reconcile(desired: DesiredState, heldDigests: ReadonlySet<string>): void {
     if (this.#isClosed) return;
-    this.#desired = desired;
-    for (const task of desired.tasks) if (this.#unreadable.delete(task.taskId)) this.#add(task).lose(DAMAGED);
+    for (const task of desired.tasks) {
+      if (this.#unreadable.delete(task.taskId)) this.#add(task).lose(DAMAGED);
+      const run = this.#runs.get(task.taskId);
+      // Named again: its end is told again.
+      if (run?.isEnded) run.droppedAtMs = undefined;
+    }
     const local = {
       tasks: [...this.#runs.values()].map((run) => run.local()),
       nodes: this.#nodes,
@@ -86,11 +90,11 @@ export class TaskSupervisor {
     this.#emptyDropped();
   }
 
-  /** Those that a document names, and what still runs though none does. */
-  reports(): TaskReport[] {
+  /** Those that the document names, and what still runs though it does not. */
+  reports(wanted: readonly DesiredTask[]): TaskReport[] {
     const here = [...this.#runs.values()].filter((run) => run.droppedAtMs === undefined || !run.isEnded);
-    const missing = (this.#desired?.tasks ?? []).filter(({ taskId }) => !this.#runs.has(taskId));
-    return [...here.map((run) => run.report()), ...missing.map(reportMissing)];
+    const missing = wanted.filter(({ taskId }) => !this.#runs.has(taskId));
+    return [...here.map((run) => run.report()), ...missing.map(newTaskReport)];
   }
 
   /** A version was found damaged: what computes with it is ended, and failed. */
@@ -186,7 +190,7 @@ export class TaskSupervisor {
     this.#services.log.warn({ task: taskId }, 'the record of a task is damaged; what runs of it is ended');
     this.#unreadable.add(taskId);
     await folder.revokeOrder().catch(() => false);
-    await new TaskProcess(folder).sweep(true);
+    await new TaskProcess(folder, this.#services.machineBootId).sweep(true);
     await folder.remove().catch((cause: unknown) => this.#warn(cause, 'folder of no task not removed'));
   }
 
@@ -196,14 +200,10 @@ export class TaskSupervisor {
 }
 
 /** Every process of a task of an earlier agent, at once. */
-export async function endAllTasks(jobsFolder: string): Promise<void> {
+export async function endAllTasks(jobsFolder: string, machineBootId: string): Promise<void> {
   for (const { attemptId, rank } of await listTaskFolders(jobsFolder)) {
     const folder = new TaskFolder(jobsFolder, attemptId, rank);
     await folder.revokeOrder().catch(() => false);
-    await new TaskProcess(folder).sweep(true);
+    await new TaskProcess(folder, machineBootId).sweep(true);
   }
-}
-
-function reportMissing({ taskId, attemptId, jobId, rank, epoch }: DesiredTask): TaskReport {
-  return { taskId, attemptId, jobId, rank, epoch, phase: 'Pending', reason: '', ranSeconds: 0 };
 }
