@@ -45,8 +45,8 @@ async function planNow() {
   const { read } = world.store;
   const seen = await readJobWorld(read, world.nowMs, await readWork(read));
   const plan = planWorkloads(toWorkloadSnapshot(seen, new JobMemory(), []));
-  const { batches } = unitsOf(plan, seen, new JobDecisions(world.epoch), (id) => id);
-  return { plan, apply: (): Promise<AppliedJobs> => applyJobs(world.store, world.epoch, batches.flat(), seen) };
+  const { units } = unitsOf(plan, seen, new JobDecisions(world.epoch), (id) => id);
+  return { plan, apply: (): Promise<AppliedJobs> => applyJobs(world.store, world.epoch, units, seen) };
 }
 
 const holders = async () =>

@@ -31,7 +31,7 @@ export async function writeOnce(
   const world = await readJobWorld(store.read, Date.now(), await readWork(store.read));
   const readMs = performance.now() - begunMs;
   const plan = planWorkloads(toWorkloadSnapshot(world, new JobMemory(), []));
-  const units = unitsOf(plan, world, new JobDecisions(epoch), (id) => id).batches.flat();
+  const units = unitsOf(plan, world, new JobDecisions(epoch), (id) => id).units;
   const planMs = performance.now() - begunMs - readMs;
   const commitMs: number[] = [];
   for (let at = 0; at < units.length; at += batch) {

@@ -58,6 +58,11 @@ export class EventIntake {
 
   /** What a checkpoint's manifest lists, and what the job could resume from until now. */
   private async readStored(event: AgentEvent): Promise<StoredCheckpoint> {
+    if (event.kind === 'task-ended') {
+      const { outputDigest } = event.task;
+      const files = outputDigest === undefined ? null : await readWholeManifest(this.blobs, outputDigest);
+      return { files, before: null };
+    }
     if (event.kind !== 'checkpoint-saved') return { files: null, before: null };
     const files = await readWholeManifest(this.blobs, event.checkpoint.manifestDigest);
     const before = (await this.store.read.jobs.find({ id: event.jobId }))?.checkpoint ?? null;
@@ -90,7 +95,13 @@ async function writeEvent(
     case 'checkpoint-saved':
       return auditRefusal(rows, cluster, event.jobId, event, await takeCheckpoint(rows, cluster, event, stored));
     case 'task-ended':
-      return auditRefusal(rows, cluster, event.task.jobId, event, await takeTaskEnd(rows, cluster, event));
+      return auditRefusal(
+        rows,
+        cluster,
+        event.task.jobId,
+        event,
+        await takeTaskEnd(rows, cluster, event, stored.files),
+      );
     default:
       await auditEvent(rows, cluster, event);
       return 'taken';

@@ -22,7 +22,7 @@ export type TaskEnded = Extract<AgentEvent, { kind: 'task-ended' }>;
 
 /** Read before the transaction: blobs never change. */
 export interface StoredCheckpoint {
-  /** The files of the event's manifest; null: it, or one of them, is not in the registry. */
+  /** The files of the event's manifest, of a checkpoint or an output; null: it, or one of them, is not in the registry. */
   readonly files: readonly VersionFile[] | null;
   /** What the job could resume from until now, and its blobs; null when there was nothing. */
   readonly before: { readonly manifestDigest: string; readonly blobs: readonly string[] } | null;
@@ -73,13 +73,26 @@ async function dropOlder(
   await rows.jobs.dropBlobs(job.id, [...blobs, ...before.blobs]);
 }
 
-/** The same effect as the report that tells it. @returns why it was refused; null when it was taken */
-export async function takeTaskEnd(rows: Rows, cluster: Cluster, { task }: TaskEnded): Promise<string | null> {
+/**
+ * The same effect as the report that tells it. Its output is kept from now on, whenever the next leader comes.
+ *
+ * @param files of its output; null: it has none that is here
+ * @returns why it was refused; null when it was taken
+ */
+export async function takeTaskEnd(
+  rows: Rows,
+  cluster: Cluster,
+  { task }: TaskEnded,
+  files: readonly VersionFile[] | null,
+): Promise<string | null> {
   const attempt = await rows.attempts.find(task.attemptId);
   const job = attempt === null ? null : await rows.jobs.find({ id: attempt.jobId });
   const stranger = refuseStranger(job, attempt, cluster, task.epoch);
   if (stranger !== null) return stranger;
   if (attempt!.phase === 'Ended') return null; // the report was quicker
+  if (task.outputDigest !== undefined && files !== null) {
+    await rows.jobs.noteBlobs(job!.id, blobsOf(task.outputDigest, files));
+  }
   const observation = await rows.observations.find(cluster.id, true);
   if (observation === null) return null; // the first report will tell
   const report = task as TaskReport;

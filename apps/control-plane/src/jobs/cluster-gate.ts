@@ -10,6 +10,8 @@ import { takeWork } from '../leader/assigned-work.ts';
 type DeviceNames = ReadonlySet<string>;
 
 export class ClusterGate {
+  private taken = 0;
+
   private constructor(
     private readonly clusters: ReadonlyMap<string, Cluster>,
     /** Only of clusters that have reported again since the plan was made. */
@@ -44,19 +46,13 @@ export class ClusterGate {
       const reason = this.rejectsTask(task);
       if (reason !== null) return reason;
     }
+    this.taken += 1;
+    const holder = `start ${this.taken}`;
     const unbound = tasks.filter(({ devices }) => devices === null);
-    const taken: [DeviceLedger, string][] = [];
-    for (const { clusterId, rank } of unbound) {
-      const ledger = this.ledgers.get(clusterId);
-      const holder = `${clusterId} ${rank} ${taken.length}`;
-      if (ledger?.take(holder, spec.claim) === true) {
-        taken.push([ledger, holder]);
-        continue;
-      }
-      for (const [each, who] of taken) each.release(who);
-      return `cluster ${this.nameOf(clusterId)} has no room for it any more`;
-    }
-    return null;
+    const full = unbound.find(({ clusterId }) => this.ledgers.get(clusterId)?.take(holder, spec.claim) !== true);
+    if (full === undefined) return null;
+    for (const { clusterId } of unbound) this.ledgers.get(clusterId)?.release(holder);
+    return `cluster ${this.nameOf(full.clusterId)} has no room for it any more`;
   }
 
   private rejectsTask({ clusterId, devices }: TaskBinding): string | null {

@@ -4,12 +4,13 @@
  * failed to start, room held for replicas) makes for better choices and is learned again.
  */
 import { Logger } from '@nestjs/common';
-import { isMassUnknown, type Job, type JobFacts, type Rows, type Store, stepJob } from '#domain';
+import { isMassUnknown, type Job, type Rows, type Store, stepJob } from '#domain';
 import { planWorkloads, type WorkloadPlan } from '#scheduling';
 import { type MonotonicClock, ProcessClock } from '../federation/fleet-liveness.ts';
 import { PhaseAges } from '../leader/phase-ages.ts';
 import type { ServingWant } from '../leader/serving-wants.ts';
-import { type AppliedJobs, type ApplyUnit, applyJobs } from './apply-jobs.ts';
+import { APPLY_BATCH_MAX, type AppliedJobs, type ApplyUnit, applyJobs } from './apply-jobs.ts';
+import { type Committed, inBatches } from './in-batches.ts';
 import { JobDecisions } from './job-decisions.ts';
 import { readJobFacts } from './job-facts.ts';
 import { JobMemory } from './job-memory.ts';
@@ -63,67 +64,68 @@ export class JobLoop {
     let world = await readJobWorld(read, this.now(), work);
 
     // 2 What became of each job.
-    if ((await this.settle(world, signal)) > 0) world = { ...world, ...(await readWork(read)) };
+    const settled = await this.settle(world, signal);
+    if (settled.results.length > 0) world = { ...world, ...(await readWork(read)) };
     await this.memory.refresh(read, world);
     this.decisions.retain(new Set(world.jobs.map(({ id }) => id)));
 
     // 3 What waits is placed; what was refused at the commit is planned again.
+    const errors = [...settled.errors];
     for (let tries = 0; tries < PLANS_MAX && !signal.aborted; tries += 1) {
-      const rejected = await this.schedule(world, serving, signal);
-      if (rejected === 0) break;
+      const scheduled = await this.schedule(world, serving, signal);
+      errors.push(...scheduled.errors);
+      if (scheduled.rejected === 0) break;
       world = await readJobWorld(read, this.now(), await readWork(read));
     }
     this.parts.metrics.cycle((performance.now() - begunAtMs) / 1_000);
+
+    // 4 One that could not be committed kept none of the others from it.
+    if (errors.length > 0) throw errors[0];
   }
 
-  /** @returns how many jobs took a step */
-  private async settle(world: JobWorld, signal: AbortSignal): Promise<number> {
-    const { store, epoch, publisher, metrics } = this.parts;
+  private async settle(world: JobWorld, signal: AbortSignal): Promise<Committed<readonly SettledJob[]>> {
+    const { store, publisher } = this.parts;
     const facts = await readJobFacts(store.read, world, this.ages, (digest) => publisher.has(digest));
-    const settled = await this.steps(facts);
-    let count = 0;
-    for (let at = 0; at < settled.length && !signal.aborted; at += SETTLE_BATCH_MAX) {
-      const batch = settled.slice(at, at + SETTLE_BATCH_MAX);
-      const publishing = batch.filter((each) => publisher.mustPublish(each));
-      const rest = batch.filter((each) => !publishing.includes(each));
-      const done = rest.length === 0 ? [] : await settleJobs(store, epoch, rest);
-      for (const each of publishing) done.push(...(await publisher.settle(store, epoch, each)));
-      for (const each of done) this.remember(each);
-      metrics.settled(done);
-      count += done.length;
-    }
-    return count;
+    const steps = facts.flatMap((each) => {
+      const step = stepJob(each);
+      return step === null ? [] : [{ facts: each, step }];
+    });
+    return inBatches(steps, SETTLE_BATCH_MAX, signal, (batch) => this.settleBatch(batch));
   }
 
-  private async steps(facts: readonly JobFacts[]): Promise<SettledJob[]> {
+  private async settleBatch(batch: readonly Pick<SettledJob, 'facts' | 'step'>[]): Promise<readonly SettledJob[]> {
+    const { store, epoch, publisher, metrics } = this.parts;
     const settled: SettledJob[] = [];
-    for (const each of facts) {
-      const step = stepJob(each);
-      if (step !== null) settled.push(await this.parts.publisher.withBlobs(each, step));
-    }
-    return settled;
+    for (const { facts, step } of batch) settled.push(await publisher.withBlobs(facts, step));
+    const publishing = settled.filter((each) => publisher.mustPublish(each));
+    const rest = settled.filter((each) => !publishing.includes(each));
+    const done = rest.length === 0 ? [] : await settleJobs(store, epoch, rest);
+    for (const each of publishing) done.push(...(await publisher.settle(store, epoch, each)));
+    for (const each of done) this.remember(each);
+    metrics.settled(done);
+    return done;
   }
 
   private remember({ facts: { attempt, nowMs }, step }: SettledJob): void {
     if (attempt !== null && step.ended !== null) this.memory.ended(attempt, step.ended.failedToStartIn, nowMs);
   }
 
-  /** @returns how many units were rejected */
-  private async schedule(world: JobWorld, serving: Serving, signal: AbortSignal): Promise<number> {
-    if (serving.replicas.length === 0 && !world.jobs.some(isPending)) return 0;
+  private async schedule(world: JobWorld, serving: Serving, signal: AbortSignal): Promise<Scheduled> {
+    if (serving.replicas.length === 0 && !world.jobs.some(isPending)) return { rejected: 0, errors: [] };
     const snapshot = toWorkloadSnapshot(world, this.memory, serving.replicas);
     const plan = planWorkloads(pausedWhenBlind(snapshot, world));
     const names = new Map(snapshot.pending.map(({ id, name }) => [id, name]));
     const units = unitsOf(plan, world, this.decisions, (id) => names.get(id) ?? id);
-    let rejected = 0;
-    for (const batch of units.batches) {
-      if (signal.aborted) return 0;
-      rejected += this.note(await applyJobs(this.parts.store, this.parts.epoch, batch, world), units, world);
-    }
+    const { store, epoch } = this.parts;
+    const { results, errors } = await inBatches(units.units, APPLY_BATCH_MAX, signal, (batch) =>
+      applyJobs(store, epoch, batch, world),
+    );
+    const rejected = results.reduce((sum, applied) => sum + this.note(applied, units, world), 0);
     this.holdForServing(plan, units, serving, world.nowMs);
-    return rejected;
+    return { rejected, errors };
   }
 
+  /** @returns how many starts and preemptions were rejected */
   private note({ applied, rejected, attempts }: AppliedJobs, { verdicts }: PlannedUnits, world: JobWorld): number {
     for (const { job, decision } of applied) {
       const verdict = job === null ? undefined : verdicts.get(job.id);
@@ -151,6 +153,12 @@ export class JobLoop {
     const started = plan.starts.map(({ workloadId }) => workloadId).filter((id) => waiting.has(id));
     this.memory.offered(new Set(started), wants.cycle, nowMs);
   }
+}
+
+interface Scheduled {
+  /** Starts and preemptions. */
+  readonly rejected: number;
+  readonly errors: readonly unknown[];
 }
 
 /** What the scheduler could not place. */

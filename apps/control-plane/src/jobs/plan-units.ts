@@ -5,14 +5,13 @@
 import type { Attempt, Job, Nomination } from '#domain';
 import type { PlannedStart, PlannedStop, WorkloadPlan, WorkloadVerdict } from '#scheduling';
 import { memberBytesOf, TASKS_BYTES_MAX } from '../leader/desired-tasks.ts';
-import { APPLY_BATCH_MAX, type ApplyUnit, type VictimStop } from './apply-jobs.ts';
+import type { ApplyUnit, VictimStop } from './apply-jobs.ts';
 import type { JobDecisions } from './job-decisions.ts';
 import { documentBytesOf } from './job-snapshot.ts';
 import type { JobWorld } from './job-world.ts';
 
 export interface PlannedUnits {
-  /** Each of at most APPLY_BATCH_MAX units. */
-  readonly batches: readonly (readonly ApplyUnit[])[];
+  readonly units: readonly ApplyUnit[];
   /** Room that is made for replicas: workload id → where. Null: let go of. */
   readonly serving: ReadonlyMap<string, Nomination | null>;
   /** Job id → its verdict. */
@@ -26,29 +25,35 @@ export function unitsOf(
   nameOf: (workloadId: string) => string,
 ): PlannedUnits {
   const jobs = new Map(world.jobs.map((job) => [job.id, job]));
-  const verdicts = new Map(plan.verdicts.map((verdict) => [verdict.workloadId, verdict]));
   const stops = Map.groupBy(plan.stops, ({ byWorkloadId }) => byWorkloadId);
   const nominations = new Map(plan.nominations.map((each) => [each.workloadId, each.nomination]));
   const starts = new Map(fitting(plan.starts, world, jobs).map((start) => [start.workloadId, start]));
   const attempts = new Map(world.attempts.map((attempt) => [attempt.id, attempt]));
+  const verdicts = new Map(plan.verdicts.map((verdict) => [verdict.workloadId, toldIn(verdict, starts)]));
   const units: ApplyUnit[] = [];
   for (const id of new Set([...starts.keys(), ...nominations.keys(), ...stops.keys(), ...verdicts.keys()])) {
     const job = jobs.get(id) ?? null;
     const start = starts.get(id) ?? null;
     const verdict = verdicts.get(id);
-    const isDecided = job !== null && verdict !== undefined && (verdict.state !== 'started' || start !== null);
     const unit: ApplyUnit = {
       job,
       name: job?.name ?? nameOf(id),
       start,
       nomination: nominations.get(id),
       stops: (stops.get(id) ?? []).flatMap((stop) => toVictim(stop, jobs, attempts)),
-      decision: isDecided ? decisions.decide(job, verdict, world.nowMs) : null,
+      decision: job === null || verdict === undefined ? null : decisions.decide(job, verdict, world.nowMs),
     };
     if (doesSomething(unit)) units.push(unit);
   }
   const serving = new Map([...nominations].filter(([id]) => !jobs.has(id)));
-  return { batches: inBatches(units), serving, verdicts };
+  return { units, serving, verdicts };
+}
+
+/** What was planned to start and cannot be told to its cluster waits. */
+function toldIn(verdict: WorkloadVerdict, starts: ReadonlyMap<string, PlannedStart>): WorkloadVerdict {
+  if (verdict.state !== 'started' || starts.has(verdict.workloadId)) return verdict;
+  const reason = 'the documents of the clusters that have room are full of tasks; it waits until some of them end';
+  return { ...verdict, state: 'waiting', reason };
 }
 
 function doesSomething({ job, start, nomination, stops, decision }: ApplyUnit): boolean {
@@ -78,10 +83,4 @@ function fitting(starts: readonly PlannedStart[], world: JobWorld, jobs: Readonl
     if (fits) for (const [id, here] of added) bytes.set(id, (bytes.get(id) ?? 0) + each * here.length);
     return fits;
   });
-}
-
-function inBatches(units: readonly ApplyUnit[]): ApplyUnit[][] {
-  const batches: ApplyUnit[][] = [];
-  for (let at = 0; at < units.length; at += APPLY_BATCH_MAX) batches.push(units.slice(at, at + APPLY_BATCH_MAX));
-  return batches;
 }
