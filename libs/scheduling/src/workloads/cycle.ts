@@ -7,11 +7,11 @@
  * P18); nothing that comes later in order delays the first that waits (B01). The same snapshot gives the same plan. Ids,
  * times of writing and whether it still holds at the commit are the applier's (P19, P22).
  */
-import { chargeRunning, whyHeld } from './admission.ts';
+import { whyHeld } from './admission.ts';
 import { reserveForAged } from './backfill.ts';
-import { Cycle } from './cycle-state.ts';
+import type { Cycle } from './cycle-state.ts';
 import { decide } from './decide.ts';
-import { holdNominations } from './nominations.ts';
+import { openCycle } from './open-cycle.ts';
 import { ServingOrder } from './serving-order.ts';
 import type { WorkloadSnapshot } from './snapshot.ts';
 import { verdictOf } from './verdicts.ts';
@@ -20,9 +20,7 @@ import type { WorkloadPlan } from './workload-plan.ts';
 /** Throws RangeError when the queues are no trees. */
 export function planWorkloads(snapshot: WorkloadSnapshot): WorkloadPlan {
   // 1 Working copies: what runs has its devices and is charged; promised room is held.
-  const cycle = new Cycle(snapshot);
-  holdNominations(cycle);
-  chargeRunning(cycle);
+  const cycle = openCycle(snapshot);
 
   // 2 Order. What waited long has room reserved before anyone is served.
   const order = new ServingOrder(cycle);

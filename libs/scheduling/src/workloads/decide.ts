@@ -99,21 +99,33 @@ function nominate(
   members: number,
   rejection: QuotaRejection | null,
 ): VerdictParts | null {
+  const search = searchVictims(cycle, work, members, rejection);
+  if (search === null) return null;
+  const parts = promiseRoom(cycle, work, search.eviction);
+  cycle.outlook.putBack(search.lifted);
+  return parts;
+}
+
+/** `lifted`: holds that were lifted for it; `putBack` them once its room is promised. */
+export function searchVictims(
+  cycle: Cycle,
+  work: PendingWorkload,
+  members: number,
+  rejection: QuotaRejection | null,
+): { readonly eviction: Eviction; readonly lifted: readonly Hold[] } | null {
   if (!cycle.policy.preempts || work.preemption === 'never') return null;
   const key = searchKey(cycle, work, members, rejection);
   if (cycle.isRefused(key) || cycle.vainSearches >= VAIN_SEARCHES_MAX) return null;
-  const lifted = usableHolds(cycle, work);
-  cycle.outlook.lift(lifted);
   const search = cycle.searches.get(key) ?? new EvictionSearch(cycle, work, members, rejection);
   cycle.searches.set(key, search);
+  const lifted = usableHolds(cycle, work);
+  cycle.outlook.lift(lifted);
   const eviction = search.run(work);
-  const parts = eviction === null ? null : promiseRoom(cycle, work, eviction);
+  if (eviction !== null) return { eviction, lifted };
   cycle.outlook.putBack(lifted);
-  if (eviction === null) {
-    cycle.refuse(key);
-    cycle.vainSearches += 1;
-  }
-  return parts;
+  cycle.refuse(key);
+  cycle.vainSearches += 1;
+  return null;
 }
 
 function searchKey(cycle: Cycle, work: PendingWorkload, members: number, rejection: QuotaRejection | null): string {
@@ -129,12 +141,13 @@ function promiseRoom(cycle: Cycle, work: PendingWorkload, eviction: Eviction): V
   cycle.promise(work, placed.tasks.length);
   const nomination = { clusterId: placed.clusterId, tasks: placed.tasks, since: new Date(cycle.nowMs) };
   cycle.nominations.push({ workloadId: work.id, nomination });
-  return {
-    state: 'nominated',
-    reason: describeEviction(cycle, work, eviction),
-    candidates: chosen(cycle, placed),
-    victims: victims.map(toDecisionVictim),
-  };
+  return nominatedBy(cycle, work, eviction);
+}
+
+export function nominatedBy(cycle: Cycle, work: PendingWorkload, eviction: Eviction): VerdictParts {
+  const candidates = chosen(cycle, eviction.placed);
+  const reason = describeEviction(cycle, work, eviction);
+  return { state: 'nominated', reason, candidates, victims: eviction.victims.map(toDecisionVictim) };
 }
 
 function stop(cycle: Cycle, work: PendingWorkload, { victim, cause }: Option): void {
@@ -159,16 +172,22 @@ function toDecisionVictim({ victim: { running, lostDeviceSeconds } }: Option): D
 
 /** No room. The first of its device type to get here is the head that nothing behind it may delay. */
 function wait(cycle: Cycle, work: PendingWorkload, hadReservation: boolean): VerdictParts {
-  const { fit, candidates, changes, isImpossible } = explain(cycle, work);
-  if (isImpossible) return { state: 'unschedulable', reason: `can never fit: ${fit}`, candidates, changes };
+  const parts = waiting(cycle, work);
+  if (parts.state === 'unschedulable') return parts;
   const { deviceType } = work.claim;
   const head = cycle.heads.get(deviceType);
   if (head === undefined) cycle.heads.set(deviceType, work);
   const mayReserve = cycle.policy.backfills && (head === undefined || hadReservation);
   const hold = mayReserve ? reserve(cycle, work, true) : null;
-  const behind = head === undefined ? '' : `; ${head.name} is before it`;
-  const reason = `${fit}${noVictims(cycle, work)}${behind}`;
-  return { state: 'waiting', reason, candidates, changes, startsByMs: startsBy(cycle, hold) };
+  const reason = head === undefined ? parts.reason : `${parts.reason}; ${head.name} is before it`;
+  return { ...parts, reason, startsByMs: startsBy(cycle, hold) };
+}
+
+/** Why there is no room, and why none is made. */
+export function waiting(cycle: Cycle, work: PendingWorkload): VerdictParts {
+  const { fit, candidates, changes, isImpossible } = explain(cycle, work);
+  if (isImpossible) return { state: 'unschedulable', reason: `can never fit: ${fit}`, candidates, changes };
+  return { state: 'waiting', reason: `${fit}${noVictims(cycle, work)}`, candidates, changes };
 }
 
 /** Equal workloads share the words. */
@@ -182,12 +201,12 @@ function noVictims(cycle: Cycle, work: PendingWorkload): string {
 }
 
 /** What may end at any moment tells no time. */
-function startsBy({ nowMs }: Cycle, hold: Hold | null): number | null {
+export function startsBy({ nowMs }: Cycle, hold: Hold | null): number | null {
   const wholeAtMs = hold?.wholeAtMs ?? null;
   return wholeAtMs === null || wholeAtMs <= nowMs ? null : wholeAtMs;
 }
 
-function heldByQuota({ because, change, couldFit }: QuotaRejection): VerdictParts {
+export function heldByQuota({ because, change, couldFit }: QuotaRejection): VerdictParts {
   return couldFit
     ? { state: 'held', reason: because, changes: [change] }
     : { state: 'unschedulable', reason: `can never be admitted: ${because}`, changes: [change] };

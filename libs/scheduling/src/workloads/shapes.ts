@@ -4,14 +4,17 @@ import type { PendingWorkload } from './snapshot.ts';
 
 export class Shapes {
   private readonly numbers = new Map<string, number>();
+  private readonly ofWork = new WeakMap<PendingWorkload, number>();
 
   /** 0, 1, 2 …: equal for equal claims, gangs, selectors and clusters to avoid. */
   of(work: PendingWorkload): number {
-    const key = keyOf(work);
-    const known = this.numbers.get(key);
+    const known = this.ofWork.get(work);
     if (known !== undefined) return known;
-    this.numbers.set(key, this.numbers.size);
-    return this.numbers.size - 1;
+    const key = keyOf(work);
+    const number = this.numbers.get(key) ?? this.numbers.size;
+    this.numbers.set(key, number);
+    this.ofWork.set(work, number);
+    return number;
   }
 }
 
