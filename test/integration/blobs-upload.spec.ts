@@ -26,9 +26,10 @@ beforeAll(async () => {
     ATOLL_BLOBS_UPLOAD_BYTES_MAX: '2000000',
     ATOLL_BLOBS_ATTEMPT_BYTES_PER_HOUR_MAX: '5000000',
   });
-  const part = <Part>(type: abstract new (...parameters: never[]) => Part): Part =>
-    installation.controlPlane.app.get(type as never, { strict: false });
-  [store, tokens, blobs] = [part(Store), part(BlobTokens), part(BlobStore)];
+  const { app } = installation.controlPlane;
+  store = app.get(Store, { strict: false });
+  tokens = app.get(BlobTokens, { strict: false });
+  blobs = app.get<BlobStore>(BlobStore as never, { strict: false });
   here = (await joinCluster(installation, 'dc-1', { kind: 'central' })).reply.clusterId as string;
   elsewhere = (await joinCluster(installation, 'dc-2', { kind: 'central' })).reply.clusterId as string;
 }, 60_000);
@@ -64,7 +65,8 @@ interface Sent {
 /** `from` and `to` make it a part. */
 function put(content: Uint8Array, sent: Sent = {}): Promise<Answer> {
   const { from, to = content.length, attemptId = attempt.id, sizeBytes = content.length } = sent;
-  const range = from === undefined ? {} : { 'content-range': `bytes ${from}-${to - 1}/${sizeBytes}` };
+  const range: Record<string, string> =
+    from === undefined ? {} : { 'content-range': `bytes ${from}-${to - 1}/${sizeBytes}` };
   return callApi(
     installation.controlPlane.url,
     'PUT',

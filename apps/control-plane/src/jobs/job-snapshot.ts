@@ -96,7 +96,7 @@ function toQueues(world: JobWorld, jobs: ReadonlyMap<string, Job>): QueueSnapsho
 }
 
 /** What pending and running workloads of a job have in common. */
-function workloadOf(job: Job) {
+export function workloadOf(job: Job) {
   const { id, name, tenantId, queueId, priority, spec, checkpoint } = job;
   const devices = spec.claim.count * spec.gang.size;
   return {

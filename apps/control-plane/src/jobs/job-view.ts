@@ -22,12 +22,10 @@ export async function viewJob(rows: Rows, job: Job): Promise<JobDto> {
 /** In their order. */
 export async function viewJobs(rows: Rows, jobs: readonly Job[]): Promise<JobDto[]> {
   const around = await readSurroundings(rows, jobs);
-  const views: JobDto[] = [];
-  for (const job of jobs) {
-    const [decision] = job.phase === 'Queued' ? await rows.decisions.newest(job.id, 1) : [];
-    views.push(describeJob(job, around, decision ?? null));
-  }
-  return views;
+  const queued = jobs.filter(({ phase }) => phase === 'Queued');
+  const decisions = await rows.decisions.newestOf(queued.map(({ id }) => id));
+  const decisionOf = new Map(decisions.map((decision) => [decision.subjectId, decision]));
+  return jobs.map((job) => describeJob(job, around, decisionOf.get(job.id) ?? null));
 }
 
 /** Pure. @param decision the newest one of a job that waits in its queue */

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
-import { ApiHeader, ApiOperation, ApiProduces, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { ApiHeader, ApiOperation, ApiParam, ApiProduces, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import {
@@ -153,19 +153,20 @@ export class JobsController {
   @RequirePermission('jobs:read')
   @ApiOperation({ summary: 'Fetch one file of its output, whole or one byte range' })
   @ApiProduces('application/octet-stream')
+  @ApiParam({ name: 'path', description: 'Of the file in the output, with its slashes' })
   @ApiHeader({ name: 'Range', required: false, description: 'One byte range; If-Range with the ETag goes with it' })
   @ApiResponse({ status: 200, description: 'The whole file' })
   @ApiResponse({ status: 206, description: 'The range' })
   @ApiResponse({ status: 416, description: 'The range begins behind the end', standardSchema: problemSchema })
   async artifact(
     @Param('name', { schema: nameSchema }) name: string,
-    @Param('*') path: string,
     @CurrentActor() actor: Actor,
-    @Req() request: FastifyRequest,
+    @Req() request: FastifyRequest<{ Params: { '*': string } }>,
     @Res() reply: FastifyReply,
   ): Promise<void> {
+    const { '*': path } = request.params;
     const { digest } = await this.jobArtifacts.find(actor.tenantId, name, path);
-    await sendBlob(request, reply, digest, this.jobArtifacts);
+    await sendBlob(request as FastifyRequest, reply, digest, this.jobArtifacts);
   }
 
   @Post(':name/:intent')

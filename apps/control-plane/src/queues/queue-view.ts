@@ -4,6 +4,7 @@ import type { QueueDetailDto, QueueDto } from '#contracts';
 import { QUEUE_ENTRIES_SHOWN_MAX } from '#contracts';
 import {
   DEVICE_TYPES,
+  type Decision,
   type DeviceCounts,
   type DeviceType,
   type Job,
@@ -12,7 +13,8 @@ import {
   type QueueTally,
   type Rows,
 } from '#domain';
-import { QuotaTree } from '#scheduling';
+import { orderPending, QuotaTree } from '#scheduling';
+import { workloadOf } from '../jobs/job-snapshot.ts';
 
 /** Of all queues of a tenant, read once. */
 export interface QueueAccounts {
@@ -68,26 +70,32 @@ export function viewQueue(queue: Queue, { queues, tree, held, tallies }: QueueAc
   };
 }
 
-/** Its first entries, in the order in which they are considered. */
-export async function viewPending(rows: Rows, queueId: string): Promise<QueueDetailDto['pending']> {
-  const jobs = await rows.jobs.pending(queueId, QUEUE_ENTRIES_SHOWN_MAX);
-  const decisions = await rows.decisions.newestOf(jobs.map(({ id }) => id));
+/** More are not put in order: who waits behind so many waits long. */
+const ENTRIES_ORDERED_MAX = 2_000;
+
+/**
+ * Its first entries, each with its place in the queue's own order as it is now, and the reason of its newest decision.
+ *
+ * @param totals devices of the whole fleet
+ */
+export async function viewPending(rows: Rows, queue: Queue, totals: DeviceCounts): Promise<QueueDetailDto['pending']> {
+  const jobs = await rows.jobs.pending(queue.id, ENTRIES_ORDERED_MAX);
+  const queued = jobs.filter(({ phase }) => phase === 'Queued');
+  const ordered = orderPending(queued.map(workloadOf), queue.order, Date.now(), { totals });
+  const places = new Map(ordered.map(({ id }, index) => [id, index + 1]));
+  const placeOf = ({ id }: Job) => places.get(id) ?? null;
+  const shown = [...jobs]
+    .sort((left, right) => (placeOf(left) ?? Number.MAX_VALUE) - (placeOf(right) ?? Number.MAX_VALUE))
+    .slice(0, QUEUE_ENTRIES_SHOWN_MAX);
+  const decisions = await rows.decisions.newestOf(shown.map(({ id }) => id));
   const decisionOf = new Map(decisions.map((decision) => [decision.subjectId, decision]));
-  const entries = jobs.map((job) => {
-    const decision = decisionOf.get(job.id);
-    const isDecided = decision !== undefined && job.phase === 'Queued' && decision.decidedAt >= job.phaseSince;
-    return viewEntry(
-      job,
-      isDecided ? (decision.detail?.place ?? null) : null,
-      isDecided ? decision.outcome : job.reason,
-    );
-  });
-  // Without a place they stay behind those with one, in the order of the rows.
-  return entries.sort((left, right) => (left.place ?? Number.MAX_VALUE) - (right.place ?? Number.MAX_VALUE));
+  return shown.map((job) => viewEntry(job, placeOf(job), decisionOf.get(job.id)));
 }
 
-function viewEntry(job: Job, place: number | null, reason: string): QueueDetailDto['pending'][number] {
+function viewEntry(job: Job, place: number | null, decision: Decision | undefined): QueueDetailDto['pending'][number] {
   const { name, priority, phase, queuedAt } = job;
+  const isDecided = decision !== undefined && phase === 'Queued' && decision.decidedAt >= job.phaseSince;
+  const reason = isDecided ? decision.outcome : job.reason;
   return { job: name, priority, phase, place, reason, queuedAt: queuedAt?.toISOString() ?? null };
 }
 

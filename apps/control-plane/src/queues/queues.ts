@@ -56,10 +56,11 @@ export class Queues {
 
   async get(tenantId: string, name: string): Promise<QueueDetailDto> {
     const { read } = this.store;
-    const accounts = await readAccounts(read, tenantId, (await this.fleet.read()).totals);
+    const { totals } = await this.fleet.read();
+    const accounts = await readAccounts(read, tenantId, totals);
     const queue = accounts.queues.find((each) => each.name === name);
     if (queue === undefined) throw new RefusedError(refuse.notFound('queue', name));
-    return { ...viewQueue(queue, accounts), pending: await viewPending(read, queue.id) };
+    return { ...viewQueue(queue, accounts), pending: await viewPending(read, queue, totals) };
   }
 
   /** A quota below what is used is taken, with a warning: what is above is borrowed from then on. */

@@ -243,7 +243,10 @@ export const jobSchema = z.object({
   reason: z.string(),
   phaseSince: timeSchema,
   conditions: z.array(jobConditionSchema),
-  /** In its queue, 1 is next; null when it does not wait there or nothing has been decided yet. */
+  /**
+   * In its queue by the newest stored decision, 1 is next; `explain` and the queue itself know it as it is now. Null when
+   * it does not wait there or nothing has been decided yet.
+   */
   place: z.int().nullable(),
   suspended: z.boolean(),
   cancelRequested: z.boolean(),

@@ -90,7 +90,7 @@ export const queueDetailSchema = queueSchema.extend({
       job: nameSchema,
       priority: z.int(),
       phase: z.enum(JOB_PHASES),
-      /** 1 is next; null: not decided yet, or held. */
+      /** In the queue's own order, 1 is next; null: it waits for other jobs. */
       place: z.int().nullable(),
       reason: z.string(),
       queuedAt: z.iso.datetime().nullable(),
