@@ -4,7 +4,7 @@ import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { z } from 'zod';
 
-const DESCRIPTION = `Clusters, models and deployments of one Atoll installation.
+const DESCRIPTION = `Clusters, models, deployments, jobs and queues of one Atoll installation.
 
 Refusals are RFC 9457 problems whose \`errors\` name the fields at fault. Single resources carry an ETag; changes and
 deletions honour If-Match, creations Idempotency-Key. Lists are paged by \`limit\` and \`after\` (the \`next\` of the page before).`;
