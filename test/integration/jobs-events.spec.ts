@@ -108,6 +108,20 @@ describe('a saved checkpoint', () => {
     expect(await refusals()).toEqual([]);
   });
 
+  it('of a job of another tenant than the cluster’s counts as well: the fleet is everybody’s', async () => {
+    const tenant = { id: v7(), name: aName('tenant'), createdAt: new Date() };
+    job = { ...job, id: v7(), tenantId: tenant.id };
+    attempt = { ...attempt, id: v7(), jobId: job.id, tenantId: tenant.id };
+    await servers.store.transaction(async (rows) => {
+      await rows.tenants.insert(tenant);
+      await rows.jobs.insert([job]);
+      await rows.attempts.insert([attempt]);
+    });
+    const { manifest } = await upload('one');
+    await tellSaved(saved(manifest));
+    expect((await present()).checkpoint).toMatchObject({ manifestDigest: manifest });
+  });
+
   it('comes twice, and late, and changes nothing then', async () => {
     const [first, second] = [await upload('first'), await upload('second')];
     const id = await tellSaved(saved(second.manifest, 2));

@@ -102,10 +102,9 @@ export async function takeTaskEnd(
   return null;
 }
 
+/** Whose the cluster is does not count: the fleet is everybody's, and what was assigned to it runs there. */
 function refuseStranger(job: Job | null, attempt: Attempt | null, cluster: Cluster, epoch: number): string | null {
-  if (job === null || attempt === null || attempt.jobId !== job.id || job.tenantId !== cluster.tenantId) {
-    return 'there is no such attempt';
-  }
+  if (job === null || attempt === null || attempt.jobId !== job.id) return 'there is no such attempt';
   if (!attempt.tasks.some(({ clusterId }) => clusterId === cluster.id))
     return 'the attempt has no task in this cluster';
   if (attempt.epoch !== epoch) return `it is of epoch ${epoch}; the attempt is of epoch ${attempt.epoch}`;
