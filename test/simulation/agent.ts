@@ -4,7 +4,7 @@
  * and carries out as the production supervisor and sync do, on simulated engines and transfers.
  */
 import type { Logger } from 'pino';
-import { desiredHintSchema, type ReportMessage, SUBJECTS } from '#contracts';
+import { ackedSchema, desiredHintSchema, type ReportMessage, SUBJECTS } from '#contracts';
 import {
   type AgentAction,
   type DesiredReplica,
@@ -20,13 +20,20 @@ import { DesiredKeeper, type DesiredKeeperOptions } from '../../apps/agent/src/d
 import type { AgentMetrics } from '../../apps/agent/src/metrics.ts';
 import { replicaReports } from '../../apps/agent/src/reports/report-content.ts';
 import { Reporter } from '../../apps/agent/src/reports/reporter.ts';
+import { Command, type CommandFaults } from './commands.ts';
+import { EventOutbox, type StoredEvents } from './event-outbox.ts';
 import type { Client, Network } from './network.ts';
+import type { Registry } from './registry.ts';
+import type { TaskFolder, TaskRun } from './task-run.ts';
+import { type TaskRules, Tasks } from './tasks.ts';
 import type { SimulatedProcess, World } from './world.ts';
 
 const REFETCH_MS = 30_000;
 const REPORT_MS = 9_900;
 const COALESCE_MS = 100;
 const FORGIVEN_AFTER_MS = 60_000;
+/** While the control plane's word matters to tasks, it is asked for so often. */
+const CONTACT_MS = 5_000;
 
 export interface Engine {
   readonly processId: number;
@@ -47,13 +54,17 @@ export interface AgentWorld {
   readonly onApplied: (agent: Agent, state: DesiredState, isFromDisk: boolean) => void;
   readonly onStarting: (agent: Agent, replica: DesiredReplica) => void;
   readonly onStopping: (agent: Agent, replicaId: string, reason: string) => void;
+  readonly onTaskStarting: (agent: Agent, task: TaskRun) => void;
+  readonly onTaskEnding: (agent: Agent, task: TaskRun, how: string) => void;
   /** Share of transfers that fail. */
   readonly transferFailureShare: () => number;
+  readonly commandFaults: () => CommandFaults;
+  readonly registry: Registry;
 }
 
 export type Keeper = Pick<DesiredKeeper, 'state' | 'position' | 'open' | 'hinted' | 'fetch'>;
 
-export interface AgentRules {
+export interface AgentRules extends TaskRules {
   readonly makeKeeper: (options: DesiredKeeperOptions) => Keeper;
   readonly reconcile: typeof reconcileCluster;
 }
@@ -76,6 +87,11 @@ interface Replica extends LocalReplica {
 export class Machine {
   readonly disk: Disk = { current: null, previous: null, versions: new Set() };
   readonly engines = new Map<string, Engine>();
+  /** By task id. */
+  readonly taskFolders = new Map<string, TaskFolder>();
+  readonly events: StoredEvents = { pending: new Map(), sent: [] };
+  /** True time for which the control plane's last answer counts; noted on disk. */
+  contactAtMs = Number.NEGATIVE_INFINITY;
   private processIds = 0;
 
   constructor(
@@ -90,6 +106,20 @@ export class Machine {
     this.engines.set(of.replicaId, engine);
     return engine;
   }
+
+  startCommand({ folder }: TaskRun, resumedSeconds: number, world: World, faults: CommandFaults): Command {
+    this.processIds += 1;
+    return new Command(this.processIds, folder.task, resumedSeconds, world, faults);
+  }
+
+  /** Those that run. */
+  get commands(): Command[] {
+    return [...this.taskFolders.values()].flatMap(({ command }) => (command?.isAlive === true ? [command] : []));
+  }
+
+  silentSeconds(nowMs: number): number {
+    return Math.max(0, nowMs - this.contactAtMs) / 1_000;
+  }
 }
 
 export class Agent implements SimulatedProcess {
@@ -98,6 +128,9 @@ export class Agent implements SimulatedProcess {
   readonly keeper: Keeper;
   readonly held = new Set<string>();
   readonly replicas = new Map<string, Replica>();
+  readonly tasks: Tasks;
+  private readonly outbox: EventOutbox;
+  private askedAtMs = 0;
   private readonly fetching = new Map<string, DesiredVersion>();
   private readonly failures = new Map<string, { attempts: number; retryAtMs: number }>();
   private link: Client | undefined;
@@ -132,7 +165,13 @@ export class Agent implements SimulatedProcess {
         read: async () => this.machine.disk.current as never,
         write: async (state) => this.persist(state as DesiredState),
       },
-      request: (have) => this.request(SUBJECTS.desiredFetch(machine.clusterId), have),
+      request: (have) => {
+        this.askedAtMs = world.nowMs;
+        return this.request(SUBJECTS.desiredFetch(machine.clusterId), have);
+      },
+      onContact: () => {
+        machine.contactAtMs = Math.max(machine.contactAtMs, this.askedAtMs);
+      },
       apply: (state) => {
         around.onApplied(this, state, this.isOpening);
         this.changed();
@@ -140,7 +179,26 @@ export class Agent implements SimulatedProcess {
       log,
       metrics,
     });
+    this.outbox = new EventOutbox(machine.events, (event) => this.tell(event), world, this);
+    this.tasks = new Tasks(machine, this.taskServices(), rules);
     world.after(world.between(50, 500), this, () => void this.start());
+  }
+
+  private taskServices(): ConstructorParameters<typeof Tasks>[1] {
+    const { world, machine, around } = this;
+    return {
+      ...{ world, agent: this, registry: around.registry },
+      isLinked: () => this.link?.isConnected === true,
+      failsTransfer: () => world.chance(around.transferFailureShare()),
+      silentSeconds: () => machine.silentSeconds(world.nowMs),
+      startCommand: (run, resumedSeconds) => {
+        around.onTaskStarting(this, run);
+        return machine.startCommand(run, resumedSeconds, world, around.commandFaults());
+      },
+      emit: (event) => this.outbox.add(event),
+      onEnding: (run, how) => around.onTaskEnding(this, run, how),
+      onChange: () => this.changed(),
+    };
   }
 
   cut(): void {
@@ -160,6 +218,7 @@ export class Agent implements SimulatedProcess {
   removed(): void {
     this.kill();
     this.machine.engines.clear();
+    for (const command of this.machine.commands) command.vanish();
   }
 
   engineCrashed(replicaId: string, processId: number): void {
@@ -173,6 +232,7 @@ export class Agent implements SimulatedProcess {
   }
 
   private async start(): Promise<void> {
+    this.tasks.open();
     await this.keeper.open();
     this.isOpening = false;
     this.adopt();
@@ -183,6 +243,7 @@ export class Agent implements SimulatedProcess {
       onConnected: () => {
         this.reporter.flush();
         void this.keeper.fetch();
+        this.outbox.sendAll();
       },
       onDisconnected: () => undefined,
     });
@@ -190,6 +251,9 @@ export class Agent implements SimulatedProcess {
     this.world.every(1_000, this, () => this.turn());
     this.world.every(1_000, this, () => this.beat());
     this.world.every(REPORT_MS, this, () => this.reporter.flush());
+    this.world.every(CONTACT_MS, this, () => {
+      if (this.tasks.isBusy) void this.keeper.fetch();
+    });
     this.refetch();
   }
 
@@ -222,6 +286,10 @@ export class Agent implements SimulatedProcess {
   }
 
   private hear(subject: string, value: unknown): void {
+    if (subject === SUBJECTS.acked(this.machine.clusterId)) {
+      const acked = ackedSchema.safeParse(value);
+      if (acked.success) this.outbox.acknowledged(acked.data.ids);
+    }
     if (subject !== SUBJECTS.desiredHint(this.machine.clusterId)) return;
     const hint = desiredHintSchema.safeParse(value);
     if (hint.success) this.keeper.hinted(hint.data);
@@ -235,6 +303,18 @@ export class Agent implements SimulatedProcess {
     const boot = this.bootId.slice(0, 8);
     const value = { boot, sequence: this.heartbeats, revision, inflight: 0, queued: 0, stallMs: 0 };
     this.network.toControlPlanes(link, SUBJECTS.heartbeat(this.machine.clusterId), value, false);
+  }
+
+  private tell(event: unknown): void {
+    const { link } = this;
+    if (link?.isConnected !== true) return;
+    this.network.toControlPlanes(link, SUBJECTS.event(this.machine.clusterId), structuredClone(event), true);
+  }
+
+  /** Something that was sent long ago comes once more. */
+  repeatEvent(): void {
+    const { sent } = this.machine.events;
+    if (sent.length > 0) this.tell(this.world.pick(sent));
   }
 
   private publish(report: ReportMessage): boolean {
@@ -269,6 +349,7 @@ export class Agent implements SimulatedProcess {
         ...[...this.held].map((digest) => version(digest, 'Held')),
         ...[...this.fetching.keys()].map((digest) => version(digest, 'Fetching')),
       ],
+      tasks: this.tasks.reports(state?.tasks ?? []) as ReportMessage['tasks'],
     };
   }
 
@@ -299,6 +380,8 @@ export class Agent implements SimulatedProcess {
       fetchRetryAtMs: new Map([...this.failures].map(([digest, { retryAtMs }]) => [digest, retryAtMs])),
     };
     for (const action of this.rules.reconcile(desired, local, this.world.nowMs)) this.execute(action);
+    this.tasks.reconcile(desired, this.held);
+    this.tasks.look();
   }
 
   private execute(action: AgentAction): void {

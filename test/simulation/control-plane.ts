@@ -6,25 +6,35 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import { heartbeatSchema } from '#contracts';
 import { OBSERVER_GAP_MS, StaleEpochError, type Store } from '#domain';
-import type { BlobStore } from '../../apps/control-plane/src/blobs/blob-store.ts';
 import type { BlobTokens } from '../../apps/control-plane/src/blobs/blob-tokens.ts';
 import { Clusters } from '../../apps/control-plane/src/clusters/clusters.ts';
 import { Deployments } from '../../apps/control-plane/src/deployments/deployments.ts';
 import type { AccountClaimsPusher } from '../../apps/control-plane/src/federation/account-claims-pusher.ts';
 import { DesiredFetch } from '../../apps/control-plane/src/federation/desired-fetch.ts';
+import { EventIntake } from '../../apps/control-plane/src/federation/event-intake.ts';
 import { FleetLiveness } from '../../apps/control-plane/src/federation/fleet-liveness.ts';
 import type { FederationMetrics } from '../../apps/control-plane/src/federation/metrics.ts';
 import { ReportIntake } from '../../apps/control-plane/src/federation/report-intake.ts';
+import { writeOwedDocuments } from '../../apps/control-plane/src/jobs/documents-loop.ts';
+import { JobLoop } from '../../apps/control-plane/src/jobs/job-loop.ts';
+import { JobMetrics } from '../../apps/control-plane/src/jobs/job-metrics.ts';
+import { Jobs } from '../../apps/control-plane/src/jobs/jobs.ts';
+import { OutputPublisher } from '../../apps/control-plane/src/jobs/publish-output.ts';
+import { removeExpired } from '../../apps/control-plane/src/jobs/removal.ts';
 import { hintLagging } from '../../apps/control-plane/src/leader/lagging-hints.ts';
 import { LivenessLoop } from '../../apps/control-plane/src/leader/liveness-loop.ts';
 import { relayOutbox } from '../../apps/control-plane/src/leader/outbox-relay.ts';
 import { SchedulerLoop } from '../../apps/control-plane/src/leader/scheduler-loop.ts';
+import { ServingDemand } from '../../apps/control-plane/src/leader/serving-wants.ts';
 import { Mutations } from '../../apps/control-plane/src/mutations/mutations.ts';
 import type { ControlPlaneNats } from '../../apps/control-plane/src/nats/control-plane-nats.ts';
+import type { FleetDevicesReader } from '../../apps/control-plane/src/queues/fleet-devices.ts';
+import { Queues } from '../../apps/control-plane/src/queues/queues.ts';
 import { RolloutLoop } from '../../apps/control-plane/src/rollouts/rollout-loop.ts';
 import type { Secrets } from '../../apps/control-plane/src/secrets/secrets.ts';
 import type { Database } from './database.ts';
 import type { Client, Network } from './network.ts';
+import type { Registry } from './registry.ts';
 import { RolloutDesk } from './rollout-desk.ts';
 import type { Traffic } from './traffic.ts';
 import type { SimulatedProcess, World } from './world.ts';
@@ -53,11 +63,14 @@ export class ControlPlane implements SimulatedProcess {
   readonly watch: Watch;
   readonly deployments: Deployments;
   readonly clusters: Clusters;
+  readonly jobs: Jobs;
+  readonly queues: Queues;
   readonly rollouts: RolloutDesk;
   readonly store: Store;
   private readonly client: Client;
   private readonly liveness: FleetLiveness;
   private readonly intake: ReportIntake;
+  private readonly events: EventIntake;
   private readonly fetches: DesiredFetch;
   private readonly connection: NatsConnection;
   private readonly bootedAtMs: number;
@@ -71,9 +84,12 @@ export class ControlPlane implements SimulatedProcess {
     private readonly database: Database,
     private readonly network: Network,
     private readonly traffic: Traffic,
+    private readonly registry: Registry,
     public skewMs: number,
     /** A tracker of life that follows other rules, to prove that the checks notice. */
     liveness?: FleetLiveness,
+    /** Whether the loops of jobs run. */
+    private readonly hasJobs = false,
   ) {
     this.bootedAtMs = world.nowMs;
     this.watch = { sinceMs: Number.POSITIVE_INFINITY, heardAtMs: new Map() };
@@ -96,6 +112,8 @@ export class ControlPlane implements SimulatedProcess {
     } as unknown as NatsConnection;
     const nats = { connection: this.connection } as ControlPlaneNats;
     const { metrics } = this;
+    const { blobStore } = registry;
+    this.events = new EventIntake(this.store, nats, metrics, blobStore);
     this.intake = new ReportIntake(this.store, nats, this.liveness, metrics);
     const blobs = { url: 'https://blobs.example', token: 'token', expiresInSeconds: 900 };
     this.fetches = new DesiredFetch(this.store, { issue: async () => blobs } as unknown as BlobTokens);
@@ -103,7 +121,10 @@ export class ControlPlane implements SimulatedProcess {
     const secrets = { seal: (text: string) => text, unseal: (text: string) => text } as unknown as Secrets;
     const mutations = new Mutations(this.store, secrets);
     // Claims are given in numbers here: no file is read.
-    this.deployments = new Deployments(this.store, mutations, {} as BlobStore);
+    this.deployments = new Deployments(this.store, mutations, blobStore);
+    this.jobs = new Jobs(this.store, mutations, blobStore);
+    const fleet = { read: async () => ({ totals: {}, clusters: [] }) } as unknown as FleetDevicesReader;
+    this.queues = new Queues(this.store, mutations, fleet);
     this.rollouts = new RolloutDesk(this.store);
     // The fleet cuts revoked links itself, at the commit.
     const claims = { request: async () => undefined } as unknown as AccountClaimsPusher;
@@ -153,6 +174,10 @@ export class ControlPlane implements SimulatedProcess {
       this.watch.heardAtMs.set(clusterId, this.world.nowMs);
       this.liveness.seen(clusterId);
     }
+    if (kind === 'event') {
+      // What could not be taken is not acknowledged, and comes again.
+      this.events.take({ clusterId, messageId: '', body: value, deliveries: 1 }).catch(() => undefined);
+    }
     if (kind === 'report') {
       this.intake.take(clusterId, value).then(
         (outcome) => {
@@ -192,9 +217,9 @@ export class ControlPlane implements SimulatedProcess {
       this.world.say(`${this.name} no longer leads (epoch ${epoch})`);
     };
     const nats = { connection: this.connection, isConnected: () => this.client.isConnected };
-    const scheduler = new SchedulerLoop(this.store, epoch, this.metrics, {
-      nowMs: () => this.monotonicMs(),
-    });
+    const clock = { nowMs: () => this.monotonicMs() };
+    const serving = new ServingDemand();
+    const scheduler = new SchedulerLoop(this.store, epoch, this.metrics, clock, serving);
     const liveness = new LivenessLoop(this.store, this.liveness, nats.isConnected, epoch, this.metrics);
     const wakeScheduler = this.loop(term.signal, end, {
       intervalMs: 5_000,
@@ -206,17 +231,17 @@ export class ControlPlane implements SimulatedProcess {
       restMs: 0,
       run: () => relayOutbox(this.store, nats, epoch, term.signal),
     });
-    const rollouts = new RolloutLoop(this.store, epoch, this.traffic, this.metrics, {
-      nowMs: () => this.monotonicMs(),
-    });
+    const rollouts = new RolloutLoop(this.store, epoch, this.traffic, this.metrics, clock);
     const wakeRollouts = this.loop(term.signal, end, {
       intervalMs: 2_000,
       restMs: 200,
       run: () => rollouts.run(term.signal),
     });
+    const jobs = this.hasJobs ? this.jobLoops(term.signal, end, epoch, serving) : [];
     this.loop(term.signal, end, { intervalMs: 1_000, restMs: 0, run: () => liveness.run() });
     this.loop(term.signal, end, { intervalMs: 10_000, restMs: 0, run: () => hintLagging(this.store, this.connection) });
     const stops = [
+      ...jobs,
       this.store.onChange('intent', wakeScheduler),
       this.store.onChange('observation', wakeScheduler),
       this.store.onChange('intent', wakeRollouts),
@@ -227,6 +252,31 @@ export class ControlPlane implements SimulatedProcess {
       for (const stop of stops) stop();
     });
     this.keepLease(term.signal, end);
+  }
+
+  /** As `JobLoops` of the control plane, with its intervals. */
+  private jobLoops(signal: AbortSignal, end: () => void, epoch: number, serving: ServingDemand): (() => void)[] {
+    const { store } = this;
+    const publisher = new OutputPublisher(this.registry.blobStore, { pickleAllowed: false });
+    const clock = { nowMs: () => this.monotonicMs() };
+    const parts = { store, epoch, publisher, metrics: new JobMetrics(), serving: () => serving.current(), clock };
+    const jobs = new JobLoop(parts);
+    const wakeJobs = this.loop(signal, end, { intervalMs: 2_000, restMs: 50, run: () => jobs.run(signal) });
+    const wakeDocuments = this.loop(signal, end, {
+      intervalMs: 5_000,
+      restMs: 20,
+      run: () => writeOwedDocuments(store, epoch, signal),
+    });
+    this.loop(signal, end, {
+      intervalMs: 60_000,
+      restMs: 0,
+      run: () => removeExpired(store, epoch, new Date(), signal),
+    });
+    return [
+      store.onChange('intent', wakeJobs),
+      store.onChange('observation', wakeJobs),
+      store.onChange('intent', wakeDocuments),
+    ];
   }
 
   /** The production keeper asks its session each second; here that is one look at who holds the lock. */

@@ -2,6 +2,7 @@
 import { type Deployment, type DesiredState, isRolloutActive } from '#domain';
 import type { Agent } from './agent.ts';
 import type { Fleet } from './fleet.ts';
+import { freeByNode, unsettledJobs } from './job-convergence.ts';
 import type { Tables } from './tables.ts';
 
 /** What is still to come, in words; empty when all is at rest. */
@@ -22,7 +23,7 @@ export function unsettled(fleet: Fleet): string[] {
     if (isRolloutActive({ phase })) left.push(`a rollout of ${tables.deployments.get(deploymentId)?.name}: ${reason}`);
   }
   for (const deployment of tables.deployments.values()) left.push(...unlikeDeployment(fleet, tables, deployment));
-  return [...left, ...operator.complaints()];
+  return [...left, ...operator.complaints(), ...unsettledJobs(fleet)];
 }
 
 function unlike(agent: Agent, desired: DesiredState | undefined, engines: Iterable<string>): string | null {
@@ -49,11 +50,8 @@ function unlikeDeployment(fleet: Fleet, tables: Tables, deployment: Deployment):
   if (live.length > replicas) return [`${name} has ${live.length} placements, wants ${replicas}`];
   const room = [...tables.clusters.values()].find(({ id: clusterId, phase, cordoned }) => {
     if (phase !== 'Ready' || cordoned) return false;
-    const taken = [...tables.placements.values()]
-      .filter((placement) => placement.clusterId === clusterId && placement.phase !== 'Removed')
-      .reduce((sum, { claim }) => sum + claim.count, 0);
-    const devices = fleet.machines.get(clusterId)!.nodes.flatMap((node) => node.devices).length;
-    return devices - taken >= deployment.claim.count;
+    const free = [...freeByNode(tables, fleet.machines.get(clusterId)!).values()];
+    return Math.max(...free) >= deployment.claim.count;
   });
   if (room !== undefined) return [`${name} has ${asWanted} of ${replicas} though ${room.name} has room`];
   // No room is no fault, unless an old version of its own holds what the new one could have.

@@ -2,6 +2,7 @@
  * The faults, as knobs. Each seed turns some of them on (a swarm: a run with few kinds of faults reaches states that one
  * with all of them never does), draws their times, and at the end everything is repaired except clocks, which stay wrong.
  */
+import { type CommandFaults, GOOD_COMMANDS } from './commands.ts';
 import type { Fleet } from './fleet.ts';
 import { CALM_NETWORK } from './network.ts';
 
@@ -25,13 +26,21 @@ const KNOBS = {
   cordon: cordonCluster,
   'cluster-removed': removeCluster,
 } as const;
-type Knob = keyof typeof KNOBS;
+/** Only where there are jobs. */
+const JOB_KNOBS = {
+  /** A command is gone, and nobody learns of an exit code. */
+  'command-vanishes': vanishCommand,
+  /** An event that was sent long ago comes once more. */
+  'event-comes-late': repeatEvent,
+} as const;
+type Knob = keyof typeof KNOBS | keyof typeof JOB_KNOBS;
 
 export class Faults {
   isOn = true;
   durationMs = 0;
   lostAnswerShare = 0;
   transferFailureShare = 0;
+  commandFaults: CommandFaults = GOOD_COMMANDS;
   private knobs: Knob[] = [];
   private stoppedAtMs = Number.POSITIVE_INFINITY;
 
@@ -45,7 +54,9 @@ export class Faults {
   choose(): void {
     const { world, network } = this.fleet;
     this.durationMs = world.between(60, 280) * 1_000;
-    this.knobs = (Object.keys(KNOBS) as Knob[]).filter(() => world.chance(0.4));
+    const { hasJobs } = this.fleet.rules;
+    const knobs = { ...KNOBS, ...(hasJobs ? JOB_KNOBS : {}) };
+    this.knobs = (Object.keys(knobs) as Knob[]).filter(() => world.chance(0.4));
     if (world.chance(0.6)) {
       network.faults = {
         dropShare: world.pick([0, 0.02, 0.2]),
@@ -61,6 +72,20 @@ export class Faults {
     );
     this.schedule(2, 15, () => this.strike());
     this.schedule(1, 20, () => this.fleet.operator.act());
+    if (hasJobs) this.chooseJobs();
+  }
+
+  private chooseJobs(): void {
+    const { world, jobOperator } = this.fleet;
+    if (world.chance(0.7)) {
+      this.commandFaults = {
+        failureShare: world.pick([0, 0.2, 0.5]),
+        lateShare: world.pick([0, 0.4]),
+        muteShare: world.pick([0, 0.4]),
+        stubbornShare: world.pick([0, 0.4]),
+      };
+    }
+    this.schedule(1, 8, () => jobOperator.act());
   }
 
   /** Everything is repaired; clocks stay as wrong as they are. */
@@ -85,7 +110,7 @@ export class Faults {
 
   private strike(): void {
     if (this.knobs.length === 0) return;
-    KNOBS[this.fleet.world.pick(this.knobs)](this.fleet);
+    ({ ...KNOBS, ...JOB_KNOBS })[this.fleet.world.pick(this.knobs)](this.fleet);
   }
 
   private schedule(leastSeconds: number, mostSeconds: number, run: () => void): void {
@@ -132,6 +157,19 @@ function crashEngine(fleet: Fleet): void {
   machines.get(clusterId)!.engines.delete(engine.replicaId);
   const agent = agents.get(clusterId)!;
   world.after(world.between(10, 1_000), agent, () => agent.engineCrashed(engine.replicaId, engine.processId));
+}
+
+function vanishCommand({ world, machines }: Fleet): void {
+  const running = [...machines.values()].flatMap(({ commands }) => commands);
+  if (running.length === 0) return;
+  const command = world.pick(running);
+  world.say(`the command of ${command.task.jobName} #${command.task.attempt}.${command.task.rank} vanishes`);
+  command.vanish();
+}
+
+function repeatEvent({ world, agents }: Fleet): void {
+  const running = [...agents.values()].filter(({ state }) => state === 'running');
+  if (running.length > 0) world.pick(running).repeatEvent();
 }
 
 function cutAgents(fleet: Fleet, count: number, leastSeconds: number, mostSeconds: number): void {

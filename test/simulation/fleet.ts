@@ -13,12 +13,16 @@ import {
   type Node,
 } from '#domain';
 import { Agent, type AgentRules, Machine, PRODUCTION_AGENT } from './agent.ts';
+import { GOOD_COMMANDS } from './commands.ts';
 import { ControlPlane } from './control-plane.ts';
 import { unsettled } from './convergence.ts';
 import { Database, type DatabaseRules } from './database.ts';
 import { Faults } from './faults.ts';
+import { JobOperator, QUEUES } from './job-operator.ts';
+import { JobSafety } from './job-safety.ts';
 import { Network } from './network.ts';
 import { Operator } from './operator.ts';
+import { Registry } from './registry.ts';
 import { Safety } from './safety.ts';
 import { TENANT } from './table-rows.ts';
 import { Traffic } from './traffic.ts';
@@ -26,6 +30,8 @@ import { inWorldTime, START_MS, World } from './world.ts';
 
 /** Faults have stopped for so long: everything has converged (invariant 11). */
 export const CONVERGENCE_SECONDS_MAX = 180;
+/** With jobs: what waits has to run as well. */
+const JOBS_CONVERGENCE_SECONDS_MAX = 600;
 const REST_SECONDS = 15;
 
 export interface Rules {
@@ -33,7 +39,9 @@ export interface Rules {
   readonly database: DatabaseRules;
   /** Wall clocks of processes and of the database are wrong by up to this. */
   readonly clockSkewMsMax: number;
-  readonly makeLiveness?: (world: World) => ConstructorParameters<typeof ControlPlane>[6];
+  /** Whether people submit jobs too. Default: no. */
+  readonly hasJobs?: boolean;
+  readonly makeLiveness?: (world: World) => ConstructorParameters<typeof ControlPlane>[7];
 }
 
 export const PRODUCTION: Rules = {
@@ -41,6 +49,8 @@ export const PRODUCTION: Rules = {
   database: { checksEpoch: true },
   clockSkewMsMax: 0,
 };
+
+export const WITH_JOBS: Rules = { ...PRODUCTION, hasJobs: true };
 
 export interface Outcome {
   readonly seed: number;
@@ -50,6 +60,8 @@ export interface Outcome {
   readonly history: readonly string[];
   readonly convergedSeconds: number | null;
   readonly events: number;
+  /** What of jobs was reached, and how often. */
+  readonly seen: ReadonlyMap<string, number>;
 }
 
 export class Fleet {
@@ -57,7 +69,10 @@ export class Fleet {
   readonly database: Database;
   readonly network: Network;
   readonly safety: Safety;
+  readonly jobSafety: JobSafety;
+  readonly registry = new Registry();
   readonly operator: Operator;
+  readonly jobOperator: JobOperator;
   readonly traffic: Traffic;
   readonly faults: Faults;
   readonly machines = new Map<string, Machine>();
@@ -73,8 +88,10 @@ export class Fleet {
     this.database = new Database(this.world, rules.database);
     this.network = new Network(this.world);
     this.safety = new Safety(this.world, this.database, this.machines);
+    this.jobSafety = new JobSafety(this.world, this.database, this.machines, this.registry, this.safety);
     this.database.onCommit = (commit) => {
       this.safety.onCommit(commit);
+      if (rules.hasJobs) this.jobSafety.onCommit(commit);
       for (const { id, phase } of commit.after.clusters.values()) {
         if (phase === 'Left' && commit.before.clusters.get(id)?.phase !== 'Left') this.clusterLeft(id);
       }
@@ -87,10 +104,11 @@ export class Fleet {
       () => this.faults.isOn && this.world.chance(this.faults.lostAnswerShare),
       () => this.database.committed,
     );
+    this.jobOperator = new JobOperator(this.world, this.operator, () => this.database.committed);
   }
 
   build(): void {
-    const { world } = this;
+    const { world, rules } = this;
     this.faults.choose();
     this.database.skewMs = this.skewMs();
     this.seedRows();
@@ -100,10 +118,25 @@ export class Fleet {
       this.safety.noteTime();
       this.traffic.flow();
       if (!this.faults.isOn) this.operator.concludeRollouts();
+      if (rules.hasJobs) this.secondOfJobs();
       this.safety.checkStuck(this.leader(), this.faults.isCalm);
       world.after(1_000, null, second);
     };
     second();
+  }
+
+  /** The runners look at their commands; people let go on what they held. */
+  private secondOfJobs(): void {
+    const { world, machines, jobOperator, rules } = this;
+    for (const machine of machines.values()) {
+      for (const command of machine.commands) {
+        const step = command.watch(machine.silentSeconds(world.nowMs), rules.agent.silenceStep);
+        if (step === 'go-on') continue;
+        this.jobSafety.see(`silence: ${step}`);
+        world.say(`silence in ${machine.clusterName}: ${step} ${command.task.jobName}`);
+      }
+    }
+    if (!this.faults.isOn) jobOperator.conclude();
   }
 
   leader(): ControlPlane | undefined {
@@ -113,9 +146,10 @@ export class Fleet {
   startPlane(name: string): void {
     const skewMs = this.skewMs();
     const liveness = this.rules.makeLiveness?.(this.world);
+    const { world, database, network, traffic, registry, rules } = this;
     this.planes.set(
       name,
-      new ControlPlane(name, this.world, this.database, this.network, this.traffic, skewMs, liveness),
+      new ControlPlane(name, world, database, network, traffic, registry, skewMs, liveness, rules.hasJobs),
     );
   }
 
@@ -128,7 +162,11 @@ export class Fleet {
         this.safety.onApplied(agent, ...rest),
       onStarting: (...given: Parameters<Safety['onStarting']>) => this.safety.onStarting(...given),
       onStopping: (...given: Parameters<Safety['onStopping']>) => this.safety.onStopping(...given),
+      onTaskStarting: (...given: Parameters<JobSafety['onTaskStarting']>) => this.jobSafety.onTaskStarting(...given),
+      onTaskEnding: (...given: Parameters<JobSafety['onTaskEnding']>) => this.jobSafety.onTaskEnding(...given),
       transferFailureShare: () => (this.faults.isOn ? this.faults.transferFailureShare : 0),
+      commandFaults: () => (this.faults.isOn ? this.faults.commandFaults : GOOD_COMMANDS),
+      registry: this.registry,
     };
     const machine = this.machines.get(clusterId)!;
     const skewMs = this.skewMs();
@@ -166,9 +204,21 @@ export class Fleet {
     for (const number of [1, 2, 3]) versions.set(id(10 + number), makeVersion(number, createdAt));
     const count = this.world.between(3, 6);
     for (let index = 1; index <= count; index += 1) {
-      const cluster = makeCluster(index, createdAt);
+      const isLarge = this.rules.hasJobs === true && index <= 2;
+      const cluster: Cluster = { ...makeCluster(index, createdAt), ...(isLarge ? { kind: 'central' } : {}) };
       clusters.set(cluster.id, cluster);
-      this.machines.set(cluster.id, new Machine(cluster.id, cluster.name, [makeNode(this.world.between(1, 5))]));
+      const nodes = isLarge ? [makeNode(4, 'n1'), makeNode(4, 'n2')] : [makeNode(this.world.between(1, 5))];
+      this.machines.set(cluster.id, new Machine(cluster.id, cluster.name, nodes));
+    }
+    if (this.rules.hasJobs) this.seedQueues(createdAt);
+  }
+
+  private seedQueues(createdAt: Date): void {
+    const { queues } = this.database.committed;
+    const [base] = queues.values();
+    for (const [index, name] of QUEUES.slice(1).entries()) {
+      const of = { id: id(200 + index), name, createdAt };
+      queues.set(of.id, { ...base!, ...of, weight: index + 1, quota: { cpu: 4 * (index + 1) } });
     }
   }
 }
@@ -183,19 +233,21 @@ export async function simulate(seed: number, rules: Rules = PRODUCTION): Promise
     fleet.faults.stop();
     return world.violation === null ? converge(fleet) : null;
   });
-  return { seed, violation: world.violation, history: world.history, convergedSeconds, events: world.events };
+  const { violation, history, events } = world;
+  return { seed, violation, history, convergedSeconds, events, seen: fleet.jobSafety.seen };
 }
 
 async function converge(fleet: Fleet): Promise<number | null> {
   const { world } = fleet;
-  for (let second = 1; second <= CONVERGENCE_SECONDS_MAX; second += 1) {
+  const most = fleet.rules.hasJobs ? JOBS_CONVERGENCE_SECONDS_MAX : CONVERGENCE_SECONDS_MAX;
+  for (let second = 1; second <= most; second += 1) {
     await world.run(world.nowMs + 1_000);
     if (world.violation !== null) return null;
     if (unsettled(fleet).length > 0) continue;
     await rest(fleet);
     return second;
   }
-  world.broken(`invariant 11: ${CONVERGENCE_SECONDS_MAX} s after the faults: ${unsettled(fleet).join('; ')}`);
+  world.broken(`invariant 11: ${most} s after the faults: ${unsettled(fleet).join('; ')}`);
   return null;
 }
 
@@ -258,9 +310,9 @@ function makeCluster(index: number, createdAt: Date): Cluster {
   };
 }
 
-function makeNode(devices: number): Node {
+function makeNode(devices: number, name = 'node'): Node {
   return {
-    name: 'node',
+    name,
     devices: Array.from({ length: devices }, (_, index) => ({
       id: `cpu${index}`,
       deviceType: 'cpu',

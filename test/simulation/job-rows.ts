@@ -253,8 +253,8 @@ function deviceHoldRows({ tables: { deviceHolds } }: RowsContext): Async<Rows['d
     );
   return {
     take: async (holds) =>
-      holds.flatMap(({ clusterId, holderId, devices }) => {
-        const wanted = keyed(clusterId, holderId, devices);
+      [...Map.groupBy(holds, ({ holderId }) => holderId)].flatMap(([holderId, own]) => {
+        const wanted = own.flatMap(({ clusterId, devices }) => keyed(clusterId, holderId, devices));
         if (wanted.some(([key]) => deviceHolds.has(key))) return [holderId];
         for (const [key, hold] of wanted) deviceHolds.set(key, hold);
         return [];

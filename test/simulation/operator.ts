@@ -10,7 +10,7 @@ import type { World } from './world.ts';
 
 const PATIENCE_MS = 5_000;
 const STRICT_PATIENCE_SECONDS = 60;
-const ACTOR = { tenantId: TENANT, keyId: 'operator', name: 'key:operator', role: 'owner' } as const;
+export const ACTOR = { tenantId: TENANT, keyId: 'operator', name: 'key:operator', role: 'owner' } as const;
 
 export interface Wish {
   readonly name: string;
@@ -235,7 +235,8 @@ export class Operator {
     );
   }
 
-  private untilAnswered(what: string, ask: (plane: ControlPlane) => Promise<unknown>, done?: () => void): void {
+  /** Asks again and again until an answer came through. */
+  untilAnswered(what: string, ask: (plane: ControlPlane) => Promise<unknown>, done?: () => void): void {
     this.untilSent(what, () => ask, done);
   }
 

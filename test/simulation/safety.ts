@@ -187,7 +187,7 @@ export class Safety {
     }
   }
 
-  private isFallenBack(clusterId: string): boolean {
+  isFallenBack(clusterId: string): boolean {
     return this.fellBack.has(clusterId) || this.world.nowMs <= (this.renewalForgivenUntilMs.get(clusterId) ?? -1);
   }
 
@@ -340,10 +340,11 @@ function isReady(tables: Tables, { id, clusterId }: Placement): boolean {
   );
 }
 
-function contentOf({ versions, replicas }: DesiredState): string {
+function contentOf({ versions, replicas, tasks }: DesiredState): string {
   return JSON.stringify([
     versions.map(({ digest }) => digest),
     replicas.map(({ replicaId, versionDigest, draining }) => [replicaId, versionDigest, draining]),
+    tasks.map(({ taskId, epoch, devices, stop }) => [taskId, epoch, devices, stop]),
   ]);
 }
 

@@ -45,6 +45,7 @@ export function rowsOn(context: RowsContext): Rows {
     audit: auditRows(context) as Rows['audit'],
     decisions: decisionRows(context) as Rows['decisions'],
     idempotency: idempotencyRows(context) as Rows['idempotency'],
+    inbox: inboxRows(context) as Rows['inbox'],
     ...jobRowsOn(context),
   };
   return rows as Rows;
@@ -220,7 +221,11 @@ function placementRows({ tables: { placements, deviceHolds }, now, touched }: Ro
 function observationRows({ tables, touched }: RowsContext): Async<Rows['observations']> {
   const { clusters, observations } = tables;
   const contentOf = (observation: Observation | undefined) =>
-    JSON.stringify({ ...observation?.report, sequence: undefined });
+    JSON.stringify({
+      ...observation?.report,
+      sequence: undefined,
+      tasks: observation?.report.tasks?.map((task) => ({ ...task, ranSeconds: undefined, progress: undefined })),
+    });
   return {
     find: async (clusterId) => observations.get(clusterId) ?? null,
     upsert: async (observation) => {
@@ -309,6 +314,17 @@ function idempotencyRows({ tables: { idempotency } }: RowsContext): Async<Rows['
     },
     finish: async (_tenantId, key, status, body) => {
       idempotency.set(key, { ...idempotency.get(key)!, status, body });
+    },
+    removeOlderThan: async () => 0,
+  };
+}
+
+function inboxRows({ tables: { inbox } }: RowsContext): Async<Rows['inbox']> {
+  return {
+    accept: async (messageId) => {
+      if (inbox.has(messageId)) return false;
+      inbox.add(messageId);
+      return true;
     },
     removeOlderThan: async () => 0,
   };

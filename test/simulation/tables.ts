@@ -46,6 +46,8 @@ export interface Tables {
   readonly audit: Map<string, AuditEntry>;
   readonly decisions: Map<string, Decision>;
   readonly idempotency: Map<string, StoredAnswer | null>;
+  /** Message ids. */
+  readonly inbox: Set<string>;
   readonly tenants: Map<string, Tenant>;
   readonly queues: Map<string, Queue>;
   readonly priorityClasses: Map<string, PriorityClass>;
@@ -85,6 +87,7 @@ export function emptyTables(): Tables {
     audit: new Map(),
     decisions: new Map(),
     idempotency: new Map(),
+    inbox: new Set(),
     tenants: new Map([[DEFAULT_TENANT_ID, { id: DEFAULT_TENANT_ID, name: 'default', createdAt: MIGRATED }]]),
     queues: new Map([[DEFAULT_QUEUE_ID, defaultQueue()]]),
     priorityClasses: new Map(defaultClasses().map((each) => [each.id, each])),
@@ -115,6 +118,7 @@ export function copyTables(tables: Tables): Tables {
     audit: new Map(tables.audit),
     decisions: new Map(tables.decisions),
     idempotency: new Map(tables.idempotency),
+    inbox: new Set(tables.inbox),
     tenants: new Map(tables.tenants),
     queues: new Map(tables.queues),
     priorityClasses: new Map(tables.priorityClasses),

@@ -44,9 +44,9 @@ export class World {
     return ((this.nowMs - START_MS) / 1_000).toFixed(3);
   }
 
-  /** Wall clock of the process that runs now. */
+  /** Wall clock of the process that runs now, in whole milliseconds as clocks tell them. */
   wallMs(): number {
-    return this.nowMs + (this.running?.skewMs ?? 0);
+    return Math.floor(this.nowMs) + (this.running?.skewMs ?? 0);
   }
 
   /** 0 ≤ x < 1 (mulberry32). */
