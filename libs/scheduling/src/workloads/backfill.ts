@@ -14,6 +14,7 @@
 import type { DeviceType } from '#domain';
 import type { Cycle } from './cycle-state.ts';
 import { type Hold, holdOn } from './outlook.ts';
+import { endsAtMs } from './place.ts';
 import type { CapacityAccount, Placed, PlaceRequest } from './ports.ts';
 import { requestOf } from './shapes.ts';
 import type { PendingWorkload, RunningWorkload } from './snapshot.ts';
@@ -24,6 +25,8 @@ const RESERVE_AFTER = 0.5;
 export const AGED_RESERVATIONS_MAX = 8;
 /** Those that can never fit take no place of the above; beyond so many they do. */
 const AGED_LOOKED_AT_MAX = 1_000;
+/** A room that is not whole after so many ends is reserved as if none could be told. */
+const ENDS_LOOKED_AT_MAX = 5_000;
 /** A room whose devices are not what is asked for (memory, links) is passed over, so often. */
 const ROOMS_TRIED_MAX = 32;
 
@@ -38,7 +41,7 @@ interface Room {
   readonly holderIds: readonly string[];
 }
 
-interface End {
+export interface End {
   readonly holderId: string;
   readonly endsAtMs: number;
 }
@@ -82,7 +85,7 @@ function firstRoom(cycle: Cycle, request: PlaceRequest): Reserved | null {
     }
     return account.find(request);
   };
-  const found = leastEnded(ends.length, goTo);
+  const found = leastEnded(Math.min(ends.length, ENDS_LOOKED_AT_MAX), goTo);
   const placed = found === null ? null : goTo(found);
   account.rollback(start);
   if (placed === null || found === null) return null;
@@ -106,21 +109,28 @@ function leastEnded(max: number, fits: (ended: number) => unknown): number | nul
   return enough;
 }
 
-/** Those of this device type whose end can be told, the first first. */
-function endsOf(cycle: Cycle, deviceType: DeviceType): End[] {
+/** Those of this device type whose end can be told, the first first. What ends before its time is released twice. */
+function endsOf(cycle: Cycle, deviceType: DeviceType): readonly End[] {
+  const ends = cycle.ends.get(deviceType) ?? endsOfRunning(cycle, deviceType);
+  cycle.ends.set(deviceType, ends);
+  const starting = cycle.outlook.starting
+    .filter(({ work }) => work.claim.deviceType === deviceType && work.expectedSeconds !== null)
+    .map(({ work }) => ({ holderId: work.id, endsAtMs: endsAtMs(cycle, work) }));
+  return starting.length === 0 ? ends : [...ends, ...starting].sort(byEnd);
+}
+
+function endsOfRunning(cycle: Cycle, deviceType: DeviceType): End[] {
   const ends: End[] = [];
   for (const running of cycle.running) {
     if (running.claim.deviceType !== deviceType || running.isEnding) continue;
-    if (cycle.outlook.isEvicted(running.holderId)) continue;
-    const endsAtMs = endOfRunning(cycle, running);
-    if (endsAtMs !== null) ends.push({ holderId: running.holderId, endsAtMs });
+    const at = endOfRunning(cycle, running);
+    if (at !== null) ends.push({ holderId: running.holderId, endsAtMs: at });
   }
-  for (const { work } of cycle.outlook.starting) {
-    if (work.claim.deviceType !== deviceType || work.expectedSeconds === null) continue;
-    const leftSeconds = Math.max(0, work.expectedSeconds - work.savedSeconds);
-    ends.push({ holderId: work.id, endsAtMs: cycle.nowMs + leftSeconds * 1_000 });
-  }
-  return ends.sort((left, right) => left.endsAtMs - right.endsAtMs || (left.holderId < right.holderId ? -1 : 1));
+  return ends.sort(byEnd);
+}
+
+function byEnd(left: End, right: End): number {
+  return left.endsAtMs - right.endsAtMs || (left.holderId < right.holderId ? -1 : 1);
 }
 
 /** Unix milliseconds, not before now; null: that cannot be told (any more). */

@@ -1,10 +1,13 @@
 /** What one cycle works on and what it has decided so far. Phases are in `cycle.ts`; this only keeps. */
 import { DEVICE_TYPES, type DeviceCounts, type DeviceType } from '#domain';
+import type { End } from './backfill.ts';
+import { type Group, takeCensus } from './census.ts';
 import { NoQuota } from './no-quota.ts';
 import { Outlook } from './outlook.ts';
 import type { QuotaAccount } from './ports.ts';
 import type { EvictionSearch } from './preemption.ts';
 import { QuotaTree } from './quota-tree.ts';
+import { Refusals } from './refusals.ts';
 import { Shapes } from './shapes.ts';
 import {
   DEFAULT_WORKLOAD_POLICY,
@@ -35,6 +38,7 @@ export class Cycle {
   readonly outlook: Outlook;
   readonly quota: QuotaAccount;
   readonly shapes = new Shapes();
+  readonly refusals: Refusals;
   /** Device type → the first workload in order that waits for room, which nothing behind it may delay. */
   readonly heads = new Map<DeviceType, PendingWorkload>();
   /** Shape → why it has no room. Equal requests share one explanation a cycle. */
@@ -42,7 +46,7 @@ export class Cycle {
   /** Shape, priority and queue → why nothing is stopped for it. */
   readonly words = new Map<string, string>();
   vainSearches = 0;
-  /** By the same key: what was looked at for one of a kind need not be looked at again for the next. */
+  /** Shape, queue and priority → what was looked at for one of a kind need not be looked at again for the next. */
   readonly searches = new Map<string, EvictionSearch>();
   /** What ends for a nominated workload, which is charged in its place. */
   makingRoom: readonly RunningWorkload[] = [];
@@ -51,16 +55,16 @@ export class Cycle {
   readonly stops: PlannedStop[] = [];
   readonly nominations: WorkloadPlan['nominations'][number][] = [];
   readonly verdicts: WorkloadVerdict[] = [];
-
   readonly proposals: DefragmentationProposal[] = [];
   proposalsTried = 0;
+  /** Device type → when what runs ends, as far as that can be told; see backfill.ts. */
+  readonly ends = new Map<DeviceType, readonly End[]>();
 
   /** Nominated workloads → members that are charged already. */
   private readonly promised = new Map<string, number>();
   private readonly places = new Map<string, number>();
-  private readonly refused = new Set<string | number>();
-  private refusedAt = 0;
   private victimIndex: Victims | null = null;
+  private censusTaken: { readonly stops: number; readonly groups: readonly Group[] } | null = null;
 
   constructor(readonly snapshot: WorkloadSnapshot) {
     const { nowMs, clusters, queues, running } = snapshot;
@@ -70,6 +74,7 @@ export class Cycle {
     this.queues = new Map(queues.map((queue) => [queue.id, queue]));
     this.running = running;
     this.outlook = new Outlook(clusters, running);
+    this.refusals = new Refusals(this.outlook);
     const { present } = this.outlook;
     this.totals = Object.fromEntries(DEVICE_TYPES.map((deviceType) => [deviceType, present.total(deviceType)]));
     this.quota = this.policy.sharesFairly ? new QuotaTree(queues, this.totals) : new NoQuota();
@@ -100,20 +105,12 @@ export class Cycle {
     return this.promised.has(id);
   }
 
-  get hasRefused(): boolean {
-    return this.refused.size > 0;
-  }
-
-  /** Whether this was refused already, and no room came free since. */
-  isRefused(key: string | number): boolean {
-    if (this.refusedAt === this.outlook.freedTimes) return this.refused.has(key);
-    this.refused.clear();
-    this.refusedAt = this.outlook.freedTimes;
-    return false;
-  }
-
-  refuse(key: string | number): void {
-    this.refused.add(key);
+  /** Taken again once something was stopped since. */
+  get census(): readonly Group[] {
+    if (this.censusTaken?.stops !== this.stops.length) {
+      this.censusTaken = { stops: this.stops.length, groups: takeCensus(this) };
+    }
+    return this.censusTaken.groups;
   }
 
   /** 1, 2, 3 … among those of a queue that do not start. */

@@ -58,22 +58,31 @@ function keepPromise(cycle: Cycle, work: PendingWorkload): VerdictParts | null {
   const { outlook } = cycle;
   const hold = outlook.holdOf(work.id, 'nominated');
   if (hold === undefined) return null;
-  const { tasks } = hold;
-  const placed: Placed = { clusterId: work.nomination!.clusterId, tasks, scores: {}, scope: 'cluster' };
-  outlook.drop(hold);
-  if (isWhole(cycle, work, 'present')) return start(cycle, work, placed, ', in the room that was made for it');
-  const elsewhere = findRoom(cycle, work, tasks.length);
-  if (elsewhere !== null && chargeBeside(cycle, work, tasks)) {
-    return startIn(cycle, work, elsewhere, ', sooner than where room is made for it');
-  }
-  if (elsewhere !== null) outlook.putBack(elsewhere.lifted);
-  if (isWhole(cycle, work, 'coming')) {
-    outlook.hold({ ...hold, isFirm: true });
-    const where = describePlace(cycle, work, placed);
+  outlook.lift([hold]);
+  const started = startPromised(cycle, work, hold);
+  if (started === null && isWhole(cycle, work, 'coming')) {
+    outlook.confirm(hold);
+    const where = describePlace(cycle, work, placedIn(hold));
     return { state: 'nominated', reason: `waits for the room that is being made for it ${where}` };
   }
-  cycle.promise(work, 0);
+  outlook.drop(hold);
+  if (started === null) cycle.promise(work, 0);
+  return started;
+}
+
+/** Where room was made for it, or else where other room came free sooner. */
+function startPromised(cycle: Cycle, work: PendingWorkload, hold: Hold): VerdictParts | null {
+  const { tasks } = hold;
+  if (isWhole(cycle, work, 'present')) return start(cycle, work, placedIn(hold), ', in the room that was made for it');
+  const found = findRoom(cycle, work, tasks.length);
+  if (found === null) return null;
+  if (chargeBeside(cycle, work, tasks)) return startIn(cycle, work, found, ', sooner than where room is made for it');
+  cycle.outlook.putBack(found.lifted);
   return null;
+}
+
+function placedIn({ tasks }: Hold): Placed {
+  return { clusterId: tasks[0]!.clusterId, tasks, scores: {}, scope: 'cluster' };
 }
 
 function startIn(cycle: Cycle, work: PendingWorkload, { placed, lifted }: Found, why = ''): VerdictParts {
@@ -114,8 +123,9 @@ export function searchVictims(
   rejection: QuotaRejection | null,
 ): { readonly eviction: Eviction; readonly lifted: readonly Hold[] } | null {
   if (!cycle.policy.preempts || work.preemption === 'never') return null;
-  const key = searchKey(cycle, work, members, rejection);
-  if (cycle.isRefused(key) || cycle.vainSearches >= VAIN_SEARCHES_MAX) return null;
+  const kind = kindOf(cycle, work, members, rejection);
+  if (cycle.refusals.isVain(kind, work.priority) || cycle.vainSearches >= VAIN_SEARCHES_MAX) return null;
+  const key = `${kind} ${work.priority}`;
   const search = cycle.searches.get(key) ?? new EvictionSearch(cycle, work, members, rejection);
   cycle.searches.set(key, search);
   const lifted = usableHolds(cycle, work);
@@ -123,14 +133,14 @@ export function searchVictims(
   const eviction = search.run(work);
   if (eviction !== null) return { eviction, lifted };
   cycle.outlook.putBack(lifted);
-  cycle.refuse(key);
+  cycle.refusals.addVain(kind, work.priority);
   cycle.vainSearches += 1;
   return null;
 }
 
-function searchKey(cycle: Cycle, work: PendingWorkload, members: number, rejection: QuotaRejection | null): string {
-  const full = rejection === null ? '' : rejection.queueId;
-  return `${refusalKey(cycle, work, members)} ${work.priority} ${work.queueId} ${full}`;
+/** Of preemptors, but for their priority. */
+function kindOf(cycle: Cycle, work: PendingWorkload, members: number, rejection: QuotaRejection | null): string {
+  return `${refusalKey(cycle, work, members)} ${work.queueId} ${rejection?.queueId ?? ''}`;
 }
 
 function promiseRoom(cycle: Cycle, work: PendingWorkload, eviction: Eviction): VerdictParts {
@@ -192,7 +202,7 @@ export function waiting(cycle: Cycle, work: PendingWorkload): VerdictParts {
 
 /** Equal workloads share the words. */
 function noVictims(cycle: Cycle, work: PendingWorkload): string {
-  const key = searchKey(cycle, work, work.gang.minimum, null);
+  const key = `${kindOf(cycle, work, work.gang.minimum, null)} ${work.priority} ${work.preemption}`;
   const known = cycle.words.get(key);
   if (known !== undefined) return known;
   const words = cycle.words.size < VAIN_SEARCHES_MAX ? describeNoVictims(cycle, work) : '';

@@ -91,6 +91,7 @@ export class Outlook {
   }
 
   drop(hold: Hold): void {
+    this.lifted.delete(hold.holderId);
     if (!this.held.delete(hold.holderId)) return;
     this.freedTimes += 1;
     this.each((account) => account.release(hold.holderId));
@@ -111,6 +112,12 @@ export class Outlook {
     }
   }
 
+  /** A lifted hold stays, whatever is served from here on. */
+  confirm(hold: Hold): void {
+    this.lifted.delete(hold.holderId);
+    this.hold({ ...hold, isFirm: true });
+  }
+
   /** What runs is to end: its room is free in `coming` only. */
   evict(victims: readonly RunningWorkload[]): void {
     if (victims.length === 0) return;
@@ -127,9 +134,9 @@ export class Outlook {
       if (!isEnding && !this.evicted.has(holderId)) coming.take(holderId, claim, tasks);
     }
     for (const { work, tasks } of this.started) coming.take(work.id, work.claim, tasks);
-    // A reservation got what was left beside the promises; of what ends since, it may have the rest.
-    const promisesFirst = [...this.held.values()].sort((left, right) => rankOf(left) - rankOf(right));
-    for (const { holderId, work, tasks } of promisesFirst) {
+    // As they would have been taken had both accounts been kept from the start.
+    const inOrder = [...this.held.values()].sort((left, right) => rankOf(left) - rankOf(right));
+    for (const { holderId, work, tasks } of inOrder) {
       if (!this.lifted.has(holderId)) coming.take(holderId, work.claim, tasks);
     }
     return coming;
@@ -141,6 +148,7 @@ export class Outlook {
   }
 }
 
-function rankOf({ kind }: Hold): number {
-  return kind === 'nominated' ? 0 : 1;
+/** Promises before reservations, which have what is left beside them; what was served before what gave way to it. */
+function rankOf({ kind, isFirm }: Hold): number {
+  return (kind === 'nominated' ? 0 : 2) + (isFirm ? 0 : 1);
 }

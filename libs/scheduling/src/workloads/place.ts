@@ -21,23 +21,23 @@ export function refusalKey(cycle: Cycle, work: PendingWorkload, members: number)
 }
 
 export function findRoom(cycle: Cycle, work: PendingWorkload, members: number): Found | null {
-  const { outlook } = cycle;
+  const { outlook, refusals } = cycle;
   const request = requestOf(work, members);
   // As long as nothing was refused, nobody's shape has to be known.
-  if (!cycle.hasRefused || !cycle.isRefused(refusalKey(cycle, work, members))) {
+  if (refusals.isEmpty || !refusals.has(refusalKey(cycle, work, members))) {
     const placed = outlook.present.find(request);
     if (placed !== null) return { placed, lifted: [] };
-    cycle.refuse(refusalKey(cycle, work, members));
+    refusals.add(refusalKey(cycle, work, members));
   }
   const lifted = usableHolds(cycle, work);
   if (lifted.length === 0) return null;
   const liftedKey = [refusalKey(cycle, work, members), ...lifted.map(({ holderId }) => holderId)].join(' ');
-  if (cycle.isRefused(liftedKey)) return null;
+  if (refusals.has(liftedKey)) return null;
   outlook.lift(lifted);
   const placed = outlook.present.find(request);
   if (placed !== null) return { placed, lifted };
   outlook.putBack(lifted);
-  cycle.refuse(liftedKey);
+  refusals.add(liftedKey);
   return null;
 }
 
@@ -53,8 +53,10 @@ export function usableHolds(cycle: Cycle, work: PendingWorkload): Hold[] {
 
 /** What room is promised for may be taken by whom it may be preempted by: so what was reclaimed is not taken back (F04). */
 const USABLE: Readonly<Record<Hold['kind'], (cycle: Cycle, hold: Hold, work: PendingWorkload) => boolean>> = {
-  nominated: ({ quota }, { isFirm, work: { priority, queueId, claim } }, work) =>
-    !isFirm && priority < work.priority && quota.borrowsBeside(queueId, claim.deviceType, work.queueId),
+  nominated: ({ quota }, { isFirm, work: { priority, queueId, claim }, tasks }, work) =>
+    !isFirm &&
+    priority < work.priority &&
+    quota.borrowsBeside(queueId, claim.deviceType, work.queueId, claim.count * tasks.length),
   reserved: (cycle, { isFirm, wholeAtMs }, work) =>
     !isFirm || (wholeAtMs !== null && endsAtMs(cycle, work) <= wholeAtMs),
 };

@@ -106,10 +106,10 @@ export abstract class QuotaAccount {
   /** Whether the queue's use with `count` more stays within its nominal quota. */
   abstract isWithinNominal(queueId: string, deviceType: DeviceType, count?: number): boolean;
   /**
-   * Whether every queue from `queueId` up to where it meets the other is above its nominal quota: what it runs may then be
-   * stopped for a higher priority of the other (F05). Its own work: always.
+   * Whether every queue from `queueId` up to where it meets the other borrows at least `count`: so much of what it runs
+   * may then be stopped for a higher priority of the other, and none of its own is touched (F05). Of one queue: always.
    */
-  abstract borrowsBeside(queueId: string, deviceType: DeviceType, otherQueueId: string): boolean;
+  abstract borrowsBeside(queueId: string, deviceType: DeviceType, otherQueueId: string, count: number): boolean;
   /** Whether `queueId` may take `count` from what `victimQueueId` runs, and by which right; null: it may not. F01–F10. */
   abstract mayReclaim(
     queueId: string,

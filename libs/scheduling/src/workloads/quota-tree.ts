@@ -97,10 +97,10 @@ export class QuotaTree extends QuotaAccount {
     return borrowedOf(this.node(queueId), typeOf(deviceType)) + count <= 0;
   }
 
-  override borrowsBeside(queueId: string, deviceType: DeviceType, otherQueueId: string): boolean {
+  override borrowsBeside(queueId: string, deviceType: DeviceType, otherQueueId: string, count: number): boolean {
     const [theirs, other] = [this.leaf(queueId), this.leaf(otherQueueId)];
     if (theirs === other) return true;
-    return !someAbove(theirs, partingDepth(theirs, other), typeOf(deviceType), 0, (borrowed) => borrowed <= 0);
+    return !someAbove(theirs, partingDepth(theirs, other), typeOf(deviceType), -count, (borrowed) => borrowed < 0);
   }
 
   /**
@@ -121,9 +121,9 @@ export class QuotaTree extends QuotaAccount {
     if (mine === theirs) return null;
     const type = typeOf(deviceType);
     const depth = partingDepth(mine, theirs);
-    if (!this.borrowsBeside(victimQueueId, deviceType, queueId)) return null;
+    if (someAbove(theirs, depth, type, 0, (borrowed) => borrowed <= 0)) return null;
     if (someAbove(mine, depth, type, count, (borrowed) => borrowed <= 0)) return 'nominal';
-    if (someAbove(theirs, depth, type, -victimCount, (borrowed) => borrowed < 0)) return null;
+    if (!this.borrowsBeside(victimQueueId, deviceType, queueId, victimCount)) return null;
     const [left, right] = [mine.path[depth]!, theirs.path[depth]!];
     const mineAfter = this.borrowedShare(left, type, engagedBy(mine, depth, type, count));
     const theirsAfter = this.borrowedShare(right, type, engagedBy(theirs, depth, type, -victimCount));

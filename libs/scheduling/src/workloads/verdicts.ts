@@ -10,7 +10,7 @@ import type { Placed, PlaceRejection, PlaceRequest } from './ports.ts';
 import type { Eviction } from './preemption.ts';
 import { requestOf } from './shapes.ts';
 import type { PendingWorkload } from './snapshot.ts';
-import { Rights, shieldOf, type Victim } from './victims.ts';
+import { Rights, type Victim } from './victims.ts';
 import type { WorkloadVerdict } from './workload-plan.ts';
 
 export interface Explanation {
@@ -140,24 +140,21 @@ export function describeNoVictims(cycle: Cycle, work: PendingWorkload): string {
   const counts = new Map<string, number>();
   const eligible = new Set(cycle.outlook.coming.eligible(requestOf(work)).map(({ clusterId }) => clusterId));
   const rights = new Rights(cycle.quota, work, work.claim.count * work.gang.minimum);
-  for (const running of cycle.running) {
-    const isThere = running.tasks.some(({ clusterId }) => eligible.has(clusterId));
-    if (!isThere || running.claim.deviceType !== work.claim.deviceType) continue;
-    const words = shieldOf(running, cycle.nowMs) ?? whyNoRight(cycle, work, rights, running.holderId);
-    counts.set(words, (counts.get(words) ?? 0) + 1);
+  let all = 0;
+  for (const { deviceType, clusterIds, shield, victim, count } of cycle.census) {
+    if (deviceType !== work.claim.deviceType || !clusterIds.some((clusterId) => eligible.has(clusterId))) continue;
+    const words = victim === null ? shield! : whyNotEnough(work, rights, victim);
+    counts.set(words, (counts.get(words) ?? 0) + count);
+    all += count;
   }
-  const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
   if (all === 0) return '';
   const words = [...counts].sort(([a, many], [b, more]) => more - many || (a < b ? -1 : 1));
   return `; of ${all} that run there ${words.map(([why, count]) => `${count} ${why}`).join(', ')}`;
 }
 
-function whyNoRight(cycle: Cycle, work: PendingWorkload, rights: Rights, holderId: string): string {
-  const victim = cycle.victims.of(holderId);
-  if (victim === undefined) return 'already end';
+function whyNotEnough({ priority }: PendingWorkload, rights: Rights, victim: Victim): string {
   if (rights.over(victim) !== null) return 'would not make enough room';
-  if (victim.running.priority >= work.priority) return 'are as important or more';
-  return 'are within the quota of their queue';
+  return victim.running.priority >= priority ? 'are as important or more' : 'are within the quota of their queue';
 }
 
 export function nameOf(cycle: Cycle, clusterId: string): string {

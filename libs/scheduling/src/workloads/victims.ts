@@ -2,8 +2,8 @@
  * Who may be asked to end for whom. What rules a running workload out whatever the preemptor is a table, `SHIELDS`; by
  * which right a preemptor may take from a queue is `Rights`:
  *
- *   preempted   strictly lower priority, in its own queue or where every queue from the victim's up to where the two meet
- *               is above its nominal quota (F05)
+ *   preempted   strictly lower priority, in its own queue or where the victim is all borrowed: its queue, and every one
+ *               above it up to where the two meet, is left with no less than its nominal quota (F05)
  *   reclaimed   by nominal quota, whatever the priority (F10); by fairness, never a higher priority (P03)
  */
 import { PRIORITY_MAX } from '#domain';
@@ -134,7 +134,10 @@ export class Rights {
   over({ running, devices }: Victim): PlannedStop['cause'] | null {
     const { queueId, priority } = running;
     const { deviceType } = this.preemptor.claim;
-    if (priority < this.preemptor.priority && this.quota.borrowsBeside(queueId, deviceType, this.preemptor.queueId))
+    if (
+      priority < this.preemptor.priority &&
+      this.quota.borrowsBeside(queueId, deviceType, this.preemptor.queueId, devices)
+    )
       return 'preempted';
     if (queueId === this.preemptor.queueId) return null;
     const right = this.quota.mayReclaim(this.preemptor.queueId, deviceType, this.devices, queueId, devices);
