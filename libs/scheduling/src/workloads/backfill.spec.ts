@@ -110,6 +110,29 @@ const rows: Row[] = [
     startsIn: null,
   },
   {
+    name: 'room that is not enough beside replicas is kept for nobody, for they do not end',
+    clusters: [gpuCluster('c1', 2)],
+    running: [
+      running('chat', { node: 'c1-n1', devices: 3, kind: 'serving' }),
+      running('search', { node: 'c1-n2', devices: 5, kind: 'serving' }),
+    ],
+    pending: [head(8), ...[1, 2].map((each) => later(`small-${each}`, 1, null))],
+    want: ['+small-1 c1-n2 ahead', '+small-2 c1-n2 ahead'],
+    startsIn: null,
+  },
+  {
+    name: 'room that jobs leave beside replicas is kept',
+    clusters: [gpuCluster('c1', 2)],
+    running: [
+      running('chat', { node: 'c1-n1', devices: 7, kind: 'serving' }),
+      running('search', { node: 'c1-n2', devices: 4, kind: 'serving' }),
+      running('job', { node: 'c1-n2', devices: 2, firstDevice: 4 }),
+    ],
+    pending: [head(4), ...[1, 2].map((each) => later(`small-${each}`, 1, null))],
+    want: ['+small-1 c1-n1 ahead'],
+    startsIn: null,
+  },
+  {
     name: 'a gang’s room is reserved over all its nodes',
     clusters: [gpuCluster('c1', 3)],
     running: [running('busy', { node: 'c1-n1', devices: 8, ranSeconds: 0, expectedSeconds: 60 })],

@@ -6,7 +6,8 @@
  * When a running workload ends is its submitter's word: `expectedSeconds` less what is saved. Without one it never ends,
  * as far as can be told; one that outran its word may end at any moment, for `overrunSecondsMax`, and then counts as never
  * ending too (B02). When no end helps, the room with the most free devices is reserved without a moment, so that it drains
- * and a large head is not starved by small ones (B03).
+ * and a large head is not starved by small ones (B03). Replicas never end by themselves: room that is not enough beside
+ * them is never whole, and holds up nobody.
  *
  * One head for each device type. What waited for half its cap has a reservation before anyone is served, which gives way
  * to what is served before it only where that has no other place (S01, S02).
@@ -143,14 +144,15 @@ export function endOfRunning({ nowMs, policy }: Cycle, running: RunningWorkload)
   return Math.max(nowMs, endsAtMs);
 }
 
-/** Where most is free already, of the rooms in which it would fit were nothing else there. */
+/** Where most is free already, of the rooms in which it would fit were no other job there. */
 function fullestRoom(cycle: Cycle, request: PlaceRequest): Reserved | null {
   const account = cycle.outlook.coming;
   const rooms = account.eligible(request).flatMap(({ clusterId }) => roomsIn(account, clusterId, request));
   rooms.sort((left, right) => right.freeDevices - left.freeDevices);
+  const stays = rooms.length === 0 ? new Set<string>() : replicasOf(cycle);
   for (const { clusterId, holderIds } of rooms.slice(0, ROOMS_TRIED_MAX)) {
     const mark = account.mark();
-    for (const holderId of holderIds) if (isWork(holderId)) account.release(holderId);
+    for (const holderId of holderIds) if (isWork(holderId) && !stays.has(holderId)) account.release(holderId);
     const placed = account.find(request, new Set([clusterId]));
     account.rollback(mark);
     if (placed !== null) return { placed, wholeAtMs: null };
@@ -167,6 +169,13 @@ function roomsIn(account: CapacityAccount, clusterId: string, request: PlaceRequ
   }
   const freeDevices = domains.reduce((sum, domain) => sum + domain.freeDevices, 0);
   return [{ clusterId, freeDevices, holderIds: account.holdersIn(clusterId, claim.deviceType) }];
+}
+
+/** Those that run, and those that start now. */
+function replicasOf({ running, outlook }: Cycle): Set<string> {
+  const holders = running.filter(({ kind }) => kind === 'serving').map(({ holderId }) => holderId);
+  const starting = outlook.starting.filter(({ work }) => work.kind === 'serving').map(({ work }) => work.id);
+  return new Set([...holders, ...starting]);
 }
 
 /** Not a hold. */
