@@ -15,6 +15,7 @@ export interface CandidateVerdict {
 /** Who made room, and what that cost. */
 export interface DecisionVictim {
   readonly jobId: string;
+  /** As the subject's tenant may know it: another tenant's job is not named. */
   readonly jobName: string;
   readonly attemptId: string;
   readonly priority: number;

@@ -33,7 +33,7 @@ export const APPLY_BATCH_MAX = 256;
 export interface ApplyUnit {
   /** Who starts or gets room nominated; null for room that is made for a replica of a deployment. */
   readonly job: Job | null;
-  /** For the reasons of the victims: a job's or a deployment's name. */
+  /** A job's or a deployment's, for this process' log. */
   readonly name: string;
   readonly start: PlannedStart | null;
   /** Undefined: it stays as it is. */
@@ -170,7 +170,7 @@ async function write(
   await rows.attempts.insert([...attempts.values()]);
   const changes = [
     ...applied.flatMap((unit) => changesOf(unit)),
-    ...stops.map(({ unit, stop }) => ({ job: stop.job, change: stoppingJob(unit, stop) })),
+    ...stops.map(({ stop }) => ({ job: stop.job, change: stoppingJob(stop) })),
   ];
   await rows.jobs.update(
     changes.map(({ job: { id }, change }) => ({ id, revision: present.get(id)!.revision, change })),
@@ -180,7 +180,7 @@ async function write(
   );
   await rows.jobEvents.add([
     ...[...attempts].map(([unit, attempt]) => assignedEvent(unit.job!, attempt)),
-    ...stops.map(({ unit, stop }) => stoppingEvent(unit, stop)),
+    ...stops.map(({ stop }) => stoppingEvent(stop)),
   ]);
   await rows.decisions.insertAll(applied.flatMap(({ decision }) => decision ?? []));
   const touched = [...attempts.values(), ...stops.map(({ stop }) => stop.attempt)];
@@ -196,18 +196,14 @@ function changesOf({ job, start, nomination }: ApplyUnit): { job: Job; change: J
   return [{ job, change: { phase: 'Starting', reason, attempts, retryAt: null, nomination: null } }];
 }
 
-function reasonOf(unit: ApplyUnit, { planned }: VictimStop): string {
-  return planned.reason === '' ? `${planned.cause} by ${unit.name}` : planned.reason;
-}
-
-function stoppingJob(unit: ApplyUnit, stop: VictimStop): JobChange {
-  return { phase: 'Stopping', reason: reasonOf(unit, stop) };
+function stoppingJob({ planned }: VictimStop): JobChange {
+  return { phase: 'Stopping', reason: planned.reason };
 }
 
 function stoppingAttempt(unit: ApplyUnit, stop: VictimStop, nowMs: number): AttemptChange {
   const byJobId = unit.job?.id ?? null;
   const at = new Date(nowMs);
-  return { phase: 'Stopping', stop: { cause: 'preempted', reason: reasonOf(unit, stop), byJobId, at } };
+  return { phase: 'Stopping', stop: { cause: 'preempted', reason: stop.planned.reason, byJobId, at } };
 }
 
 type NewEvent = Omit<JobEvent, 'id' | 'at'>;
@@ -217,7 +213,7 @@ function assignedEvent({ id: jobId, tenantId }: Job, attempt: Attempt): NewEvent
   return { tenantId, jobId, attemptId: attempt.id, kind: 'Assigned', message };
 }
 
-function stoppingEvent(unit: ApplyUnit, stop: VictimStop): NewEvent {
-  const { id: jobId, tenantId } = stop.job;
-  return { tenantId, jobId, attemptId: stop.attempt.id, kind: 'Stopping', message: reasonOf(unit, stop) };
+function stoppingEvent({ planned, job, attempt }: VictimStop): NewEvent {
+  const { id: jobId, tenantId } = job;
+  return { tenantId, jobId, attemptId: attempt.id, kind: 'Stopping', message: planned.reason };
 }

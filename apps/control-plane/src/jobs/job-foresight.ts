@@ -1,6 +1,6 @@
 /**
  * What would be done with a job, and why it is where it is, for people: the leader's plan (`plan-jobs.ts`) and its stored
- * decisions, with names for ids. Jobs of other tenants that play a part in it are counted and not named.
+ * decisions, with names for ids. Jobs of other tenants that play a part in it are not named: the planner sees to that.
  */
 import { Injectable } from '@nestjs/common';
 import type { JobExplainDto, JobPlanDto } from '#contracts';
@@ -19,7 +19,7 @@ import {
 import { planWorkloads, type WorkloadCluster } from '#scheduling';
 import { BlobStore } from '../blobs/blob-store.ts';
 import { FleetDevicesReader } from '../queues/fleet-devices.ts';
-import { FOREIGN_JOB, viewAttempts, viewBindings } from './job-view.ts';
+import { viewAttempts, viewBindings } from './job-view.ts';
 import { findJob } from './jobs.ts';
 import { newJob, type WantedJob } from './new-job.ts';
 import { explainJob, type ForeseenJob, planJobs } from './plan-jobs.ts';
@@ -52,7 +52,7 @@ export class JobForesight {
     const { foreseen, decisions } = await explainJob(read, job);
     const attempts = await read.attempts.ofJob(job.id);
     const shown = foreseen === null ? null : await viewForeseen(read, job, foreseen);
-    const stored = await viewDecisions(read, job, decisions);
+    const stored = decisions.map(viewDecision);
     const views = await viewAttempts(read, attempts, tenantId);
     return {
       ...{ job: name, phase: job.phase },
@@ -113,41 +113,22 @@ async function viewForeseen(rows: Rows, job: Job, foreseen: ForeseenJob): Promis
     ...{ job: job.name, state, reason, place, changes: [...changes], candidates: candidates.map(viewCandidate) },
     tasks: viewBindings(tasks, { clusters }),
     startsBy: startsByMs === null ? null : new Date(startsByMs).toISOString(),
-    victims: await viewVictims(rows, job.tenantId, victims),
+    victims: victims.map(viewVictim),
   };
 }
 
-async function viewDecisions(
-  rows: Rows,
-  job: Job,
-  decisions: readonly Decision[],
-): Promise<JobExplainDto['decisions']> {
-  const views: JobExplainDto['decisions'] = [];
-  for (const { outcome, decidedAt, detail, candidates } of decisions) {
-    views.push({
-      ...{ outcome, decidedAt: decidedAt.toISOString(), place: detail?.place ?? null },
-      startsBy: detail?.startsBy ?? null,
-      victims: await viewVictims(rows, job.tenantId, detail?.victims ?? []),
-      changes: [...(detail?.changes ?? [])],
-      candidates: candidates.map(viewCandidate),
-    });
-  }
-  return views;
+function viewDecision({ outcome, decidedAt, detail, candidates }: Decision): JobExplainDto['decisions'][number] {
+  return {
+    ...{ outcome, decidedAt: decidedAt.toISOString(), place: detail?.place ?? null },
+    startsBy: detail?.startsBy ?? null,
+    victims: (detail?.victims ?? []).map(viewVictim),
+    changes: [...(detail?.changes ?? [])],
+    candidates: candidates.map(viewCandidate),
+  };
 }
 
-/** One that is gone meanwhile keeps the name that it had, if it was the tenant's: others are not named. */
-async function viewVictims(
-  rows: Rows,
-  tenantId: string,
-  victims: readonly DecisionVictim[],
-): Promise<JobPlanDto['victims']> {
-  if (victims.length === 0) return [];
-  const found = await rows.jobs.findAll([...new Set(victims.map(({ jobId }) => jobId))]);
-  const foreign = new Set(found.filter((job) => job.tenantId !== tenantId).map(({ id }) => id));
-  return victims.map(({ jobId, jobName, priority, lostDeviceSeconds }) => ({
-    job: foreign.has(jobId) ? FOREIGN_JOB : jobName,
-    ...{ priority, lostDeviceSeconds },
-  }));
+function viewVictim({ jobName: job, priority, lostDeviceSeconds }: DecisionVictim): JobPlanDto['victims'][number] {
+  return { job, priority, lostDeviceSeconds };
 }
 
 function viewCandidate(candidate: CandidateVerdict): JobPlanDto['candidates'][number] {

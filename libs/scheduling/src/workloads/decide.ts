@@ -2,6 +2,7 @@
 import type { DecisionVictim } from '#domain';
 import { admittedMembers, chargeBeside, whyHeld } from './admission.ts';
 import { reserve } from './backfill.ts';
+import { called } from './called.ts';
 import type { Cycle } from './cycle-state.ts';
 import type { Option } from './eviction-options.ts';
 import { isWhole } from './nominations.ts';
@@ -40,7 +41,7 @@ function outcomeOf(cycle: Cycle, work: PendingWorkload): VerdictParts {
   if (reservation !== undefined) cycle.outlook.drop(reservation);
   const head = cycle.heads.get(work.claim.deviceType);
   if (head !== undefined && !cycle.policy.backfills) {
-    return { state: 'waiting', reason: `waits behind ${head.name}, which is before it` };
+    return { state: 'waiting', reason: `waits behind ${called(head, work)}, which is before it` };
   }
 
   const admitted = admittedMembers(cycle, work);
@@ -92,8 +93,9 @@ function startIn(cycle: Cycle, work: PendingWorkload, { placed, lifted }: Found,
 }
 
 function start(cycle: Cycle, work: PendingWorkload, placed: Placed, why: string): VerdictParts {
-  const head = cycle.heads.get(work.claim.deviceType);
-  const ahead = head === undefined ? '' : `, ahead of ${head.name}, which it does not delay`;
+  // What has a promise goes ahead of nobody: its turn was in an earlier cycle.
+  const head = cycle.isPromised(work) ? undefined : cycle.heads.get(work.claim.deviceType);
+  const ahead = head === undefined ? '' : `, ahead of ${called(head, work)}, which it does not delay`;
   const reason = `runs ${describePlace(cycle, work, placed)}${why}${ahead}`;
   cycle.outlook.occupy(work, placed.tasks);
   cycle.charge(work, placed.tasks.length);
@@ -157,7 +159,12 @@ function promiseRoom(cycle: Cycle, work: PendingWorkload, eviction: Eviction): V
 export function nominatedBy(cycle: Cycle, work: PendingWorkload, eviction: Eviction): VerdictParts {
   const candidates = chosen(cycle, eviction.placed);
   const reason = describeEviction(cycle, work, eviction);
-  return { state: 'nominated', reason, candidates, victims: eviction.victims.map(toDecisionVictim) };
+  return {
+    state: 'nominated',
+    reason,
+    candidates,
+    victims: eviction.victims.map((option) => toDecisionVictim(option, work)),
+  };
 }
 
 function stop(cycle: Cycle, work: PendingWorkload, { victim, cause }: Option): void {
@@ -175,9 +182,9 @@ function stop(cycle: Cycle, work: PendingWorkload, { victim, cause }: Option): v
   cycle.quota.refund(running.queueId, running.claim.deviceType, devices);
 }
 
-function toDecisionVictim({ victim: { running, lostDeviceSeconds } }: Option): DecisionVictim {
-  const { id: jobId, name: jobName, holderId: attemptId, priority } = running;
-  return { jobId, jobName, attemptId, priority, lostDeviceSeconds };
+function toDecisionVictim({ victim: { running, lostDeviceSeconds } }: Option, work: PendingWorkload): DecisionVictim {
+  const { id: jobId, holderId: attemptId, priority } = running;
+  return { jobId, jobName: called(running, work), attemptId, priority, lostDeviceSeconds };
 }
 
 /** No room. The first of its device type to get here is the head that nothing behind it may delay. */
@@ -189,7 +196,7 @@ function wait(cycle: Cycle, work: PendingWorkload, hadReservation: boolean): Ver
   if (head === undefined) cycle.heads.set(deviceType, work);
   const mayReserve = cycle.policy.backfills && (head === undefined || hadReservation);
   const hold = mayReserve ? reserve(cycle, work, true) : null;
-  const reason = head === undefined ? parts.reason : `${parts.reason}; ${head.name} is before it`;
+  const reason = head === undefined ? parts.reason : `${parts.reason}; ${called(head, work)} is before it`;
   return { ...parts, reason, startsByMs: startsBy(cycle, hold) };
 }
 

@@ -4,12 +4,13 @@
  */
 import type { CandidateVerdict } from '#domain';
 import { describeFit } from '../outcome.ts';
+import { called, calledAll } from './called.ts';
 import type { Cycle } from './cycle-state.ts';
 import { proposeDefragmentation } from './defragmentation.ts';
 import type { Placed, PlaceRejection, PlaceRequest } from './ports.ts';
 import type { Eviction } from './preemption.ts';
 import { requestOf } from './shapes.ts';
-import type { PendingWorkload } from './snapshot.ts';
+import type { PendingWorkload, RunningWorkload } from './snapshot.ts';
 import { Rights, type Victim } from './victims.ts';
 import type { WorkloadVerdict } from './workload-plan.ts';
 
@@ -18,8 +19,15 @@ export interface Explanation {
   /** "0/12 clusters fit: 5 lack …". */
   readonly fit: string;
   readonly changes: readonly string[];
+  /** T07: enough is free, but not together; null: that is not so, or no moves are known that help. */
+  readonly moves: Moves | null;
   /** No cluster could take it were it empty and open. */
   readonly isImpossible: boolean;
+}
+
+interface Moves {
+  readonly domain: string;
+  readonly moved: readonly RunningWorkload[];
 }
 
 const CHANGES_MAX = 3;
@@ -28,8 +36,14 @@ const PROPOSALS_TRIED_MAX = 5;
 /** What a cluster is rejected by that may pass by itself. */
 const PASSING = new Set(['closed', 'failures']);
 
-/** Why it has no room. */
+/** Why it has no room. What would have to move is named as its own tenant may know it. */
 export function explain(cycle: Cycle, work: PendingWorkload): Explanation {
+  const explanation = explainShape(cycle, work);
+  const { moves, changes } = explanation;
+  return moves === null ? explanation : { ...explanation, changes: [describeMoves(work, moves), ...changes] };
+}
+
+function explainShape(cycle: Cycle, work: PendingWorkload): Explanation {
   const shape = cycle.shapes.of(work);
   const known = cycle.explanations.get(shape);
   if (known !== undefined) return known;
@@ -40,10 +54,8 @@ export function explain(cycle: Cycle, work: PendingWorkload): Explanation {
   const explanation: Explanation = {
     candidates,
     fit: describeFit(rejections.map((rejection, index) => ({ verdict: candidates[index]!, rejection }))),
-    changes: [
-      ...(isImpossible ? largestThatFits(cycle, request) : movesThatHelp(cycle, request)),
-      ...changesFor(rejections),
-    ],
+    changes: [...(isImpossible ? largestThatFits(cycle, request) : []), ...changesFor(rejections)],
+    moves: isImpossible ? null : movesThatHelp(cycle, request),
     isImpossible,
   };
   cycle.explanations.set(shape, explanation);
@@ -72,18 +84,21 @@ function largestThatFits(cycle: Cycle, request: PlaceRequest): string[] {
 }
 
 /** T07: enough is free, but not together. Noted as a proposal, for people. */
-function movesThatHelp(cycle: Cycle, request: PlaceRequest): string[] {
+function movesThatHelp(cycle: Cycle, request: PlaceRequest): Moves | null {
   const { claim, gang } = request;
   const { present } = cycle.outlook;
-  if (present.free(claim.deviceType) < claim.count * gang.minimum) return [];
-  if (cycle.proposalsTried >= PROPOSALS_TRIED_MAX) return [];
+  if (present.free(claim.deviceType) < claim.count * gang.minimum) return null;
+  if (cycle.proposalsTried >= PROPOSALS_TRIED_MAX) return null;
   cycle.proposalsTried += 1;
   const proposal = proposeDefragmentation(present, request, cycle.running);
-  if (proposal === null) return [];
+  if (proposal === null) return null;
   cycle.proposals.push(proposal);
-  const names = new Map(cycle.running.map(({ holderId, name }) => [holderId, name]));
-  const moved = proposal.moves.map(({ holderId }) => names.get(holderId)).join(', ');
-  return [`move ${moved} out of ${proposal.domain}: enough is free, but not together`];
+  const moved = new Set(proposal.moves.map(({ holderId }) => holderId));
+  return { domain: proposal.domain, moved: cycle.running.filter(({ holderId }) => moved.has(holderId)) };
+}
+
+function describeMoves(work: PendingWorkload, { domain, moved }: Moves): string {
+  return `move ${calledAll(moved, work).join(', ')} out of ${domain}: enough is free, but not together`;
 }
 
 export type VerdictParts = Pick<WorkloadVerdict, 'state' | 'reason'> & Partial<WorkloadVerdict>;
@@ -121,16 +136,22 @@ export function describeEviction(cycle: Cycle, work: PendingWorkload, { victims,
   const where = describePlace(cycle, work, placed);
   if (victims.length === 0) return `starts ${where} once what already ends there has ended; nothing more is stopped`;
   const lost = Math.round(victims.reduce((sum, { victim }) => sum + victim.lostDeviceSeconds, 0));
-  const names = victims.map(({ victim }) => victim.running.name).sort();
+  const names = calledAll(
+    victims.map(({ victim }) => victim.running),
+    work,
+  );
   const named = names.length <= CHANGES_MAX ? names.join(', ') : `${names.slice(0, CHANGES_MAX).join(', ')} and others`;
   const count = victims.length === 1 ? '1 that runs is' : `${victims.length} that run are`;
   return `starts ${where} once room is made: ${count} asked to end (${named}), ${lost} device-seconds are lost`;
 }
 
+/** For the one that is stopped. */
 export function describeStop(cycle: Cycle, work: PendingWorkload, { running }: Victim, cause: string): string {
+  const name = called(work, running);
+  if (cause === 'preempted') return `preempted by ${name} (priority ${work.priority} over ${running.priority})`;
   const queueOf = (queueId: string) => cycle.queues.get(queueId)?.name ?? queueId;
-  if (cause === 'preempted') return `preempted by ${work.name} (priority ${work.priority} over ${running.priority})`;
-  return `reclaimed for ${work.name} of queue ${queueOf(work.queueId)}: queue ${queueOf(running.queueId)} uses more than its share`;
+  const whose = work.tenantId === running.tenantId ? `${name} of queue ${queueOf(work.queueId)}` : name;
+  return `reclaimed for ${whose}: queue ${queueOf(running.queueId)} uses more than its share`;
 }
 
 /** Why nothing is stopped for it; empty when nothing of its type runs where it could. */
