@@ -101,8 +101,9 @@ export class Cycle {
     this.promised.set(id, members);
   }
 
-  isPromised({ id }: PendingWorkload): boolean {
-    return this.promised.has(id);
+  /** It is charged for the room that it was promised. */
+  isPromised({ id, nomination }: PendingWorkload): boolean {
+    return nomination !== null && (this.promised.get(id) ?? 0) > 0;
   }
 
   /** Taken again once something was stopped since. */

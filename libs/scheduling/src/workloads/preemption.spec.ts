@@ -1,7 +1,6 @@
 /** Who is asked to end for whom. Fixture: nodes of 8 devices; priorities H 8 > M 5 > L 2. */
 import { describe, expect, it } from '@jest/globals';
-import { plan, told, words } from './cycle.builders.ts';
-import { planWorkloads } from './cycle.ts';
+import { fill, H, HOUR, high, L, M, plan, told, words } from './cycle.builders.ts';
 import type { PendingWorkload, RunningWorkload, WorkloadCluster, WorkloadPolicy } from './snapshot.ts';
 import {
   binding,
@@ -12,32 +11,8 @@ import {
   on,
   type PendingSketch,
   pending,
-  queue,
-  type RunningSketch,
   running,
-  snapshot,
 } from './workloads.builders.ts';
-
-const H = 8;
-const M = 5;
-const L = 2;
-const HOUR = 3_600;
-
-const high = (devices: number, rest: PendingSketch = {}) => pending('high', { priority: H, devices, ...rest });
-
-interface Layout extends RunningSketch {
-  readonly at?: string;
-}
-
-/** Running jobs one after the other on the devices of their node. */
-function fill(node: string, jobs: Readonly<Record<string, Layout>>): RunningWorkload[] {
-  let firstDevice = 0;
-  return Object.entries(jobs).map(([name, { devices = 1, ...rest }]) => {
-    const job = running(name, { node, firstDevice, devices, ...rest });
-    firstDevice += devices;
-    return job;
-  });
-}
 
 interface Row {
   readonly name: string;
@@ -499,105 +474,5 @@ describe('what is told', () => {
     expect(told(got)).toEqual({
       high: `waiting: 0/1 clusters fit: 1 have no free nvidia.com/gpu ×8 in one node${words}`,
     });
-  });
-});
-
-describe('across queues', () => {
-  const mine = queue('mine');
-  const theirs = queue('theirs');
-  const full = (rest: RunningSketch = {}) =>
-    fill('c1-n1', {
-      a: { devices: 4, queueId: 'theirs', ...rest },
-      b: { devices: 4, queueId: 'theirs', ranSeconds: 1, ...rest },
-    });
-  const of = (rest: PendingSketch = {}) => [high(4, { queueId: 'mine', ...rest })];
-  const gpus = (count: number) => ({ 'nvidia.com/gpu': count });
-  const rows = [
-    {
-      name: 'a lower priority in a queue above its nominal',
-      queues: [mine, theirs],
-      want: ['high stops b', 'high waits for c1-n1'],
-    },
-    {
-      name: 'F05 not in a queue within its nominal',
-      queues: [mine, { ...theirs, quota: gpus(8) }],
-      want: [],
-    },
-    {
-      name: 'F05 no further than to its nominal',
-      queues: [mine, { ...theirs, quota: gpus(4) }],
-      pending: of({ devices: 8 }),
-      want: [],
-    },
-    {
-      name: 'F10 what is its own it reclaims, whatever the priority',
-      queues: [{ ...mine, quota: gpus(4) }, theirs],
-      pending: of({ priority: 1 }),
-      want: ['high reclaims b', 'high waits for c1-n1'],
-    },
-    {
-      name: 'F02 nobody above nominal: nothing is stopped',
-      queues: [
-        { ...mine, quota: gpus(4) },
-        { ...theirs, quota: gpus(8) },
-      ],
-      pending: of({ priority: 1 }),
-      want: [],
-    },
-    {
-      name: 'F03 to take all would only swap the imbalance',
-      queues: [mine, theirs],
-      pending: of({ priority: L, devices: 8 }),
-      want: [],
-    },
-    {
-      name: 'fairness takes its half from an equal priority',
-      queues: [mine, theirs],
-      pending: of({ priority: L }),
-      want: ['high reclaims b', 'high waits for c1-n1'],
-    },
-    {
-      name: 'fairness takes nothing from a higher priority',
-      queues: [mine, theirs],
-      pending: of({ priority: 1 }),
-      want: [],
-    },
-  ];
-  it.each(rows)('$name', ({ queues, pending: waits = of(), want }) => {
-    expect(words(plan({ queues, pending: waits, running: full() }))).toEqual(want);
-  });
-
-  it('F01 from the largest borrower', () => {
-    const got = plan({
-      queues: [queue('mine', { quota: gpus(8) }), queue('small'), queue('large')],
-      running: fill('c1-n1', {
-        small: { devices: 2, queueId: 'small', ranSeconds: 1 },
-        large: { devices: 3, queueId: 'large' },
-        larger: { devices: 3, queueId: 'large' },
-      }),
-      pending: [high(2, { queueId: 'mine', priority: 1 })],
-    });
-    expect(words(got)).toEqual(['high reclaims large', 'high waits for c1-n1']);
-  });
-
-  it('F04 what was reclaimed from does not reclaim it back', () => {
-    const got = planWorkloads(
-      snapshot({
-        queues: [mine, theirs],
-        running: fill('c1-n1', { won: { devices: 4, queueId: 'mine' }, kept: { devices: 4, queueId: 'theirs' } }),
-        pending: [pending('evicted', { queueId: 'theirs', priority: L, devices: 4 })],
-      }),
-    );
-    expect(words(got)).toEqual([]);
-  });
-
-  it('a full quota is made room in by the lower priorities of its own queue', () => {
-    const got = plan({
-      clusters: [gpuCluster('c1', 2)],
-      queues: [queue('mine', { quota: gpus(8), borrowingLimit: gpus(0) })],
-      running: fill('c1-n1', { a: { devices: 4, queueId: 'mine' }, b: { devices: 4, queueId: 'mine', ranSeconds: 1 } }),
-      pending: of(),
-    });
-    expect(words(got)).toEqual(['high stops b', 'high waits for c1-n1']);
   });
 });

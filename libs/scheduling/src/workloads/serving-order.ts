@@ -47,7 +47,7 @@ export class ServingOrder {
   /** Entries of queues that do not exist are never served. */
   constructor(cycle: Cycle) {
     const { snapshot, queues, quota, nowMs, policy, totals } = cycle;
-    this.isPromised = (work) => work.nomination !== null && cycle.isPromised(work);
+    this.isPromised = (work) => cycle.isPromised(work);
     this.quota = quota;
     this.nowMs = nowMs;
     this.policy = policy;
