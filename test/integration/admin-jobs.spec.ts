@@ -163,6 +163,21 @@ describe('looking', () => {
     });
   });
 
+  it('S3: shows the values of its environment to those alone who may submit', async () => {
+    await submit({ name: 'secretive', environment: { HF_TOKEN: 'hf_secret' } });
+    const environmentFor = async (role: string) => {
+      const { body: key } = await installation.call('POST', '/api/v1/api-keys', { body: { name: role, role } });
+      const { url } = installation.controlPlane;
+      const one = await callApi(url, 'GET', `${at}/secretive`, { key: key.key });
+      const all = await callApi(url, 'GET', at, { key: key.key });
+      const listed = all.body.items.find((job: { name: string }) => job.name === 'secretive');
+      return [one.body, listed].map(({ specification }) => specification.environment);
+    };
+    expect(await environmentFor('viewer')).toEqual([{ HF_TOKEN: '(hidden)' }, { HF_TOKEN: '(hidden)' }]);
+    expect(await environmentFor('operator')).toEqual([{ HF_TOKEN: 'hf_secret' }, { HF_TOKEN: 'hf_secret' }]);
+    expect(JSON.stringify((await installation.call('GET', '/api/v1/audit')).body)).not.toContain('hf_secret');
+  });
+
   it('S5: another tenant sees none of it and can do nothing to it', async () => {
     const paths = ['', '/explain', '/attempts', '/events', '/logs', '/artifacts', '/artifacts/x'];
     const { url } = installation.controlPlane;

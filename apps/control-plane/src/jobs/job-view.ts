@@ -9,9 +9,11 @@ import {
   type Job,
   type JobEvent,
   type Rows,
+  roleAllows,
   type TaskBinding,
   taskIdOf,
 } from '#domain';
+import type { Actor } from '../auth/actor.ts';
 import { clusterIdsOf, type JobSurroundings, readClusters, readReports, readSurroundings } from './surroundings.ts';
 
 export async function viewJob(rows: Rows, job: Job): Promise<JobDto> {
@@ -134,6 +136,22 @@ function viewSpecification({ spec }: Job, around: JobSurroundings): JobDto['spec
       required: output.required,
       publish: output.publish === null ? null : { model: nameOf(output.publish.modelId), alias: output.publish.alias },
     },
+  };
+}
+
+/** What stands for a value that the reader may not see. */
+const HIDDEN = '(hidden)';
+
+/**
+ * The environment of a job is where its passwords and tokens are: whoever may not submit jobs sees only what is set there.
+ */
+export function readableBy(job: JobDto, { role }: Pick<Actor, 'role'>): JobDto {
+  if (roleAllows(role, 'jobs:write')) return job;
+  const { specification } = job;
+  const names = Object.keys(specification.environment);
+  return {
+    ...job,
+    specification: { ...specification, environment: Object.fromEntries(names.map((name) => [name, HIDDEN])) },
   };
 }
 

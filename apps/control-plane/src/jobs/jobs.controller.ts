@@ -77,7 +77,7 @@ export class JobsController {
   @ApiOperation({ summary: 'List jobs, newest first; phase may name several, separated by commas' })
   @ApiResponse({ status: 200, standardSchema: pageSchema })
   list(@Query({ schema: jobsQuerySchema }) query: z.output<typeof jobsQuerySchema>, @CurrentActor() actor: Actor) {
-    return this.jobs.list(actor.tenantId, query);
+    return this.jobs.list(actor, query);
   }
 
   @Get(':name')
@@ -89,7 +89,7 @@ export class JobsController {
     @CurrentActor() actor: Actor,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<JobDto> {
-    return tagged(reply, await this.jobs.get(actor.tenantId, name));
+    return tagged(reply, await this.jobs.get(actor, name));
   }
 
   @Get(':name/explain')

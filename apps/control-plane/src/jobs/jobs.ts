@@ -14,7 +14,7 @@ import { demandMatch, repeatable } from '../mutations/headers.ts';
 import { type Deed, Mutations } from '../mutations/mutations.ts';
 import { type Page, readPage } from '../mutations/pages.ts';
 import { namedQueue } from '../queues/named.ts';
-import { viewAttempts, viewEvent, viewJob, viewJobs } from './job-view.ts';
+import { readableBy, viewAttempts, viewEvent, viewJob, viewJobs } from './job-view.ts';
 import { beginning, newJob, type WantedJob } from './new-job.ts';
 
 export interface JobTarget {
@@ -52,19 +52,22 @@ export class Jobs {
     });
   }
 
-  async list(tenantId: string, query: z.output<typeof jobsQuerySchema>): Promise<Page<JobDto>> {
+  async list(actor: Actor, query: z.output<typeof jobsQuerySchema>): Promise<Page<JobDto>> {
     const { read } = this.store;
+    const { tenantId } = actor;
     const queueId = query.queue === undefined ? undefined : (await namedQueue(read, tenantId, query.queue)).id;
     const filter = {
       ...(queueId === undefined ? {} : { queueId }),
       ...(query.phase === undefined ? {} : { phases: query.phase }),
     };
     const page = await readPage(tenantId, query, (request) => read.jobs.list({ ...request, ...filter }));
-    return { ...page, items: await viewJobs(read, page.items) };
+    const items = await viewJobs(read, page.items);
+    return { ...page, items: items.map((job) => readableBy(job, actor)) };
   }
 
-  async get(tenantId: string, name: string): Promise<JobDto> {
-    return viewJob(this.store.read, await findJob(this.store.read, tenantId, name));
+  async get(actor: Actor, name: string): Promise<JobDto> {
+    const { read } = this.store;
+    return readableBy(await viewJob(read, await findJob(read, actor.tenantId, name)), actor);
   }
 
   async attempts(tenantId: string, name: string): Promise<AttemptDto[]> {

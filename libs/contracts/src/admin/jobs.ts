@@ -277,6 +277,7 @@ export const jobSchema = z.object({
     selector: selectorSchema,
     launcher: z.enum(LAUNCHERS),
     command: z.array(z.string()),
+    /** Values are hidden from keys that may not submit jobs. */
     environment: z.record(z.string(), z.string()),
     mounts: z.array(z.object({ name: nameSchema, model: nameSchema, version: z.int() })),
     checkpoint: checkpointContractSchema,
