@@ -216,6 +216,13 @@ describe('looking', () => {
     expect((await atoll('job explain count')).exitCode).toBe(0);
   });
 
+  it('explains one that neither waits nor was preempted', async () => {
+    const nothing = { place: null, startsBy: null, preemptedBy: [], changes: [], candidates: [], decisions: [] };
+    const sentence = 'count is Running: runs in dc-1.';
+    server.on('GET /jobs/count/explain', { body: aJobExplanation({ ...nothing, sentence, attempts: [] }) });
+    expect(await atoll('explain job count')).toEqual({ exitCode: 0, out: `${sentence}\n`, err: '' });
+  });
+
   it('shows attempts and events', async () => {
     server.on('GET /jobs/count/attempts', page(anAttempt()));
     server.on(

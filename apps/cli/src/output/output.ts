@@ -57,10 +57,10 @@ export function painter({ hasColours }: Pick<Terminal, 'hasColours'>): (cell: st
   };
 }
 
-/** `name: value` lines, values in one column. Rows without a value are left out. */
+/** `name: value` lines, values in one column. Rows without a value are left out; of none there is nothing. */
 export function renderFields(rows: readonly (readonly [string, string | null | undefined])[]): string {
   const shown = rows.filter(([, value]) => value !== null && value !== undefined && value !== '');
-  const width = Math.max(...shown.map(([name]) => name.length)) + 2;
+  const width = Math.max(0, ...shown.map(([name]) => name.length)) + 2;
   const indent = ' '.repeat(width);
   return shown
     .map(([name, value]) => `${`${name}:`.padEnd(width)}${plain(value!).replaceAll('\n', `\n${indent}`)}\n`)
