@@ -253,6 +253,23 @@ describe('tenants and usage', () => {
     expect((await api('POST', '/tenants', { name: 'guests' })).status).toBe(409);
   });
 
+  it('S4: a tenant divides what it was given, and does not give itself more', async () => {
+    const { body: tenant } = await api('POST', '/tenants', { name: 'ambitious' });
+    const { url } = installation.controlPlane;
+    const guest = (method: string, path: string, body: object) =>
+      callApi(url, method, `/api/v1${path}`, { key: tenant.token, body });
+    const status = async (answer: Promise<{ status: number }>) => (await answer).status;
+    expect(await status(guest('PATCH', '/queues/default', { quota: { cpu: 2 } }))).toBe(403);
+    expect(await status(guest('PATCH', '/tenants/ambitious/queues/default', { weight: 2 }))).toBe(403);
+    expect(await status(guest('PATCH', '/tenants/default/queues/default', { weight: 2 }))).toBe(404);
+    expect(await status(guest('POST', '/queues', { name: 'another-root' }))).toBe(403);
+    const given = await api('PATCH', '/tenants/ambitious/queues/default', { quota: { cpu: 2 }, weight: 3 });
+    expect(given).toMatchObject({ status: 200, body: { name: 'default', quota: { cpu: 2 }, weight: 3 } });
+    const part = { name: 'part', parent: 'default', quota: { cpu: 2 }, weight: 9 };
+    expect(await status(guest('POST', '/queues', part))).toBe(201);
+    expect(await status(guest('PATCH', '/queues/default', { order: 'fcfs', weight: 1 }))).toBe(200);
+  });
+
   it('counts what ended and what runs, by queue and device type', async () => {
     const tenantId = (await store.read.tenants.find({ name: 'default' }))!.id;
     const queue = (await store.read.queues.find({ tenantId, name: 'vision' }))!;

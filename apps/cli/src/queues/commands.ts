@@ -79,12 +79,13 @@ function addUpdate(queue: Command, terminal: Terminal): void {
     addConnectionOptions(addOutputOption(queue.command('update').description('change what is said; the rest stays'))),
   )
     .argument('<name>', 'its name', parseName)
-    .action(async (name: string, options: ReadOptions & QueueOptions) => {
+    .option('--tenant <tenant>', 'whose (default: the key’s own)', parseName)
+    .action(async (name: string, options: ReadOptions & QueueOptions & { tenant?: string }) => {
       const change = changesOf(options);
       if (Object.keys(change).length === 0) {
         throw new UsageError('nothing to change was said; see: atoll queue update --help');
       }
-      const changed = await connect(terminal, options).updateQueue(name, change);
+      const changed = await connect(terminal, options).updateQueue(name, change, options.tenant);
       if (changed.warning !== undefined) terminal.err(`warning: ${changed.warning}\n`);
       show(terminal, options, changed, () => renderQueue(changed, terminal));
     });

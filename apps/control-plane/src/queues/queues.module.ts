@@ -8,6 +8,6 @@ import { Queues } from './queues.ts';
 @Module({
   controllers: [QueuesController, PriorityClassesController],
   providers: [FleetDevicesReader, Queues, PriorityClasses],
-  exports: [FleetDevicesReader],
+  exports: [FleetDevicesReader, Queues],
 })
 export class QueuesModule {}

@@ -4,8 +4,17 @@ import { Injectable } from '@nestjs/common';
 import { v7 as uuidv7 } from 'uuid';
 import type { z } from 'zod';
 import type { createQueueSchema, QueueDetailDto, QueueDto, updateQueueSchema } from '#contracts';
-import { DEFAULT_QUEUE_NAME, QUEUES_PER_TENANT_MAX, type Queue, RefusedError, type Rows, refuse, Store } from '#domain';
-import { queueTreeProblem, quotaBelowUsage } from '#scheduling';
+import {
+  DEFAULT_QUEUE_NAME,
+  DEFAULT_TENANT_ID,
+  QUEUES_PER_TENANT_MAX,
+  type Queue,
+  RefusedError,
+  type Rows,
+  refuse,
+  Store,
+} from '#domain';
+import { queueTreeProblem, quotaBelowUsage, selfGrantProblem } from '#scheduling';
 import type { Actor } from '../auth/actor.ts';
 import { demandMatch, repeatable } from '../mutations/headers.ts';
 import { Mutations } from '../mutations/mutations.ts';
@@ -39,6 +48,7 @@ export class Queues {
       }
       const queue = newQueue(actor.tenantId, wanted, present);
       demandTree(present, queue);
+      demandGranted(actor, present, queue);
       await rows.queues.insert(queue);
       const result = viewQueue(queue, await readAccounts(rows, actor.tenantId, totals));
       return { result, targetKind: 'queue', targetId: queue.id, detail: { ...wanted } };
@@ -63,21 +73,31 @@ export class Queues {
     return { ...viewQueue(queue, accounts), pending: await viewPending(read, queue, totals) };
   }
 
-  /** A quota below what is used is taken, with a warning: what is above is borrowed from then on. */
-  async update(actor: Actor, target: QueueTarget, change: z.output<typeof updateQueueSchema>): Promise<QueueDto> {
+  /**
+   * A quota below what is used is taken, with a warning: what is above is borrowed from then on.
+   *
+   * @param tenantId whose queue; default: the actor's own
+   */
+  async update(
+    actor: Actor,
+    target: QueueTarget,
+    change: z.output<typeof updateQueueSchema>,
+    tenantId: string = actor.tenantId,
+  ): Promise<QueueDto> {
     const { totals } = await this.fleet.read();
     const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
     return this.mutations.run(actor, 'queues.update', async (rows) => {
-      const present = await lockQueues(rows, actor.tenantId);
+      const present = await lockQueues(rows, tenantId);
       const queue = present.find(({ name }) => name === target.name);
       if (queue === undefined) throw new RefusedError(refuse.notFound('queue', target.name));
       demandMatch(target.ifMatch, queue);
       const changed: Queue = { ...queue, ...given };
       demandTree(present, changed);
+      demandGranted(actor, present, changed);
       if (!(await rows.queues.update(queue.id, queue.revision, given))) {
         throw new RefusedError(refuse.precondition('The queue was changed by somebody else just now; read it again.'));
       }
-      const accounts = await readAccounts(rows, actor.tenantId, totals);
+      const accounts = await readAccounts(rows, tenantId, totals);
       const written = { ...changed, revision: queue.revision + 1 };
       const warning = quotaBelowUsage(written, accounts.tree.usage(queue.id));
       const result = { ...viewQueue(written, accounts), ...(warning === null ? {} : { warning }) };
@@ -117,4 +137,12 @@ function newQueue(tenantId: string, wanted: z.output<typeof createQueueSchema>, 
 function demandTree(present: readonly Queue[], candidate: Queue): void {
   const problem = queueTreeProblem(present, candidate);
   if (problem !== null) throw new RefusedError(refuse.invalid(/levels/.test(problem) ? 'parent' : 'quota', problem));
+}
+
+/** S4: nobody gives itself more of the fleet. @throws RefusedError forbidden, but for the installation's own keys */
+function demandGranted({ tenantId }: Actor, present: readonly Queue[], candidate: Queue): void {
+  if (tenantId === DEFAULT_TENANT_ID) return;
+  const problem = selfGrantProblem(present, candidate);
+  if (problem === null) return;
+  throw new RefusedError(refuse.forbidden(`Only keys of the installation’s own tenant give more: ${problem}.`));
 }

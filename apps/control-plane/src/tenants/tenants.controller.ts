@@ -1,18 +1,20 @@
-import { Body, Controller, Get, Headers, Param, Post, Query } from '@nestjs/common';
+import { Body, Controller, Get, Headers, Param, Patch, Post, Query } from '@nestjs/common';
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import {
   createTenantSchema,
   nameSchema,
   pageOf,
+  queueSchema,
   tenantCreatedSchema,
   tenantSchema,
+  updateQueueSchema,
   usageQuerySchema,
   usageSchema,
 } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
-import { IdempotencyKeyHeader } from '../openapi/headers.ts';
+import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
 import { Tenants } from './tenants.ts';
 
 const listSchema = pageOf(tenantSchema);
@@ -41,6 +43,24 @@ export class TenantsController {
   @ApiResponse({ status: 200, standardSchema: listSchema })
   async list(@CurrentActor() actor: Actor) {
     return { items: await this.tenants.list(actor), next: null };
+  }
+
+  @Patch('tenants/:name/queues/:queue')
+  @RequirePermission('tenants:write')
+  @IfMatchHeader()
+  @ApiOperation({
+    summary:
+      'Change a queue of a tenant. What a root has of the fleet only keys of the installation’s own tenant raise',
+  })
+  @ApiResponse({ status: 200, standardSchema: queueSchema })
+  updateQueue(
+    @Param('name', { schema: nameSchema }) tenant: string,
+    @Param('queue', { schema: nameSchema }) name: string,
+    @Body({ schema: updateQueueSchema }) change: z.output<typeof updateQueueSchema>,
+    @Headers('if-match') ifMatch: string | undefined,
+    @CurrentActor() actor: Actor,
+  ) {
+    return this.tenants.updateQueue(actor, tenant, { name, ifMatch }, change);
   }
 
   @Get('tenants/:name/usage')

@@ -5,7 +5,8 @@
  */
 import { Injectable } from '@nestjs/common';
 import { v7 as uuidv7 } from 'uuid';
-import type { TenantCreated, TenantDto, UsageDto } from '#contracts';
+import type { z } from 'zod';
+import type { QueueDto, TenantCreated, TenantDto, UsageDto, updateQueueSchema } from '#contracts';
 import {
   type ApiKey,
   DEFAULT_PRIORITY_CLASSES,
@@ -25,6 +26,7 @@ import type { Actor } from '../auth/actor.ts';
 import { repeatable } from '../mutations/headers.ts';
 import { Mutations } from '../mutations/mutations.ts';
 import { queuesOf } from '../queues/queue-view.ts';
+import { Queues, type QueueTarget } from '../queues/queues.ts';
 import { Secrets } from '../secrets/secrets.ts';
 
 const DAY_MS = 86_400_000;
@@ -37,6 +39,7 @@ export class Tenants {
     private readonly store: Store,
     private readonly mutations: Mutations,
     private readonly secrets: Secrets,
+    private readonly queues: Queues,
   ) {}
 
   async create(actor: Actor, name: string, idempotencyKey: string | undefined): Promise<TenantCreated> {
@@ -66,18 +69,32 @@ export class Tenants {
     return tenants.filter(({ id }) => tenantId === DEFAULT_TENANT_ID || id === tenantId).map(viewTenant);
   }
 
+  /** @throws RefusedError not-found for what the caller does not see */
+  async updateQueue(
+    actor: Actor,
+    tenantName: string,
+    target: QueueTarget,
+    change: z.output<typeof updateQueueSchema>,
+  ): Promise<QueueDto> {
+    const { id } = await this.#visible(actor, tenantName);
+    return this.queues.update(actor, target, change, id);
+  }
+
   /** @param name default: the caller's own. @throws RefusedError not-found for what the caller does not see */
-  async usage({ tenantId }: Actor, name: string | undefined, since: string | undefined): Promise<UsageDto> {
+  async usage(actor: Actor, name: string | undefined, since: string | undefined): Promise<UsageDto> {
     const { read } = this.store;
-    const tenant = await read.tenants.find(name === undefined ? { id: tenantId } : { name });
-    if (tenant === null || (tenant.id !== tenantId && tenantId !== DEFAULT_TENANT_ID)) {
-      throw new RefusedError(refuse.notFound('tenant', name ?? tenantId));
-    }
+    const tenant = await this.#visible(actor, name);
     const now = new Date();
     const day = since ?? utcDay(now.getTime() - SINCE_DAYS_DEFAULT * DAY_MS);
     const charged = await read.usage.since(day, tenant.id);
     const held = await read.usage.held(tenant.id, new Date(`${day}T00:00:00Z`), now);
     return summarise({ tenant: tenant.name, since: day }, await queuesOf(read, tenant.id), charged, held);
+  }
+
+  async #visible({ tenantId }: Actor, name: string | undefined): Promise<Tenant> {
+    const tenant = await this.store.read.tenants.find(name === undefined ? { id: tenantId } : { name });
+    if (tenant !== null && (tenant.id === tenantId || tenantId === DEFAULT_TENANT_ID)) return tenant;
+    throw new RefusedError(refuse.notFound('tenant', name ?? tenantId));
   }
 }
 

@@ -355,8 +355,10 @@ export class AdminClient extends AdminCaller {
     return this.call('POST', '/queues', queueSchema, body);
   }
 
-  updateQueue(name: string, body: UpdateQueue): Promise<QueueDto> {
-    return this.call('PATCH', `/queues/${encodeURIComponent(name)}`, queueSchema, body);
+  /** Of the key's own tenant, or of the one that is named. */
+  updateQueue(name: string, body: UpdateQueue, tenant?: string): Promise<QueueDto> {
+    const whose = tenant === undefined ? '' : `/tenants/${encodeURIComponent(tenant)}`;
+    return this.call('PATCH', `${whose}/queues/${encodeURIComponent(name)}`, queueSchema, body);
   }
 
   async removeQueue(name: string): Promise<void> {

@@ -94,7 +94,7 @@ function quotaSumProblem(candidate: QueueShape, byId: ReadonlyMap<string, QueueS
     for (const deviceType of DEVICE_TYPES) {
       const own = queue.quota[deviceType];
       const below = (children.get(queue.id) ?? []).reduce(
-        (sum, child) => sum + nominalOf(child, deviceType, children),
+        (sum, child) => sum + nominalIn(child, deviceType, children),
         0,
       );
       if (own !== undefined && below > own) {
@@ -106,9 +106,14 @@ function quotaSumProblem(candidate: QueueShape, byId: ReadonlyMap<string, QueueS
 }
 
 /** What it names; where it names nothing, what its children add up to. */
-function nominalOf(queue: QueueShape, deviceType: DeviceType, children: Children): number {
+function nominalIn(queue: QueueShape, deviceType: DeviceType, children: Children): number {
   return (
     queue.quota[deviceType] ??
-    (children.get(queue.id) ?? []).reduce((sum, child) => sum + nominalOf(child, deviceType, children), 0)
+    (children.get(queue.id) ?? []).reduce((sum, child) => sum + nominalIn(child, deviceType, children), 0)
   );
+}
+
+/** Of a queue of a tree without cycles: what it names; where it names nothing, what the queues below it add up to. */
+export function nominalOf(queue: QueueShape, deviceType: DeviceType, byId: ReadonlyMap<string, QueueShape>): number {
+  return nominalIn(queue, deviceType, childrenOf(byId));
 }
