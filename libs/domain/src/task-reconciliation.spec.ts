@@ -8,6 +8,7 @@ import {
   type LocalTasks,
   reconcileTasks,
   TASK_KEPT_MS,
+  TASKS_KEPT_MAX,
   type TaskAction,
 } from './task-reconciliation.ts';
 
@@ -160,6 +161,16 @@ describe('reconcileTasks', () => {
       desired([]),
       local([here('a', 'Stopped', { droppedAtMs: NOW_MS - TASK_KEPT_MS })]),
       ['forget a'],
+    ],
+    [
+      'or sooner, where a flood of short ones came: the first to be dropped',
+      desired([]),
+      local(
+        Array.from({ length: TASKS_KEPT_MAX + 1 }, (_, index) =>
+          here(`t${index}`, 'Succeeded', { droppedAtMs: NOW_MS - 1 - index }),
+        ),
+      ),
+      [`forget t${TASKS_KEPT_MAX}`],
     ],
     [
       'X01 of an older epoch than one seen of this job',

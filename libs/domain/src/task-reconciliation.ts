@@ -15,6 +15,8 @@ import { isTaskEnded, type NodeDevices, type TaskPhase } from './jobs.ts';
 
 /** What is remembered of a task after no document names it any more: its end, and its log. */
 export const TASK_KEPT_MS = 3_600_000;
+/** Each may leave a log of two parts on the disk. Beyond it the first to be dropped is forgotten first. */
+export const TASKS_KEPT_MAX = 1_000;
 
 export interface LocalTask {
   readonly taskId: string;
@@ -74,13 +76,21 @@ export function reconcileTasks(desired: DesiredState, local: LocalTasks, nowMs: 
 
 function dropUnwanted(wanted: readonly DesiredTask[], tasks: readonly LocalTask[], nowMs: number): TaskAction[] {
   const named = new Set(wanted.map(({ taskId }) => taskId));
-  return tasks
-    .filter(({ taskId }) => !named.has(taskId))
-    .flatMap(({ taskId, phase, droppedAtMs }): TaskAction[] => {
-      if (droppedAtMs === undefined) return [{ action: 'drop', taskId }];
-      const isOver = isTaskEnded(phase) && nowMs - droppedAtMs >= TASK_KEPT_MS;
-      return isOver ? [{ action: 'forget', taskId }] : [];
-    });
+  const unwanted = tasks.filter(({ taskId }) => !named.has(taskId));
+  const kept = unwanted.flatMap(({ taskId, phase, droppedAtMs }) => {
+    return droppedAtMs === undefined || !isTaskEnded(phase) ? [] : [{ taskId, droppedAtMs }];
+  });
+  const forgotten = kept
+    .sort((left, right) => right.droppedAtMs - left.droppedAtMs)
+    .filter(({ droppedAtMs }, newer) => newer >= TASKS_KEPT_MAX || nowMs - droppedAtMs >= TASK_KEPT_MS);
+  return [
+    ...unwanted.filter(({ droppedAtMs }) => droppedAtMs === undefined).map(({ taskId }) => action('drop', taskId)),
+    ...forgotten.map(({ taskId }) => action('forget', taskId)),
+  ];
+}
+
+function action(what: 'drop' | 'forget', taskId: string): TaskAction {
+  return { action: what, taskId };
 }
 
 /** Of those that are not here: what is here is judged already. */
