@@ -133,13 +133,17 @@ function endByMember(
 function retryOrFail(job: Job, nowMs: number, why: string, exitCode: number | null): Ending {
   const { limit, exitCodes } = job.spec.retry;
   const failures = job.failures + 1;
+  const fault = why.replace(/\.$/, '');
   const isWorthIt = exitCode === null || (exitCodes?.includes(exitCode) ?? !USELESS_EXIT_CODES.has(exitCode));
   if (!isWorthIt || failures > limit) {
     const end = isWorthIt ? `; that was try ${failures} of ${limit + 1}` : '; that is not worth a retry';
-    return { ...ending('failed', 'Failed', 'Failed', `${why}${limit === 0 ? '' : end}`, exitCode), job: { failures } };
+    return {
+      ...ending('failed', 'Failed', 'Failed', limit === 0 ? why : `${fault}${end}`, exitCode),
+      job: { failures },
+    };
   }
   const seconds = backoffSeconds(job.spec.retry.backoffSeconds, failures);
-  const reason = `${why}; tried again in ${seconds} s (${failures} of ${limit} retries)`;
+  const reason = `${fault}; tried again in ${seconds} s (${failures} of ${limit} retries)`;
   const retryAt = new Date(nowMs + seconds * 1_000);
   return { ...ending('failed', waitingPhase(job), 'Retried', reason, exitCode), job: { failures, retryAt } };
 }

@@ -257,7 +257,7 @@ describe('with an attempt', () => {
       title: 'failed: tried again after the backoff, from what was saved',
       job: { phase: 'Running', failures: 1 },
       attempt: running,
-      members: [{ phase: 'Failed', exitCode: 3, reason: 'no such file', ...saved(60) }],
+      members: [{ phase: 'Failed', exitCode: 3, reason: 'no such file.', ...saved(60) }],
       want: {
         job: {
           phase: 'Queued',

@@ -108,8 +108,8 @@ export class JobLogs implements OnModuleDestroy {
     const attempts = await read.attempts.ofJob(job.id);
     const attempt = attempts.find((each) => number === undefined || each.number === number);
     if (attempt === undefined) {
-      const words = number === undefined ? `${name}, which has not run yet` : `${name} of attempt ${number}`;
-      throw new RefusedError(refuse.notFound('log of', words));
+      const which = number === undefined ? 'attempt' : `attempt ${number}`;
+      throw new RefusedError(refuse.notFound(`${which} of job`, name));
     }
     const task = attempt.tasks.find((each) => each.rank === rank);
     if (task === undefined) {
