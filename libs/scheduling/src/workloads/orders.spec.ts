@@ -99,6 +99,18 @@ describe('the order of jobs', () => {
       want: ['longer', 'long', 'short', 'at-the-cap'],
     },
     {
+      name: 'S01 class-shortest: a cap that is also some times its own worker-time; first whose cap was over first',
+      order: 'class-shortest',
+      entries: [
+        pending('short', { expectedSeconds: 60, waitsSeconds: 400 }), // over since 300 s
+        pending('long', { expectedSeconds: 9_000, waitsSeconds: 44_000 }), // not over for 1,000 s yet
+        pending('longer', { expectedSeconds: 9_100, waitsSeconds: 46_000 }), // over since 500 s
+        pending('wide', { expectedSeconds: 60, devices: 2, waitsSeconds: 400 }), // not over for 200 s yet
+      ],
+      options: { waitCapSeconds: 100, waitCapRuns: 5 },
+      want: ['longer', 'short', 'wide', 'long'],
+    },
+    {
       name: 'S02 class-shortest: and before all below it, never before an urgent one above',
       order: 'class-shortest',
       entries: [

@@ -30,6 +30,8 @@ export interface Ranked {
 export interface OrderOptions {
   /** Waits beyond this come first within their class (`class-shortest`). Above 0; default: no cap. */
   readonly waitCapSeconds?: number;
+  /** And only beyond so many times the entry's own worker-time. Default 0: one cap for all. */
+  readonly waitCapRuns?: number;
   /** Business levels of priorities 0 and 10 (`dynamic-weighted`), the others evenly between. Default 1 and 5. */
   readonly levels?: readonly [lowest: number, highest: number];
 }
@@ -43,6 +45,7 @@ export interface QueueOrderPolicy {
 
 export const DEFAULT_ORDER_OPTIONS: Required<OrderOptions> = {
   waitCapSeconds: Number.POSITIVE_INFINITY,
+  waitCapRuns: 0,
   levels: [1, 5],
 };
 
@@ -69,13 +72,20 @@ export const QUEUE_ORDER_POLICIES: Readonly<Record<QueueOrder, QueueOrderPolicy>
     ],
   },
   /**
-   * The cap lifts what waited too long over its own class (and so over all below it), oldest first, and never over a
-   * higher class: an urgent one that fits is not delayed by ageing (S01, S02).
+   * The cap lifts what waited too long over its own class (and so over all below it), first whose cap was over first, and
+   * never over a higher class: an urgent one that fits is not delayed by ageing (S01, S02). A cap that is the same for
+   * all makes a long backlog first come, first served again, because then all have waited: on the Philly trace, where
+   * classes wait for weeks, most of what shortest-first gains is lost to a cap of a day, and next to nothing to one that
+   * is also five times an entry's own worker-time.
    */
   'class-shortest': {
     meaning: 'the higher priority, then the least worker-time left; what waited beyond the cap first in its class',
-    rank: (entry, nowMs, { waitCapSeconds }) =>
-      waitSeconds(entry, nowMs) > waitCapSeconds ? [-entry.priority, 0, 0] : [-entry.priority, 1, entry.workerSeconds],
+    rank: (entry, nowMs, options) => {
+      const capSeconds = capSecondsOf(entry, options);
+      return waitSeconds(entry, nowMs) > capSeconds
+        ? [-entry.priority, 0, entry.sinceMs + capSeconds * 1_000]
+        : [-entry.priority, 1, entry.workerSeconds];
+    },
   },
   /**
    * Cox and Smith 1961: cost a second of waiting ÷ service time, which minimises the mean cost of waiting. Has no cap:
@@ -210,6 +220,10 @@ function precedence<Entry extends { readonly id: string }>(
     const rightId = entries[right]!.id;
     return leftId < rightId ? -1 : Number(leftId > rightId);
   };
+}
+
+function capSecondsOf({ workerSeconds }: Ranked, { waitCapSeconds, waitCapRuns }: Required<OrderOptions>): number {
+  return Math.max(waitCapSeconds, waitCapRuns * workerSeconds);
 }
 
 function waitSeconds({ sinceMs }: Ranked, nowMs: number): number {

@@ -126,8 +126,8 @@ export class ServingOrder {
   }
 
   private ordered(entries: readonly PendingWorkload[], order: QueueOrder): readonly PendingWorkload[] {
-    const { waitCapSeconds } = this.policy;
-    return orderPending(entries, order, this.nowMs, { waitCapSeconds, totals: this.totals });
+    const { waitCapSeconds, waitCapRuns } = this.policy;
+    return orderPending(entries, order, this.nowMs, { waitCapSeconds, waitCapRuns, totals: this.totals });
   }
 
   private judge(branch: Branch): void {

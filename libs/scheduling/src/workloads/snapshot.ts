@@ -108,6 +108,8 @@ export interface WorkloadPolicy {
   readonly order: QueueOrder | null;
   /** What waited so long is ordered before everything of its own class and below (S01, S02). Default 86,400. */
   readonly waitCapSeconds: number;
+  /** In `class-shortest`: and at least so many times its own worker-time, so that a backlog stays in order. Default 5. */
+  readonly waitCapRuns: number;
   /** A device-time account over queues; false: queues are served as one, by priority and order. Default true. */
   readonly sharesFairly: boolean;
   /** Backfills that outrun their word hold a head's reservation up for at most so long (B02). Default 3,600. */
@@ -122,6 +124,7 @@ export const DEFAULT_WORKLOAD_POLICY: WorkloadPolicy = {
   backfills: true,
   order: null,
   waitCapSeconds: 86_400,
+  waitCapRuns: 5,
   sharesFairly: true,
   overrunSecondsMax: 3_600,
   preemptionDomainsMax: 2_000,
