@@ -129,6 +129,32 @@ describe('jobs', () => {
 });
 
 describe('what is asked of active jobs', () => {
+  it('their specs are read once, and forgotten with them', async () => {
+    const [first, second] = [await insertJob(), await insertJob({ spec: jobSpecOf({ graceSeconds: 7 }) })];
+    const specs = new Map();
+    const find = async ({ id }: Job) => (await store.read.jobs.active(specs)).find((job) => job.id === id);
+    expect(await find(second)).toEqual(second);
+    // What is known is not read again: this is what was known.
+    specs.set(first.id, { ...first.spec, graceSeconds: 99 });
+    expect((await find(first))?.spec.graceSeconds).toBe(99);
+    await updateJob(first, 1, { phase: 'Cancelled', endedAt: LATER });
+    expect(await find(first)).toBeUndefined();
+    expect([specs.has(first.id), specs.has(second.id)]).toEqual([false, true]);
+  });
+
+  it('who waits for one of them', async () => {
+    const job = await insertJob();
+    const dependsOn = [
+      { jobId: v7(), when: 'always' as const },
+      { jobId: job.id, when: 'success' as const },
+    ];
+    const waiting = [await insertJob({ dependsOn }), await insertJob({ dependsOn }), await insertJob({ dependsOn })];
+    await updateJob(waiting[0]!, 1, { phase: 'Cancelled', endedAt: LATER });
+    expect((await store.read.jobs.dependents(job.id, 5)).sort()).toEqual([waiting[1]!.name, waiting[2]!.name].sort());
+    expect(await store.read.jobs.dependents(job.id, 1)).toHaveLength(1);
+    expect(await store.read.jobs.dependents(v7(), 5)).toEqual([]);
+  });
+
   it('is how many are where, who waits in which order, and for whom room is held', async () => {
     const { id: queueId } = queueOf();
     const { nomination } = everyField();

@@ -136,6 +136,11 @@ function jobRows({ tables, now, touched }: RowsContext): Async<Rows['jobs']> {
         .slice(0, page.limit),
     findAll: async (ids) => found(ids),
     active: async () => active(),
+    dependents: async (jobId, limit) =>
+      active()
+        .filter(({ dependsOn }) => dependsOn.some((each) => each.jobId === jobId))
+        .map(({ name }) => name)
+        .slice(0, limit),
     nominated: async () => active().filter(({ nomination }) => nomination !== null),
     tally: async (of) => {
       const own = active().filter(({ tenantId }) => tenantId === of);

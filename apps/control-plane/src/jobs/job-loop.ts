@@ -56,7 +56,8 @@ export class JobLoop {
     const { read } = this.parts.store;
 
     // 1 The world as it is; most of it is not read while there are no jobs.
-    const work = await readWork(read);
+    const { specs } = this.memory;
+    const work = await readWork(read, specs);
     const cycle = this.parts.serving();
     const serving: Serving = { replicas: await readServing(read, cycle), cycle };
     this.parts.metrics.jobs(countPhases(work.jobs));
@@ -65,7 +66,7 @@ export class JobLoop {
 
     // 2 What became of each job.
     const settled = await this.settle(world, signal);
-    if (settled.results.length > 0) world = { ...world, ...(await readWork(read)) };
+    if (settled.results.length > 0) world = { ...world, ...(await readWork(read, specs)) };
     await this.memory.refresh(read, world);
     this.decisions.retain(new Set(world.jobs.map(({ id }) => id)));
 
@@ -75,7 +76,7 @@ export class JobLoop {
       const scheduled = await this.schedule(world, serving, signal);
       errors.push(...scheduled.errors);
       if (scheduled.rejected === 0) break;
-      world = await readJobWorld(read, this.now(), await readWork(read));
+      world = await readJobWorld(read, this.now(), await readWork(read, specs));
     }
     this.parts.metrics.cycle((performance.now() - begunAtMs) / 1_000);
 

@@ -2,7 +2,7 @@
  * What the leader remembers of jobs besides the rows, for better choices only: a new leader does without it. Bounded by
  * the jobs that are there.
  */
-import type { Attempt, ModelVersion, Nomination, Rows } from '#domain';
+import type { Attempt, JobSpec, ModelVersion, Nomination, Rows } from '#domain';
 import type { JobWorld } from './job-world.ts';
 
 const AVOIDED_MS = 120_000;
@@ -15,6 +15,8 @@ export class JobMemory {
   private readonly avoided = new Map<string, Map<string, number>>();
   /** Job id → where its last attempt ran: its checkpoint may still be on that disk. */
   private readonly ranIn = new Map<string, readonly string[]>();
+  /** Job id → spec, of active jobs. */
+  readonly specs = new Map<string, JobSpec>();
   /** Version id → digest; published versions never change. */
   private readonly digests = new Map<string, string>();
   /** Workload id of a replica that waits → the room that is held for it. */

@@ -2,7 +2,19 @@
  * All that the leader decides about jobs from, as the rows say it. Reads are not one transaction: whatever moved
  * meanwhile, the one that commits refuses.
  */
-import type { Attempt, Cluster, Deployment, Job, Node, Observation, Placement, Queue, QueueUsage, Rows } from '#domain';
+import type {
+  Attempt,
+  Cluster,
+  Deployment,
+  Job,
+  JobSpec,
+  Node,
+  Observation,
+  Placement,
+  Queue,
+  QueueUsage,
+  Rows,
+} from '#domain';
 import { utcDay } from '#domain';
 
 /** Use is halved every day; what is older than this counts next to nothing. */
@@ -49,9 +61,13 @@ export async function readJobWorld(rows: Rows, nowMs: number, work: JobWork): Pr
   };
 }
 
-/** What the leader itself changes about jobs: read again after it did. */
-export async function readWork(rows: Rows): Promise<JobWork> {
-  const [jobs, attempts] = await Promise.all([rows.jobs.active(), rows.attempts.live()]);
+/**
+ * What the leader itself changes about jobs: read again after it did.
+ *
+ * @param specs of jobs, kept by who reads often; see `JobRows.active`
+ */
+export async function readWork(rows: Rows, specs?: Map<string, JobSpec>): Promise<JobWork> {
+  const [jobs, attempts] = await Promise.all([rows.jobs.active(specs), rows.attempts.live()]);
   return { jobs, attempts };
 }
 

@@ -176,15 +176,15 @@ async function dependencyNames(rows: Rows, { dependsOn }: Job): Promise<string[]
   return dependsOn.map(({ jobId }) => found.find(({ id }) => id === jobId)?.name ?? jobId);
 }
 
+const DEPENDENTS_NAMED_MAX = 5;
+
 /** Who waits for it would wait for what nobody knows any more. */
 async function demandNoDependents(rows: Rows, job: Job): Promise<void> {
-  const dependents = (await rows.jobs.active()).filter(({ dependsOn }) =>
-    dependsOn.some(({ jobId }) => jobId === job.id),
-  );
-  if (dependents.length === 0) return;
-  const names = dependents.slice(0, 5).map(({ name }) => name);
-  const more = dependents.length > 5 ? ` and ${dependents.length - 5} more` : '';
-  throw new RefusedError(refuse.conflict(`${names.join(', ')}${more} depend on it and have not ended`));
+  const names = await rows.jobs.dependents(job.id, DEPENDENTS_NAMED_MAX + 1);
+  if (names.length === 0) return;
+  const more = names.length > DEPENDENTS_NAMED_MAX ? ' and others' : '';
+  const named = names.slice(0, DEPENDENTS_NAMED_MAX).join(', ');
+  throw new RefusedError(refuse.conflict(`${named}${more} depend on it and have not ended`));
 }
 
 /** @throws RefusedError not-found, also for a job of another tenant */

@@ -1,6 +1,6 @@
 /** What the application needs of a database for jobs, queues and tenants; see `store.ts` for the rules of all ports. */
 import type { DeviceType } from '../devices.ts';
-import type { Attempt, Job, JobEvent, JobPhase, NodeDevices } from '../jobs.ts';
+import type { Attempt, Job, JobEvent, JobPhase, JobSpec, NodeDevices } from '../jobs.ts';
 import type { PriorityClass, Queue, QueueUsage, Tenant } from '../tenancy.ts';
 import type { PageRequest } from './store.ts';
 
@@ -78,8 +78,15 @@ export abstract class JobRows {
   /** Newest first: `after` is the last id seen. */
   abstract list(page: PageRequest & JobFilter): Promise<Job[]>;
   abstract findAll(ids: readonly string[]): Promise<Job[]>;
-  /** Every job that is not in a final phase, for leader loops. In order of id. */
-  abstract active(): Promise<Job[]>;
+  /**
+   * Every job that is not in a final phase, for leader loops. In order of id.
+   *
+   * @param specs job id → spec, for who asks often: a spec is most of a job and never changes, so those that are here are
+   *   not read again. What is missing is added, and what is not active any more goes.
+   */
+  abstract active(specs?: Map<string, JobSpec>): Promise<Job[]>;
+  /** Names of active jobs that wait for this one, oldest first. */
+  abstract dependents(jobId: string, limit: number): Promise<string[]>;
   /** Of the tenant's jobs that are not in a final phase. */
   abstract tally(tenantId: string): Promise<QueueTally[]>;
   /** Those of a queue that wait: Queued before Waiting, the more important first, then who waits longest. */

@@ -5,6 +5,7 @@ import {
   type JobFilter,
   type JobHead,
   JobRows,
+  type JobSpec,
   type PageRequest,
   type QueueTally,
 } from '#domain';
@@ -43,8 +44,24 @@ export class PostgresJobRows extends JobRows {
     return ids.length === 0 ? [] : this.selected(FIND_ALL, [[...ids]]);
   }
 
-  async active(): Promise<Job[]> {
-    return this.selected(ACTIVE);
+  async active(specs: Map<string, JobSpec> = new Map()): Promise<Job[]> {
+    const jobs = await this.selected(ACTIVE);
+    const present = new Set(jobs.map(({ id }) => id));
+    for (const id of specs.keys()) if (!present.has(id)) specs.delete(id);
+    const missing = [...present].filter((id) => !specs.has(id));
+    if (missing.length > 0) {
+      const read = await this.session.rows<Pick<Job, 'id' | 'spec'>>(SPECS, [missing]);
+      for (const { id, spec } of read) specs.set(id, spec);
+    }
+    return jobs.flatMap((job) => {
+      const spec = specs.get(job.id);
+      return spec === undefined ? [] : [{ ...job, spec }]; // ended and removed between the two
+    });
+  }
+
+  async dependents(jobId: string, limit: number): Promise<string[]> {
+    const rows = await this.session.rows<{ name: string }>(DEPENDENTS, [jobId, limit]);
+    return rows.map(({ name }) => name);
   }
 
   async tally(tenantId: string): Promise<QueueTally[]> {
@@ -129,18 +146,18 @@ const CHANGING: Readonly<Record<keyof JobChange, ColumnType>> = {
   publishedVersionId: 'uuid',
 };
 
-const JOB = columnParts<Job>({
+const WITHOUT_SPEC = {
   id: 'uuid',
   tenantId: 'uuid',
   name: 'text',
   kind: 'text',
   dependsOn: 'jsonb',
-  spec: 'jsonb',
   phaseSince: 'timestamptz',
   createdAt: 'timestamptz',
   revision: 'integer',
   ...CHANGING,
-});
+} as const;
+const JOB = columnParts<Job>({ ...WITHOUT_SPEC, spec: 'jsonb' });
 
 const SELECT = `SELECT ${JOB.selected} FROM jobs`;
 const FINAL = `('Succeeded', 'Failed', 'Cancelled')`;
@@ -150,7 +167,13 @@ const LOCKED = 'FOR NO KEY UPDATE';
 
 const FIND_ALL = `${SELECT} WHERE id = ANY ($1::uuid[]) ORDER BY id`;
 const LOCK_HEADS = `SELECT id, phase, attempts, revision FROM jobs WHERE id = ANY ($1::uuid[]) ORDER BY id ${LOCKED}`;
-const ACTIVE = `${SELECT} WHERE expires_at IS NULL ORDER BY id`;
+const ACTIVE = `SELECT ${columnParts<Omit<Job, 'spec'>>(WITHOUT_SPEC).selected} FROM jobs WHERE expires_at IS NULL ORDER BY id`;
+const SPECS = 'SELECT id, spec FROM jobs WHERE id = ANY ($1::uuid[])';
+
+const DEPENDENTS = `
+  SELECT name FROM jobs
+  WHERE expires_at IS NULL AND depends_on @> jsonb_build_array(jsonb_build_object('jobId', $1::text))
+  ORDER BY id LIMIT $2`;
 
 const TALLY = `
   SELECT queue_id AS "queueId", phase, count(*)::integer AS count FROM jobs
