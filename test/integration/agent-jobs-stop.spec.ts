@@ -36,7 +36,7 @@ describe('an agent that stops tasks', () => {
   const checkpointTold = () => until(() => checkpointsTold()[0], 'the event came', 30_000);
   const stopOnDisk = async () => {
     const file = join(world.stateFolder, 'jobs', ATTEMPT_ID, '0', 'state.json');
-    return (JSON.parse(await readFile(file, 'utf8')) as { stop?: { atSeconds: number } }).stop;
+    return (JSON.parse(await readFile(file, 'utf8')) as { stop?: { atSeconds: number; isTold: boolean } }).stop;
   };
   const stepOf = (text: string) => Number(/step (\d+) of/.exec(text)?.[1]);
   async function run(
@@ -143,6 +143,33 @@ describe('an agent that stops tasks', () => {
     const stopped = await world.waitForTask(TASK_ID, isIn('Stopped'), 'is stopped');
     expect(stopped.exitCode).toBe(137);
     expect((await stopOnDisk())?.atSeconds).toBe(told);
+  }, 60_000);
+
+  it('one that saves at every moment is ended all the same, with what it saved', async () => {
+    await run(taskOf(counting(100_000, 5, '--save-every', '1')), ({ checkpoint }) => checkpoint !== undefined);
+    stopAll();
+    const stopped = await world.waitForTask(TASK_ID, isIn('Stopped'), 'is stopped');
+    expect(stopped.reason).toBe(`preempted by job urgent. Saved: ${stopped.checkpoint!.progress}.`);
+    expect(stopped.exitCode).toBe(143);
+  }, 60_000);
+
+  it('told to end by an agent that is killed then, an exit code of 0 is no success', async () => {
+    await run(taskOf(odd('polite'), { checkpoint: { mode: 'none', signal: 'SIGUSR1', intervalSeconds: null } }));
+    await until(async () => (await world.logOf(TASK_ID)).includes('polite'), 'it listens');
+    stopAll();
+    await until(async () => (await stopOnDisk())?.isTold, 'it is on disk that it is told to end');
+    await world.killAgent('SIGKILL');
+    await until(async () => (await world.processes()).length === 0, 'it has ended');
+    await world.startAgent(STOPS_TASKS);
+    const stopped = await world.waitForTask(TASK_ID, isIn('Stopped'), 'is stopped');
+    expect([stopped.exitCode, stopped.outputDigest]).toEqual([0, undefined]);
+  }, 60_000);
+
+  it('P20: one that made pipes and folders of the files it is to write is ended all the same', async () => {
+    await run(taskOf(odd('no-files'), { graceSeconds: 4 }));
+    await until(async () => (await world.logOf(TASK_ID)).includes('no files'), 'they are made');
+    stopAll();
+    expect(await world.waitForTask(TASK_ID, isIn('Stopped'), 'is stopped')).toMatchObject({ exitCode: 143 });
   }, 60_000);
 
   it('members of a gang are ended once the first of them has saved', async () => {

@@ -61,9 +61,9 @@ export const STOPS_TASKS = { jobs: { onShutdown: 'stop' }, shutdown: { drainSeco
 export const isIn = (phase: TaskReport['phase']) => (task: TaskReport) => task.phase === phase;
 
 export class JobWorld extends AgentWorld {
-  /** What events told of the end of a task. */
+  /** What events told of the end of a task; an event may come more than once. */
   endsTold(taskId: string): TaskReport[] {
-    return this.events
+    return [...new Map(this.events.map((event) => [event.id, event])).values()]
       .filter(({ kind }) => kind === 'task-ended')
       .map(({ task }) => task as TaskReport)
       .filter((task) => task.taskId === taskId);

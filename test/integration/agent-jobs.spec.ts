@@ -4,6 +4,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { parseManifest, type TaskReport, taskIdOf } from '#domain';
+import { environmentOf, processStartTicks } from '../../apps/agent/src/state/processes.ts';
 import { until } from '../../apps/agent/test/temporary-folder.ts';
 import {
   ATTEMPT_ID,
@@ -97,6 +98,17 @@ describe('an agent that runs tasks', () => {
     const task = await world.waitForTask(TASK_ID, isIn('Failed'), 'fails');
     expect(task.reason).toContain('left no exit code');
     expect(await world.processes()).toEqual([]);
+  }, 60_000);
+
+  it('a command without its environment is ended with its runner, before the task has failed', async () => {
+    const command = ['env', '-i', process.execPath, '-e', 'setInterval(() => undefined, 1_000)'];
+    world.want({ tasks: [taskOf(command)] });
+    await world.startAgent(STOPS_TASKS);
+    const { processId } = await world.waitForTask(TASK_ID, ({ processId: id }) => id !== undefined, 'runs');
+    await until(async () => (await environmentOf(processId!, 'ATOLL_TASK_DIR')) === null, 'it has no environment');
+    for (const { pid } of await world.processes()) process.kill(pid, 'SIGKILL');
+    await world.waitForTask(TASK_ID, isIn('Failed'), 'fails');
+    expect(await processStartTicks(processId!)).toBeNull();
   }, 60_000);
 
   it('three members get their ranks, one rendezvous and a folder to share', async () => {

@@ -1,5 +1,6 @@
 // One log file a replica, written by the engine itself so that it outlives the agent. Bounded: set aside at a start when
 // it is large, and emptied while the engine runs when it is far too large; of replicas that are gone the newest few stay.
+import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
@@ -46,12 +47,13 @@ export async function sweepLogs(logsFolder: string, living: ReadonlySet<string>)
   for (const { path } of written.slice(ENDED_KEPT_MAX)) await rm(path, { force: true });
 }
 
-/** The last line with something on it, shortened; empty when there is none. */
+/** The last line with something on it, shortened; empty when there is none, or no plain file. It never waits for a pipe. */
 export async function lastLine(path: string): Promise<string> {
   try {
-    const handle = await open(path, 'r');
+    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      const { size } = await handle.stat();
+      const found = await handle.stat();
+      const size = found.isFile() ? found.size : 0;
       const length = Math.min(size, TAIL_BYTES);
       const { buffer } = await handle.read({ buffer: Buffer.alloc(length), position: size - length });
       const lines = buffer

@@ -44,7 +44,8 @@ export class Contact {
       (text) => recordSchema.safeParse(parseJson(text)).data,
       () => undefined,
     );
-    if (record?.machineBootId === machineBootId) this.#atSeconds = Math.min(record.atSeconds, uptime());
+    // A moment that is yet to come is of another clock, such as that of a container before it was restarted.
+    if (record?.machineBootId === machineBootId && record.atSeconds <= uptime()) this.#atSeconds = record.atSeconds;
   }
 
   start(): void {

@@ -14,9 +14,12 @@ export async function writeOrder(
   task: DesiredTask,
   devices: readonly NodeDevices[],
   folder: TaskFolder,
-  services: Pick<TaskServices, 'environment' | 'contactFile' | 'cgroups' | 'versionPath' | 'shared'>,
+  services: Pick<
+    TaskServices,
+    'environment' | 'contact' | 'contactFile' | 'cgroups' | 'uptime' | 'versionPath' | 'shared'
+  >,
 ): Promise<void> {
-  const { environment, contactFile, cgroups, versionPath, shared } = services;
+  const { environment, contact, contactFile, cgroups, uptime, versionPath, shared } = services;
   for (const { name, versionDigest } of task.mounts) await folder.mount(name, versionPath(versionDigest));
   const { attempt, files } = folder;
   const masterPort = await shared.run(attempt.rendezvous, UNHURRIED, () => folder.rendezvousPort());
@@ -49,6 +52,7 @@ export async function writeOrder(
     checkpoint: task.checkpoint,
     graceSeconds: task.graceSeconds,
     stopAfterSilentSeconds: task.stopAfterSilentSeconds,
+    contactAtSeconds: uptime() - contact.silentSeconds,
     contactFile,
     cgroupFolder: await cgroups.create(task.taskId, task.claim),
   });

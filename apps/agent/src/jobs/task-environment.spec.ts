@@ -83,6 +83,8 @@ describe('the environment of a command', () => {
     ['it wins over ours', { PATH: '/opt/bin' }, 'PATH', '/opt/bin'],
     ['but not over its place', { RANK: '9' }, 'RANK', '1'],
     ['nor over Atoll’s', { ATOLL_RANK: '9' }, 'ATOLL_RANK', '1'],
+    ['how an auto claim is split is told', { ATOLL_TENSOR_PARALLEL: '8' }, 'ATOLL_TENSOR_PARALLEL', '8'],
+    ['other names of Atoll’s are not the job’s', { ATOLL_OTHER_DIR: '/' }, 'ATOLL_OTHER_DIR', undefined],
     ['a name that is none is left out', { 'A=B': 'x' }, 'A=B', undefined],
     ['a value that would be cut is left out', { CUT: 'a\0b' }, 'CUT', undefined],
   ])('%s', (_case, environment, name, want) => {

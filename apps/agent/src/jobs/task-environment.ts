@@ -8,6 +8,9 @@ import { TASK_VARIABLE } from './runner/runner-contract.ts';
 /** What a command needs of our environment; our own secrets are not among it. */
 const INHERITED = ['PATH', 'HOME', 'TMPDIR', 'LANG', 'LC_ALL', 'TZ', 'LD_LIBRARY_PATH'];
 
+/** What the control plane tells the command of a claim that said `auto`; of its names that begin so, only these come in. */
+const PLANNED = new Set(['ATOLL_TENSOR_PARALLEL', 'ATOLL_PIPELINE_PARALLEL', 'ATOLL_PARALLEL_ARGUMENTS']);
+
 /** The runtime's variable that names the devices a process may see. */
 const VISIBLE_DEVICES: Readonly<Record<DeviceType, string | null>> = {
   'nvidia.com/gpu': 'CUDA_VISIBLE_DEVICES',
@@ -58,8 +61,9 @@ export function taskEnvironment(
 
 /** A job cannot pretend to be another one, and `=` or NUL in a name would be another variable. */
 function withoutReserved(environment: DesiredTask['environment']): Record<string, string> {
+  const mayComeIn = (name: string) => !name.startsWith('ATOLL_') || PLANNED.has(name);
   const entries = Object.entries(environment).filter(
-    ([name, value]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !name.startsWith('ATOLL_') && !value.includes('\0'),
+    ([name, value]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && mayComeIn(name) && !value.includes('\0'),
   );
   return Object.fromEntries(entries);
 }

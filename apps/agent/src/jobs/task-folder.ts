@@ -38,6 +38,9 @@ const stateSchema = z.object({
       wantsCheckpoint: z.boolean(),
       atSeconds: z.number(),
       machineBootId: z.string(),
+      /** It was told to end: a code of 0 after that is no success, whoever sees it. */
+      isTold: z.boolean().default(false),
+      isAnswered: z.boolean().default(false),
     })
     .optional(),
   /** Seconds that it ran, as last seen. */
@@ -57,6 +60,7 @@ const exitSchema = z.object({
 const processSchema = z.object({
   runnerProcessId: z.int().min(1),
   commandProcessId: z.int().min(1),
+  commandStartTicks: z.string().default(''),
   startedAtSeconds: z.number(),
   machineBootId: z.string(),
 }) satisfies z.ZodType<ProcessRecord>;

@@ -85,7 +85,7 @@ export class TaskProcess {
   /** To the command alone. */
   async signal(signal: NodeJS.Signals): Promise<void> {
     const record = await this.record();
-    if (record !== null && (await this.#owns(record.commandProcessId))) send(record.commandProcessId, signal);
+    if (record !== null && (await this.#ownsCommand(record))) send(record.commandProcessId, signal);
   }
 
   /** To all of the command's process group; false while there is none yet. */
@@ -93,7 +93,7 @@ export class TaskProcess {
     const record = await this.record();
     if (record === null) return false;
     // The group lives as long as one of it does, also when the command itself has gone.
-    if (await this.#ownsGroup(record.commandProcessId)) send(-record.commandProcessId, signal);
+    if (await this.#ownsGroup(record)) send(-record.commandProcessId, signal);
     return true;
   }
 
@@ -102,6 +102,7 @@ export class TaskProcess {
     const runner = (await this.record())?.runnerProcessId ?? this.#child?.pid;
     const living = (await this.#living()).filter((pid) => pid !== runner);
     for (const pid of living) send(pid, 'SIGKILL');
+    if (isRunnerToo) await this.#endCommand();
     if (isRunnerToo && runner !== undefined && (await this.#owns(runner))) send(runner, 'SIGKILL');
     return living.length;
   }
@@ -117,9 +118,21 @@ export class TaskProcess {
     return (await environmentOf(pid, TASK_VARIABLE)) === this.#folder.path;
   }
 
-  /** A command may have emptied its environment, or be a zombie whose children live: then any of the task's tells. */
-  async #ownsGroup(leader: number): Promise<boolean> {
-    return (await this.#owns(leader)) || (await this.#living()).length > 0;
+  /** Of one whose runner is gone: its environment may tell nothing, but its id and its start are still its own. */
+  async #endCommand(): Promise<void> {
+    const record = await this.record();
+    if (record !== null && (await this.#ownsCommand(record))) send(-record.commandProcessId, 'SIGKILL');
+  }
+
+  /** A command may have emptied its environment: then it is known by when it started. */
+  async #ownsCommand({ commandProcessId, commandStartTicks }: ProcessRecord): Promise<boolean> {
+    const ticks = await processStartTicks(commandProcessId);
+    return (ticks !== null && ticks === commandStartTicks) || this.#owns(commandProcessId);
+  }
+
+  /** Or be a zombie whose children live: then any of the task's tells. */
+  async #ownsGroup(record: ProcessRecord): Promise<boolean> {
+    return (await this.#ownsCommand(record)) || (await this.#living()).length > 0;
   }
 }
 

@@ -1,11 +1,14 @@
 // What a command says of how far it is: by lines of its output (which its runner keeps), by its progress file, and by the
 // text of a checkpoint. The newest counts.
-import { readFile, rename, rm, stat } from 'node:fs/promises';
+import { lstat, readFile, rename, rm } from 'node:fs/promises';
 import { lastLine } from '../engines/engine-log.ts';
 import { hasCode } from '../errors.ts';
 import type { runnerFiles } from './runner/runner-contract.ts';
+import { isThere } from './task-folder.ts';
 
 const CHARACTERS_MAX = 500;
+/** So often one that is over is asked for a checkpoint that cannot be taken; a minute of looks that failed. */
+const TAKES_MAX = 30;
 
 type Source = 'said' | 'progress';
 
@@ -16,6 +19,7 @@ export class TaskProgress {
   readonly #onProgress: () => void;
   readonly #seenAtMs: Record<Source, number> = { said: 0, progress: 0 };
   #newestAtMs = 0;
+  #takes = 0;
 
   constructor(files: ReturnType<typeof runnerFiles>, onProgress: () => void) {
     this.#files = files;
@@ -27,9 +31,16 @@ export class TaskProgress {
     await this.#lookAt('progress', lastLine);
   }
 
+  /** The command says that a checkpoint is whole. What cannot be taken does not keep for ever what `isOver`. */
+  async hasDone(isOver: boolean): Promise<boolean> {
+    if (isOver && this.#takes >= TAKES_MAX) return false;
+    return (await isThere(this.#files.done)) || (await isThere(this.#files.doneTaken));
+  }
+
   /** Takes the file that says that a checkpoint is whole out of the command's hands, and gives what is in it. */
   async takeDone(): Promise<string> {
     const { done, doneTaken } = this.#files;
+    this.#takes += 1;
     await rename(done, doneTaken).catch((cause: unknown) => {
       // It was taken before, by an agent that was cut off then.
       if (!hasCode(cause, 'ENOENT')) throw cause;
@@ -45,7 +56,9 @@ export class TaskProgress {
   }
 
   async dropDone(): Promise<void> {
-    await rm(this.#files.doneTaken, { force: true });
+    // A command may have made a folder of it.
+    await rm(this.#files.doneTaken, { force: true, recursive: true });
+    this.#takes = 0;
   }
 
   async #lookAt(source: Source, read: (path: string) => Promise<string>): Promise<void> {
@@ -63,10 +76,10 @@ export class TaskProgress {
   }
 }
 
-/** 0: there is no such file. */
+/** 0: there is no such file, or it is no plain one. */
 async function modifiedAtMs(path: string): Promise<number> {
-  return stat(path).then(
-    ({ mtimeMs }) => mtimeMs,
+  return lstat(path).then(
+    (found) => (found.isFile() ? found.mtimeMs : 0),
     () => 0,
   );
 }

@@ -23,6 +23,7 @@ import { requestCheckpoint, withdrawRequest } from './runner/checkpoint-request.
 import { endOf, outputEnd } from './task-end.ts';
 import { isThere, NEW_STATE, type TaskEnd, TaskFolder, type TaskState } from './task-folder.ts';
 import { newestLogPart } from './task-log.ts';
+import { areOthersOver, firstBefore, isFirstDone } from './task-members.ts';
 import { TaskProcess } from './task-process.ts';
 import { TaskProgress } from './task-progress.ts';
 import { taskReport } from './task-report.ts';
@@ -65,7 +66,6 @@ export class TaskRun {
   /** What a report says of one that is Pending. */
   #waitsFor: 'Pending' | 'Fetching' = 'Pending';
   #stop: TaskStop | null = null;
-  #isAnswered = false;
   #fault: string | null = null;
   #isEndTold = false;
   #quietSinceSeconds: number;
@@ -93,8 +93,8 @@ export class TaskRun {
       await this.folder.revokeOrder();
       if (!(await this.folder.isTaken())) return;
     }
-    if (stop?.machineBootId === this.#services.machineBootId) this.#stopBy(stop, stop.atSeconds);
-    const { log, metrics } = this.#services;
+    const { log, metrics, machineBootId } = this.#services;
+    if (stop?.machineBootId === machineBootId) this.#stop = TaskStop.restored(stop, this.task.graceSeconds);
     log.info({ task: this.task.taskId }, 'task adopted');
     metrics.taskAdopted();
     this.phase = 'Starting';
@@ -140,7 +140,7 @@ export class TaskRun {
 
   /** It saved after it was told to stop. */
   get isAnswered(): boolean {
-    return this.#isAnswered;
+    return this.#stop?.isAnswered ?? false;
   }
 
   get usedDigests(): string[] {
@@ -185,12 +185,10 @@ export class TaskRun {
     }
     if (this.#fault !== null && this.#stop !== null) return;
     const isNew = this.#stop === null;
-    const { atSeconds } = this.#stopBy(order);
+    const stop = this.#stopBy(order);
     if (!isNew) return;
-    const { log, machineBootId } = this.#services;
-    log.info({ task: this.task.taskId, reason: order.reason }, 'task stops');
-    const stop = { ...order, atSeconds, machineBootId };
-    this.#remember({ stop }).catch((cause: unknown) => this.#warn(cause, 'stop of a task not noted'));
+    this.#services.log.info({ task: this.task.taskId, reason: order.reason }, 'task stops');
+    void this.#noteStop(stop);
   }
 
   /** Its content here is not to be trusted: it ends as failed, at once. */
@@ -252,6 +250,10 @@ export class TaskRun {
 
   get #isFirst(): boolean {
     return this.task.rank === 0;
+  }
+
+  get #members(): readonly TaskRun[] {
+    return this.#services.membersOf(this.task.attemptId);
   }
 
   async #prepare(): Promise<void> {
@@ -321,8 +323,7 @@ export class TaskRun {
       case 'ask':
         return this.#ask();
       case 'tell':
-        if (await this.#process.signalGroup('SIGTERM')) this.#stop!.isTold = true;
-        break;
+        return this.#tell(this.#stop!);
       case 'kill':
         return this.#kill(this.#stop!);
       case 'give-up':
@@ -335,33 +336,21 @@ export class TaskRun {
 
   async #facts(): Promise<TaskFacts> {
     const { uptime, contact } = this.#services;
-    const { files } = this.folder;
     const now = uptime();
     await this.#process.record();
-    const isAnswered = this.#isAnswered || this.#isFirstDone();
     return {
       isOver: this.#vitals.exit !== null,
       overSeconds: this.#vitals.overSeconds,
       sendIdleSeconds: this.#sender.idleSeconds(now),
-      hasDone: (await isThere(files.done)) || (await isThere(files.doneTaken)),
+      hasDone: await this.#progress.hasDone(this.isOver),
       isSaving: this.#sender.isBusy,
       canSave: this.task.checkpoint.mode !== 'none',
       intervalSeconds: this.task.checkpoint.intervalSeconds,
       quietSeconds: now - this.#quietSinceSeconds,
-      stop: this.#stop?.facts(now, isAnswered) ?? null,
+      stop: this.#stop?.facts(now, isFirstDone(this, this.#members)) ?? null,
       graceSeconds: this.#stop?.graceSeconds ?? this.task.graceSeconds,
       isInContact: contact.silentSeconds < IN_CONTACT_SECONDS,
     };
-  }
-
-  /** Of another member: the first one is here and has saved, or has gone. */
-  #isFirstDone(): boolean {
-    const first = this.#firstMember();
-    return first !== undefined && (first.isAnswered || first.isOver);
-  }
-
-  #firstMember(): TaskRun | undefined {
-    return this.#isFirst ? undefined : this.#services.membersOf(this.task.attemptId).find((each) => each.#isFirst);
   }
 
   #showLife(facts: TaskFacts, isAsked: boolean): void {
@@ -398,7 +387,10 @@ export class TaskRun {
       if (await this.#sender.setAside(note)) this.#sendCheckpoint();
     }
     this.#quietSinceSeconds = uptime();
-    if (this.#stop !== null) this.#isAnswered = true;
+    if (this.#stop !== null) {
+      this.#stop.isAnswered = true;
+      await this.#noteStop(this.#stop);
+    }
     withdrawRequest(this.folder.path);
     await this.#progress.dropDone();
   }
@@ -417,8 +409,16 @@ export class TaskRun {
     });
   }
 
+  /** That it is told is noted before it is, so that an agent which comes after this one takes its end for what it is. */
+  async #tell(stop: TaskStop): Promise<void> {
+    if (this.#process.startedAtSeconds === undefined) return;
+    stop.wasTold = true;
+    await this.#noteStop(stop);
+    stop.isTold = await this.#process.signalGroup('SIGTERM');
+  }
+
   async #kill(stop: TaskStop): Promise<void> {
-    stop.isTold = true;
+    stop.isTold = stop.wasTold = true;
     const isStarted = await this.#process.signalGroup('SIGKILL');
     const isOverdue = stop.isOverdue(this.#services.uptime(), RUNNER_SECONDS);
     if (isOverdue) await this.#services.cgroups.end(this.task.taskId);
@@ -429,8 +429,8 @@ export class TaskRun {
     const end = endOf({
       exit: this.#vitals.exit === 'vanished' ? null : this.#vitals.exit,
       stop: this.#stop?.order ?? null,
-      isTold: this.#stop?.isTold ?? false,
-      isAnswered: this.#isAnswered || this.#firstMember()?.isAnswered === true,
+      isTold: this.#stop?.wasTold ?? false,
+      isAnswered: this.isAnswered || firstBefore(this, this.#members)?.isAnswered === true,
       fault: this.#fault,
       saved: this.#state.checkpoint?.progress ?? null,
       saveFault: this.#sender.fault,
@@ -440,13 +440,9 @@ export class TaskRun {
     if (end.phase !== 'Succeeded' || !this.#isFirst || this.droppedAtMs !== undefined) return this.#finish(end);
     const sent = this.#sender.output;
     if (sent !== undefined) return this.#finish(outputEnd(end, sent, this.task.outputRequired));
-    if (!this.#areOthersOver()) return this.#become('Uploading', 'it waits for the other members to end');
+    if (!areOthersOver(this, this.#members)) return this.#become('Uploading', 'it waits for the other members to end');
     this.#become('Uploading', 'its output is being sent');
     this.#sender.sendOutput();
-  }
-
-  #areOthersOver(): boolean {
-    return this.#services.membersOf(this.task.attemptId).every((each) => each === this || each.isOver);
   }
 
   async #finish(end: TaskEnd): Promise<void> {
@@ -475,10 +471,15 @@ export class TaskRun {
     this.#become(phase, reason);
   }
 
-  #stopBy(order: StopOrder, atSeconds = this.#services.uptime()): TaskStop {
-    this.#stop ??= new TaskStop(order, atSeconds, this.task.graceSeconds);
+  #stopBy(order: StopOrder): TaskStop {
+    this.#stop ??= new TaskStop(order, this.#services.uptime(), this.task.graceSeconds);
     this.#stop.order = order;
     return this.#stop;
+  }
+
+  async #noteStop(stop: TaskStop): Promise<void> {
+    const noted = this.#remember({ stop: stop.noted(this.#services.machineBootId) });
+    await noted.catch((cause: unknown) => this.#warn(cause, 'stop of a task not noted'));
   }
 
   async #remember(change: Partial<TaskState>): Promise<void> {

@@ -46,10 +46,9 @@ const SEND_IDLE_SECONDS_MAX = 3_600;
 
 export function nextTaskStep(facts: TaskFacts): TaskStep {
   if (facts.isOver) return stepAfterEnd(facts);
-  // A newer checkpoint takes the place of one that is being sent only when there will be no other.
-  if (facts.hasDone && (!facts.isSaving || facts.stop !== null)) return 'save';
   if (facts.stop !== null) return stepOfStop(facts, facts.stop);
-  const { intervalSeconds, quietSeconds, isSaving, canSave } = facts;
+  const { hasDone, intervalSeconds, quietSeconds, isSaving, canSave } = facts;
+  if (hasDone && !isSaving) return 'save';
   const isDue = canSave && intervalSeconds !== null && quietSeconds >= intervalSeconds;
   // Also when the last request was not answered: a signal may have come before the command listened.
   return isDue && !isSaving ? 'ask' : 'wait';
@@ -63,10 +62,14 @@ function stepAfterEnd({ hasDone, isSaving, isInContact, ...facts }: TaskFacts): 
   return isInContact && isTooLong ? 'give-up' : 'wait';
 }
 
-function stepOfStop({ canSave, graceSeconds }: TaskFacts, stop: StopFacts): TaskStep {
+/** A command that saves at every moment does not put its own end off: what is whole then is kept once it is over. */
+function stepOfStop({ canSave, graceSeconds, hasDone }: TaskFacts, stop: StopFacts): TaskStep {
   if (stop.seconds >= graceSeconds) return 'kill';
+  const isToBeTold = !stop.wantsCheckpoint || !canSave || stop.isAnswered;
+  if (isToBeTold && !stop.isTold) return 'tell';
+  // It takes the place of an older one that is being sent: there will be no other.
+  if (hasDone) return 'save';
   if (stop.isTold) return 'wait';
-  if (!stop.wantsCheckpoint || !canSave || stop.isAnswered) return 'tell';
   if (!stop.isAsked) return 'ask';
   return stop.seconds >= graceSeconds - Math.min(END_SECONDS_MAX, graceSeconds / 4) ? 'tell' : 'wait';
 }

@@ -22,6 +22,8 @@ export interface RunOrder {
   readonly graceSeconds: number;
   /** Out of contact for so long the command is dead. */
   readonly stopAfterSilentSeconds: number;
+  /** When the control plane had last answered as this was written, by `os.uptime()`: a start forgives no silence. */
+  readonly contactAtSeconds: number;
   /** What the agent renews at each contact (`ContactRecord`). */
   readonly contactFile: string;
   /** A cgroup v2 folder to run in; null: none. */
@@ -33,6 +35,8 @@ export interface ProcessRecord {
   readonly runnerProcessId: number;
   /** It leads a process group of its own. */
   readonly commandProcessId: number;
+  /** With its id, a name that is never used twice (`/proc/<id>/stat`); empty where the system does not say. */
+  readonly commandStartTicks: string;
   /** `os.uptime()`: it is the same clock in every process of a boot, and counts sleep. */
   readonly startedAtSeconds: number;
   readonly machineBootId: string;

@@ -54,7 +54,9 @@ function main(): void {
     if (command.pid === undefined) leaveExit(notStarted(order, cause));
   });
   command.once('spawn', () => {
-    const run = { runnerProcessId: process.pid, commandProcessId: command.pid!, startedAtSeconds, machineBootId };
+    const commandProcessId = command.pid!;
+    const commandStartTicks = readStartTicks(commandProcessId);
+    const run = { runnerProcessId: process.pid, commandProcessId, commandStartTicks, startedAtSeconds, machineBootId };
     note(files.process, run);
     accompany(command, order, run);
   });
@@ -126,7 +128,7 @@ interface WatchState {
 
 function watchContact(order: RunOrder, run: ProcessRecord, state: WatchState): void {
   const { stopAfterSilentSeconds, graceSeconds, checkpoint } = order;
-  const silentSeconds = uptime() - Math.max(run.startedAtSeconds, lastContact(order.contactFile));
+  const silentSeconds = uptime() - Math.max(order.contactAtSeconds, lastContact(order.contactFile));
   // Contact is back: the next silence is another one.
   if (silentSeconds < state.silentSeconds) state.isAsked = false;
   state.silentSeconds = silentSeconds;
@@ -160,10 +162,10 @@ function ask({ checkpoint }: RunOrder, { commandProcessId }: ProcessRecord, dead
   if (checkpoint.mode === 'signal') send(commandProcessId, checkpoint.signal);
 }
 
-/** 0 when it was never noted in this boot. */
+/** 0 when it was never noted in this boot; what is yet to come is of another clock. */
 function lastContact(contactFile: string): number {
   const record = readJson<ContactRecord>(contactFile);
-  return record?.machineBootId === machineBootId ? record.atSeconds : 0;
+  return record?.machineBootId === machineBootId && record.atSeconds <= uptime() ? record.atSeconds : 0;
 }
 
 function tellProgress(said: SaidProgress): void {
@@ -211,6 +213,16 @@ function readJson<Value>(path: string): Value | null {
 function readBootId(): string {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
+
+/** The same field as `processStartTicks` of the agent reads. */
+function readStartTicks(processId: number): string {
+  try {
+    const stat = readFileSync(`/proc/${processId}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
   } catch {
     return '';
   }
