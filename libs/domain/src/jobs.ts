@@ -271,6 +271,8 @@ export interface JobEvent {
 
 export const EVENTS_PER_JOB_MAX = 200;
 export const JOB_DEPENDENCIES_MAX = 100;
+/** Jobs of a tenant that have not ended; more are refused until some of them end. */
+export const ACTIVE_JOBS_PER_TENANT_MAX = 50_000;
 export const GANG_SIZE_MAX = 4_096;
 
 export function taskIdOf(attemptId: string, rank: number): string {

@@ -6,7 +6,17 @@
 import { Injectable } from '@nestjs/common';
 import type { z } from 'zod';
 import type { AttemptDto, JobDto, JobEventDto, jobsQuerySchema } from '#contracts';
-import { isFinal, type Job, type JobChange, RefusedError, type Rows, refuse, Store } from '#domain';
+import {
+  ACTIVE_JOBS_PER_TENANT_MAX,
+  isFinal,
+  type Job,
+  type JobChange,
+  type QueueTally,
+  RefusedError,
+  type Rows,
+  refuse,
+  Store,
+} from '#domain';
 import type { Actor } from '../auth/actor.ts';
 import { BlobStore } from '../blobs/blob-store.ts';
 import { demandPublished } from '../deployments/wanted-version.ts';
@@ -43,6 +53,7 @@ export class Jobs {
   submit(actor: Actor, wanted: WantedJob, idempotencyKey: string | undefined): Promise<JobDto> {
     const request = repeatable(idempotencyKey, wanted);
     return this.mutations.create(actor, 'jobs.submit', request, async (rows) => {
+      await demandRoomForOneMore(rows, actor.tenantId);
       const job = await newJob(rows, this.blobs, actor.tenantId, wanted, new Date());
       await rows.jobs.insert([job]);
       for (const { versionId } of job.spec.mounts) await demandPublished(rows, versionId);
@@ -92,6 +103,7 @@ export class Jobs {
     return this.mutations.run(actor, `jobs.${intent}`, async (rows) => {
       const job = await findJob(rows, actor.tenantId, target.name, true);
       demandMatch(target.ifMatch, job);
+      if (intent === 'retry' && isFinal(job.phase)) await demandRoomForOneMore(rows, actor.tenantId);
       return writeIntent(rows, job, INTENTS[intent](job, actor, new Date(), await dependencyNames(rows, job)));
     });
   }
@@ -174,6 +186,19 @@ async function dependencyNames(rows: Rows, { dependsOn }: Job): Promise<string[]
   if (dependsOn.length === 0) return [];
   const found = await rows.jobs.findAll(dependsOn.map(({ jobId }) => jobId));
   return dependsOn.map(({ jobId }) => found.find(({ id }) => id === jobId)?.name ?? jobId);
+}
+
+/** Counted without a lock: those that come at the same moment may be some more. */
+async function demandRoomForOneMore(rows: Rows, tenantId: string): Promise<void> {
+  const problem = tooManyJobs(await rows.jobs.tally(tenantId));
+  if (problem !== null) throw new RefusedError(refuse.conflict(problem));
+}
+
+/** Why a tenant whose active jobs are these cannot have one more, or null. Pure. */
+export function tooManyJobs(active: readonly Pick<QueueTally, 'count'>[]): string | null {
+  const count = active.reduce((sum, each) => sum + each.count, 0);
+  if (count < ACTIVE_JOBS_PER_TENANT_MAX) return null;
+  return `a tenant has at most ${ACTIVE_JOBS_PER_TENANT_MAX} jobs that have not ended; wait until some of them end`;
 }
 
 const DEPENDENTS_NAMED_MAX = 5;
