@@ -37,6 +37,25 @@ describe('payload', () => {
     });
   });
 
+  it('holds a report of every task that a desired document can name, with the longest words on each', async () => {
+    // Characters that zstd finds nothing in.
+    const words = (from: number) =>
+      Array.from({ length: 500 }, (_, at) =>
+        String.fromCodePoint(0x4e00 + (((from + at) * 2_654_435_761) % 20_000)),
+      ).join('');
+    const id = '01900000-0000-7000-8000-0000000f0001';
+    const tasks = Array.from({ length: 2_300 }, (_, rank) => ({
+      ...{ taskId: `${id}/${rank}`, attemptId: id, jobId: id, rank, epoch: 1, phase: 'Stopping', ranSeconds: rank / 7 },
+      ...{ reason: words(rank * 1_500), progress: words(rank * 1_500 + 500), processId: 4_194_304 },
+      checkpoint: {
+        ...{ sequence: 1, manifestDigest: 'a'.repeat(64), sizeBytes: 1, ranSeconds: rank / 9 },
+        progress: words(rank * 1_500 + 1_000),
+      },
+    }));
+    const { bytes, headers } = encodeJson({ tasks });
+    expect(await decodeJson({ data: bytes, headers })).toEqual({ tasks });
+  });
+
   it('refuses to send what nobody would take', () => {
     expect(() => encodeJson('x'.repeat(33 * 1024 * 1024))).toThrow('beyond the bound');
   });

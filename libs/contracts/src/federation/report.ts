@@ -1,7 +1,8 @@
 /**
  * Conversation: report. Subject `atoll.v1.<cluster>.report`, agent → control plane (queue group), core NATS, on change
- * and at most 10 s apart, no reply. Dedupe: (bootId, sequence), fenced by epoch. Bound: 1 MiB unpacked, zstd above
- * 1 KiB. A lost one is repaired by the next. Owner: the agent.
+ * and at most 10 s apart, no reply. Dedupe: (bootId, sequence), fenced by epoch. Bound: that of every message, 8 MiB and
+ * 32 MiB unpacked, zstd above 1 KiB; a desired document names no more than a report of it can hold (some 2,200 tasks, with
+ * the longest words on each). A lost one is repaired by the next. Owner: the agent.
  */
 
 import { z } from 'zod';
@@ -17,7 +18,6 @@ import {
   taskIdSchema,
 } from '../primitives.ts';
 
-export const REPORT_BYTES_MAX = 1_048_576;
 export const REPORT_INTERVAL_MS = 10_000;
 
 export const replicaReportSchema = z.object({
