@@ -14,6 +14,9 @@ import type { TaskFolder } from './task-folder.ts';
 /** A runner needs little: it copies bytes and waits. */
 const RUNNER_FLAGS = ['--max-old-space-size=64', '--max-semi-space-size=2', '--disable-warning=ExperimentalWarning'];
 
+/** Looks at all processes, of one that starts others faster than they can be ended. */
+const PASSES_MAX = 10;
+
 /** Beside this file, compiled or not. */
 export function runnerCommand(): string[] {
   const end = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
@@ -97,11 +100,16 @@ export class TaskProcess {
     return true;
   }
 
-  /** Whatever has this task's folder in its environment, the runner last. Nothing of it is left when this resolves. */
+  /** Whatever has this task's folder in its environment, the runner last. Returns how many there were. */
   async sweep(isRunnerToo: boolean): Promise<number> {
     const runner = (await this.record())?.runnerProcessId ?? this.#child?.pid;
-    const living = (await this.#living()).filter((pid) => pid !== runner);
-    for (const pid of living) send(pid, 'SIGKILL');
+    const strays = async () => (await this.#living()).filter((pid) => pid !== runner);
+    const living = await strays();
+    // What is looked at may start another one before it is ended.
+    for (let [left, pass] = [living, 1]; left.length > 0 && pass <= PASSES_MAX; pass += 1) {
+      for (const pid of left) send(pid, 'SIGKILL');
+      left = await strays();
+    }
     if (isRunnerToo) await this.#endCommand();
     if (isRunnerToo && runner !== undefined && (await this.#owns(runner))) send(runner, 'SIGKILL');
     return living.length;
