@@ -14,16 +14,16 @@ import {
 import { wholeNumber } from '../arguments.ts';
 import { addOutputOption, type OutputOptions, show } from '../output/output.ts';
 import type { Terminal } from '../terminal.ts';
-import { type SimulationOptions, simulateJobs, simulateRequests } from './simulate.ts';
+import { simulateJobs, simulateRequests } from './simulate.ts';
 import { readTrace } from './trace-file.ts';
 import { renderJobs, renderRequests } from './views.ts';
 
-interface SimulateOptions extends OutputOptions, Partial<SimulationOptions> {
+interface SimulateOptions extends OutputOptions {
   readonly trace: string;
   readonly kind?: TraceKind;
   readonly policy?: readonly string[];
   readonly load?: readonly number[];
-  readonly fleet: FleetShape;
+  readonly fleet?: FleetShape;
   readonly workers: number;
   readonly seeds: readonly number[];
   readonly cycleSeconds: number;
@@ -33,6 +33,7 @@ interface SimulateOptions extends OutputOptions, Partial<SimulationOptions> {
 /** As in SCHEDULING.md; requests are looked at below and above what the workers can do. */
 const LOADS_DEFAULT: Readonly<Record<TraceKind, readonly number[]>> = { jobs: [0.82], requests: [0.85, 1.1] };
 const WORKERS_DEFAULT = 4;
+const WORKERS_MAX = 1_000;
 const SEEDS_DEFAULT = [1, 2, 3];
 const LOAD_MAX = 10;
 const SIGMA_MAX = 5;
@@ -51,15 +52,15 @@ export function addSimulateCommand(program: Command, terminal: Terminal): void {
       list,
     )
     .option('--load <shares>', 'stretched to it; default 0.82 for jobs, 0.85,1.1 for requests', numbers(0, LOAD_MAX))
-    .option('--fleet <shape>', 'nodes × devices (30x8) or racks × nodes × devices; default 5x6x8', fleet, DEFAULT_FLEET)
-    .option('--workers <number>', 'that serve requests', wholeNumber(1, 1_000), WORKERS_DEFAULT)
+    .option('--fleet <shape>', 'nodes × devices (30x8) or racks × nodes × devices; default 5x6x8', fleet)
+    .option('--workers <number>', 'that serve requests', wholeNumber(1, WORKERS_MAX), WORKERS_DEFAULT)
     .option('--seeds <numbers>', 'what the trace does not say is drawn from each', seeds, SEEDS_DEFAULT)
     .option('--cycle-seconds <number>', 'plans no more often', wholeNumber(1, DAY_SECONDS), CYCLE_SECONDS_DEFAULT)
     .option('--estimate-sigma <number>', 'log-normal error of estimates; 0: exact', sigma, 0);
   addOutputOption(command).action(async (options: SimulateOptions) => {
     const trace = readTrace(terminal, options.trace, options.kind);
-    const { policy, load = LOADS_DEFAULT[trace.kind], ...rest } = options;
-    const asked = { ...rest, file: options.trace, loads: load };
+    const { policy, load = LOADS_DEFAULT[trace.kind], fleet: shape = DEFAULT_FLEET, ...rest } = options;
+    const asked = { ...rest, file: options.trace, loads: load, fleet: shape };
     if (trace.kind === 'jobs') {
       const simulation = await simulateJobs(trace.jobs, policy, asked, terminal);
       show(terminal, options, simulation, () => renderJobs(simulation, terminal));

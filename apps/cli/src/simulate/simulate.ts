@@ -1,9 +1,7 @@
-// Runs the replays and says how far they are; between their steps Ctrl-C is heard.
-import { setImmediate as giveWay } from 'node:timers/promises';
+// A simulation: every policy on every seed and load, compared, and held against what was measured before.
 import {
-  type ComparisonProgress,
-  compareJobPolicies,
-  compareRequestPolicies,
+  compareJobs,
+  compareRequests,
   describeFleet,
   devicesOf,
   type Finding,
@@ -21,10 +19,11 @@ import {
   SAVE_SECONDS,
   type TracedJob,
   type TracedRequest,
+  tasksOf,
 } from '#replay';
-import { InterruptedError, UsageError } from '../errors.ts';
-import { LiveLine } from '../output/live-line.ts';
+import { UsageError } from '../errors.ts';
 import type { Terminal } from '../terminal.ts';
+import { runReplays } from './replay-pool.ts';
 
 export interface SimulationOptions {
   /** As the user gave it. */
@@ -66,10 +65,10 @@ export async function simulateJobs(
   terminal: Terminal,
 ): Promise<JobSimulation> {
   const known = chosen<JobPolicyName>(policies, JOB_POLICY_NAMES);
-  const { fleet, cycleSeconds } = options;
-  const comparisons = await eachLoad(options, terminal, (load) =>
-    compareJobPolicies({ ...options, trace, policies: known, load }),
-  );
+  const { fleet, cycleSeconds, estimateSigma, seeds, loads } = options;
+  const study = { kind: 'jobs', trace, fleet, cycleSeconds, estimateSigma } as const;
+  const replays = runReplays(study, tasksOf(known, seeds, loads), terminal);
+  const comparisons = compareJobs(await replays.catch(asUsageError));
   return {
     kind: 'jobs',
     ...described(options, trace.length),
@@ -88,13 +87,14 @@ export async function simulateRequests(
   terminal: Terminal,
 ): Promise<RequestSimulation> {
   const known = chosen<RequestPolicyName>(policies, REQUEST_POLICY_NAMES);
-  const comparisons = await eachLoad(options, terminal, (load) =>
-    compareRequestPolicies({ ...options, trace, policies: known, load }),
-  );
+  const { workers, estimateSigma, seeds, loads } = options;
+  const study = { kind: 'requests', trace, workers, estimateSigma } as const;
+  const replays = runReplays(study, tasksOf(known, seeds, loads), terminal);
+  const comparisons = compareRequests(await replays.catch(asUsageError));
   return {
     kind: 'requests',
     ...described(options, trace.length),
-    workers: options.workers,
+    workers,
     comparisons,
     findings: findingsOf(REQUEST_FINDING_RULES, comparisons),
   };
@@ -110,35 +110,6 @@ function chosen<Name extends string>(asked: readonly string[] | undefined, known
   return (asked as readonly Name[] | undefined) ?? known;
 }
 
-async function eachLoad<Comparison>(
-  { loads }: SimulationOptions,
-  terminal: Terminal,
-  compare: (load: number) => Generator<ComparisonProgress, Comparison[]>,
-): Promise<Comparison[]> {
-  const comparisons: Comparison[] = [];
-  const line = new LiveLine(terminal);
-  try {
-    for (const load of loads) comparisons.push(...(await finish(compare(load), load, line, terminal)));
-  } catch (error) {
-    throw error instanceof ReplayInputError ? new UsageError(error.message) : error;
-  } finally {
-    line.end();
-  }
-  return comparisons;
-}
-
-async function finish<Comparison>(
-  steps: Generator<ComparisonProgress, Comparison[]>,
-  load: number,
-  line: LiveLine,
-  { signal }: Terminal,
-): Promise<Comparison[]> {
-  for (;;) {
-    const step = steps.next();
-    if (step.done) return step.value;
-    const { policy, seed, doneShare } = step.value;
-    line.update(`load ${load}: ${policy}, seed ${seed} (${Math.floor(100 * doneShare)} % done)`);
-    await giveWay();
-    if (signal.aborted) throw new InterruptedError('Nothing was measured to its end.');
-  }
+function asUsageError(error: unknown): never {
+  throw error instanceof ReplayInputError ? new UsageError(error.message) : error;
 }

@@ -100,22 +100,31 @@ function findingsText(findings: readonly Finding[]): string {
     .join('');
 }
 
+/** Measures are not cut: what is wider than the screen goes over its edge. */
+const WIDTH_MIN = 160;
+
 function table(columns: readonly Column[], rows: readonly string[][], loads: readonly number[], width: number): string {
   const isOne = new Set(loads).size === 1;
   const rowsPerLoad = rows.length / loads.length;
   const withLoad = rows.map((row, index) => [String(loads[Math.floor(index / rowsPerLoad)]), ...row]);
-  return isOne ? renderTable(columns, rows, width) : renderTable([LOAD, ...columns], withLoad, width);
+  const [shown, cells] = isOne ? [columns, rows] : [[LOAD, ...columns], withLoad];
+  return renderTable(shown, cells, Math.max(width, WIDTH_MIN));
 }
 
 function titles(...all: readonly string[]): Column[] {
   return all.map((title) => ({ title }));
 }
 
-/** `1.5 h`, or `1.5 h (1.2–1.9)` where seeds differ by what is shown. */
+/** `1.5 h`, or `1.5 (1.2…1.9) h` where seeds differ by what is shown. */
 function range(value: Range | null, show: Show): string {
   if (value === null) return '-';
   const [mean, min, max] = [value.mean, value.min, value.max].map(show) as [string, string, string];
-  return min === max ? mean : `${mean} (${min}…${max})`;
+  if (min === max) return mean;
+  const [number, unit] = mean.split(' ');
+  const isOneUnit = [min, max].every((text) => text.split(' ')[1] === unit);
+  return isOneUnit
+    ? `${number} (${min.split(' ')[0]}…${max.split(' ')[0]}) ${unit ?? ''}`.trim()
+    : `${mean} (${min}…${max})`;
 }
 
 function seconds(value: number): string {

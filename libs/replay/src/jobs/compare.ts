@@ -1,24 +1,9 @@
-/** Policies side by side on one trace: each is replayed on the same seeds, and its measures become ranges over them. */
+/** Policies side by side: their outcomes on the same seeds become ranges over these. */
 import { byClass, type ReplayClass } from '../classes.ts';
-import { devicesOf, type FleetShape } from '../fleet.ts';
-import type { ComparisonProgress } from '../progress.ts';
 import { changePercent, type Range, type Ranges, rangeOf, rangesOf } from '../statistics.ts';
-import type { TracedJob } from '../traces/job-trace.ts';
+import type { ReplayedJobs } from '../study.ts';
 import type { ClassOutcome, JobOutcome } from './outcome.ts';
-import { JOB_BASELINE, JOB_POLICIES, type JobPolicyName } from './policies.ts';
-import { type JobReplayOptions, stepJobReplay } from './replay-jobs.ts';
-import { makeJobWorkload } from './workload.ts';
-
-export interface JobComparisonOptions {
-  readonly trace: readonly TracedJob[];
-  readonly fleet: FleetShape;
-  /** Of the fleet's capacity; see `makeJobWorkload`. */
-  readonly load: number;
-  readonly seeds: readonly number[];
-  readonly policies: readonly JobPolicyName[];
-  readonly cycleSeconds: number;
-  readonly estimateSigma: number;
-}
+import { JOB_BASELINE, type JobPolicyName } from './policies.ts';
 
 /** Every measure of ClassOutcome as a range over the seeds; null where no seed has it. */
 export type ClassRanges = Ranges<ClassOutcome>;
@@ -37,38 +22,26 @@ export interface JobComparison {
   readonly impossible: Range;
 }
 
-/** Gives way between steps of some milliseconds; returns a comparison a policy, in the order asked for. */
-export function* compareJobPolicies(options: JobComparisonOptions): Generator<ComparisonProgress, JobComparison[]> {
-  const { seeds, policies } = options;
-  const outcomes = new Map<JobPolicyName, JobOutcome[]>(policies.map((policy) => [policy, []]));
-  const replays = seeds.flatMap((seed) => policies.map((policy) => ({ seed, policy })));
-  for (const [index, { seed, policy }] of replays.entries()) {
-    const steps = stepJobReplay(replayOf(options, policy, seed));
-    let step = steps.next();
-    for (; !step.done; step = steps.next()) {
-      yield { policy, seed, doneShare: (index + step.value.endedShare) / replays.length };
-    }
-    outcomes.get(policy)!.push(step.value);
-  }
-  const baseline = outcomes.get(JOB_BASELINE) ?? null;
-  return policies.map((policy) => comparisonOf(policy, options.load, outcomes.get(policy)!, baseline));
-}
-
-function replayOf(options: JobComparisonOptions, policy: JobPolicyName, seed: number): JobReplayOptions {
-  const { trace, fleet, load, cycleSeconds, estimateSigma } = options;
-  const workload = makeJobWorkload(trace, { seed, devices: devicesOf(fleet), load, estimateSigma });
-  return { workload, fleet, policy: JOB_POLICIES[policy], cycleSeconds };
+/** One for each load and policy, in the order of the tasks. */
+export function compareJobs(replayed: readonly ReplayedJobs[]): JobComparison[] {
+  const byLoad = Map.groupBy(replayed, ({ task }) => task.load);
+  return [...byLoad].flatMap(([load, ofLoad]) => {
+    const byPolicy = Map.groupBy(ofLoad, ({ task }) => task.policy);
+    const baseline = new Map(byPolicy.get(JOB_BASELINE)?.map(({ task, outcome }) => [task.seed, outcome]));
+    return [...byPolicy].map(([policy, each]) => comparisonOf(policy, load, each, baseline));
+  });
 }
 
 function comparisonOf(
   policy: JobPolicyName,
   load: number,
-  outcomes: readonly JobOutcome[],
-  baseline: readonly JobOutcome[] | null,
+  replayed: readonly ReplayedJobs[],
+  baseline: ReadonlyMap<number, JobOutcome>,
 ): JobComparison {
+  const outcomes = replayed.map(({ outcome }) => outcome);
   const over = (of: (outcome: JobOutcome) => number) => rangeOf(outcomes.map(of))!;
-  const changes = outcomes.map(({ all }, index) =>
-    changePercent(all.completionSecondsMean, baseline?.[index]?.all.completionSecondsMean ?? null),
+  const changes = replayed.map(({ task, outcome }) =>
+    changePercent(outcome.all.completionSecondsMean, baseline.get(task.seed)?.all.completionSecondsMean ?? null),
   );
   return {
     policy,

@@ -91,7 +91,7 @@ export const JOB_POLICIES = {
     ...classes,
     meaning: 'by class, then least worker-time left, but who waited a day goes first in its class',
     order: 'class-shortest',
-    workload: { waitCapSeconds: DAY_SECONDS },
+    workload: { waitCapSeconds: DAY_SECONDS, waitCapRuns: 0 },
   },
   atoll: {
     ...classes,

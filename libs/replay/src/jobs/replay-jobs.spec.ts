@@ -3,10 +3,11 @@ import fc from 'fast-check';
 import type { ReplayClass } from '../classes.ts';
 import { BrokenPlanError } from '../errors.ts';
 import { clusterOf, parseFleet } from '../fleet.ts';
+import { finish } from '../study.ts';
 import { HeldDevices } from './held-devices.ts';
 import { keptWhenStopped } from './job-states.ts';
 import { JOB_POLICIES, JOB_POLICY_NAMES, type JobPolicyName } from './policies.ts';
-import { type JobReplayOptions, replayJobs } from './replay-jobs.ts';
+import { type JobReplayOptions, stepJobReplay } from './replay-jobs.ts';
 import { type JobWorkload, makeJobWorkload, type ReplayJob } from './workload.ts';
 
 let made = 0;
@@ -27,13 +28,14 @@ function workload(...jobs: readonly ReplayJob[]): JobWorkload {
 }
 
 function replay(policy: JobPolicyName, of: JobWorkload, fleet = '1x2', rest: Partial<JobReplayOptions> = {}) {
-  return replayJobs({
+  const options = {
     workload: of,
     fleet: parseFleet(fleet),
     policy: JOB_POLICIES[policy],
     cycleSeconds: 60,
     ...rest,
-  });
+  };
+  return finish(stepJobReplay(options));
 }
 
 describe('replaying jobs: golden traces', () => {

@@ -47,24 +47,11 @@ interface Happening {
   readonly turn: number;
 }
 
-/** How far a replay is: the share of its jobs that have ended. */
-export interface ReplayProgress {
-  readonly endedShare: number;
-}
-
 /** Cycles between two steps of a replay: some milliseconds of work. */
 const CYCLES_PER_STEP = 20;
 
-export function replayJobs(options: JobReplayOptions): JobOutcome {
-  const steps = stepJobReplay(options);
-  for (;;) {
-    const step = steps.next();
-    if (step.done) return step.value;
-  }
-}
-
-/** The same in steps, for callers that do other things in between, or give up. */
-export function stepJobReplay(options: JobReplayOptions): Generator<ReplayProgress, JobOutcome> {
+/** In steps of some milliseconds, for callers that do other things in between, or give up: yields the share of jobs that ended. */
+export function stepJobReplay(options: JobReplayOptions): Generator<number, JobOutcome> {
   return new JobReplay(options).run();
 }
 
@@ -90,7 +77,7 @@ class JobReplay {
     for (const state of this.states.values()) if (isPossible(state)) this.at(state.job.arrivalMs, 'arrived', state);
   }
 
-  *run(): Generator<ReplayProgress, JobOutcome> {
+  *run(): Generator<number, JobOutcome> {
     let cycleMs = Number.NEGATIVE_INFINITY;
     for (let next = this.timeline.nextMs; next !== null; next = this.timeline.nextMs) {
       cycleMs = Math.max(Math.ceil(next / this.cycleMs) * this.cycleMs, cycleMs + this.cycleMs);
@@ -100,7 +87,7 @@ class JobReplay {
         this.happen(due.happening, due.atMs);
       }
       if (this.waiting.size > 0) this.cycle(cycleMs);
-      if (this.cycles % CYCLES_PER_STEP === 0) yield { endedShare: this.ended / this.states.size };
+      if (this.cycles % CYCLES_PER_STEP === 0) yield this.ended / this.states.size;
     }
     const { fleet, workload } = this.options;
     return outcomeOf([...this.states.values()], { fleet, workload, cycles: this.cycles, busy: this.held.busy });

@@ -1,21 +1,9 @@
-/** Orders side by side on one request trace, at one load, on the same seeds. */
+/** Orders of requests side by side: their outcomes on the same seeds become ranges over these. */
 import { byClass, type ReplayClass } from '../classes.ts';
-import type { ComparisonProgress } from '../progress.ts';
 import { changePercent, type Range, type Ranges, rangeOf, rangesOf } from '../statistics.ts';
-import type { TracedRequest } from '../traces/request-trace.ts';
+import type { ReplayedRequests } from '../study.ts';
 import type { RequestClassOutcome, RequestOutcome } from './outcome.ts';
-import { REQUEST_BASELINE, REQUEST_POLICIES, type RequestPolicyName } from './policies.ts';
-import { replayRequests } from './replay-requests.ts';
-import { makeRequestWorkload } from './workload.ts';
-
-export interface RequestComparisonOptions {
-  readonly trace: readonly TracedRequest[];
-  readonly workers: number;
-  readonly load: number;
-  readonly seeds: readonly number[];
-  readonly policies: readonly RequestPolicyName[];
-  readonly estimateSigma: number;
-}
+import { REQUEST_BASELINE, type RequestPolicyName } from './policies.ts';
 
 export interface RequestComparison {
   readonly policy: RequestPolicyName;
@@ -27,32 +15,25 @@ export interface RequestComparison {
   readonly utilisationPercent: Range;
 }
 
-/** Gives way between replays; returns a comparison a policy, in the order asked for. */
-export function* compareRequestPolicies(
-  options: RequestComparisonOptions,
-): Generator<ComparisonProgress, RequestComparison[]> {
-  const { trace, workers, load, seeds, policies, estimateSigma } = options;
-  const outcomes = new Map<RequestPolicyName, RequestOutcome[]>(policies.map((policy) => [policy, []]));
-  let done = 0;
-  for (const seed of seeds) {
-    const workload = makeRequestWorkload(trace, { seed, workers, load, estimateSigma });
-    for (const policy of policies) {
-      yield { policy, seed, doneShare: done++ / (seeds.length * policies.length) };
-      outcomes.get(policy)!.push(replayRequests(workload, REQUEST_POLICIES[policy]));
-    }
-  }
-  const baseline = outcomes.get(REQUEST_BASELINE) ?? null;
-  return policies.map((policy) => comparisonOf(policy, load, outcomes.get(policy)!, baseline));
+/** One for each load and policy, in the order of the tasks. */
+export function compareRequests(replayed: readonly ReplayedRequests[]): RequestComparison[] {
+  const byLoad = Map.groupBy(replayed, ({ task }) => task.load);
+  return [...byLoad].flatMap(([load, ofLoad]) => {
+    const byPolicy = Map.groupBy(ofLoad, ({ task }) => task.policy);
+    const baseline = new Map(byPolicy.get(REQUEST_BASELINE)?.map(({ task, outcome }) => [task.seed, outcome]));
+    return [...byPolicy].map(([policy, each]) => comparisonOf(policy, load, each, baseline));
+  });
 }
 
 function comparisonOf(
   policy: RequestPolicyName,
   load: number,
-  outcomes: readonly RequestOutcome[],
-  baseline: readonly RequestOutcome[] | null,
+  replayed: readonly ReplayedRequests[],
+  baseline: ReadonlyMap<number, RequestOutcome>,
 ): RequestComparison {
-  const changes = outcomes.map(({ all }, index) =>
-    changePercent(all.completionMsMean, baseline?.[index]?.all.completionMsMean ?? null),
+  const outcomes = replayed.map(({ outcome }) => outcome);
+  const changes = replayed.map(({ task, outcome }) =>
+    changePercent(outcome.all.completionMsMean, baseline.get(task.seed)?.all.completionMsMean ?? null),
   );
   return {
     policy,
