@@ -62,10 +62,14 @@ describe('attempts', () => {
       tasks: [here, there].map((clusterId, rank) => ({ rank, clusterId, devices: null })),
     });
     const ended = await insertAttempt(three, { clusterId: here, phase: 'Ended' });
-    const live = async (by?: { jobId: string } | { clusterId: string }) => idsOf(await store.read.attempts.live(by));
+    const live = async (by?: { jobIds: string[] } | { clusterId: string }) => idsOf(await store.read.attempts.live(by));
     expect(await live({ clusterId: here })).toEqual([single.id, spanning.id]);
     expect(await live({ clusterId: there })).toEqual([spanning.id]);
-    expect([await live({ jobId: one.id }), await live({ jobId: three.id })]).toEqual([[single.id], []]);
+    expect([await live({ jobIds: [one.id] }), await live({ jobIds: [three.id] }), await live({ jobIds: [] })]).toEqual([
+      [single.id],
+      [],
+      [],
+    ]);
     expect(await live()).toEqual(expect.arrayContaining([single.id, spanning.id]));
     expect(await live()).not.toContain(ended.id);
   });

@@ -228,7 +228,7 @@ function attemptRows({ tables: { attempts, deviceHolds }, touched }: RowsContext
     live: async (by) =>
       live().filter((attempt) => {
         if (by === undefined) return true;
-        return 'jobId' in by ? attempt.jobId === by.jobId : isIn(attempt, by.clusterId);
+        return 'jobIds' in by ? by.jobIds.includes(attempt.jobId) : isIn(attempt, by.clusterId);
       }),
     ofJob: async (of) =>
       [...attempts.values()].filter(({ jobId }) => jobId === of).sort((left, right) => right.number - left.number),

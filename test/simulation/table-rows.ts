@@ -70,6 +70,7 @@ function clusterRows({ tables: { clusters }, now, touched }: RowsContext): Async
       if ('name' in by) return present().find(({ name }) => name === by.name) ?? null;
       return present().find(({ publicKey }) => publicKey === by.publicKey) ?? null;
     },
+    findAll: async (ids) => byId(clusters.values()).filter(({ id }) => ids.includes(id)),
     lock: async (ids) => byId(clusters.values()).filter(({ id }) => ids.includes(id)),
     list: async (page) => paged(present(), page),
     update: async (id, revision, change) => {

@@ -1,6 +1,7 @@
 // Ids of a page of jobs turned into the names that people know, read once for all of them.
 
 import type { Attempt, Cluster, Job, Model, ModelVersion, Queue, Rows, TaskReport } from '#domain';
+import { queuesOf } from '../queues/queue-view.ts';
 
 /** What a view of jobs needs to know besides the jobs; whatever is gone is missing from its map. */
 export interface JobSurroundings {
@@ -16,10 +17,10 @@ export interface JobSurroundings {
   readonly reports: ReadonlyMap<string, TaskReport>;
 }
 
-/** One query after the other: within a transaction there is one connection. */
+/** Of jobs of one tenant. One query after the other: within a transaction there is one connection. */
 export async function readSurroundings(rows: Rows, jobs: readonly Job[]): Promise<JobSurroundings> {
   const attempts = await readAttempts(rows, jobs);
-  const queues = await readAll(new Set(jobs.map(({ queueId }) => queueId)), (id) => rows.queues.find({ id }));
+  const queues = jobs.length === 0 ? [] : await queuesOf(rows, jobs[0]!.tenantId);
   const nominated = jobs.flatMap(({ nomination }) => nomination?.tasks.map(({ clusterId }) => clusterId) ?? []);
   const clusters = await readClusters(rows, [...clusterIdsOf(attempts), ...nominated]);
   const versions = await rows.versions.findAll([...new Set(jobs.flatMap(versionIdsOf))]);
@@ -32,7 +33,8 @@ export async function readSurroundings(rows: Rows, jobs: readonly Job[]): Promis
     ...new Set(jobs.flatMap(({ dependsOn }) => dependsOn.map(({ jobId }) => jobId))),
   ]);
   return {
-    ...{ queues, clusters },
+    queues: byId(queues),
+    clusters,
     versions: byId(versions),
     models: byId(models),
     jobs: byId(dependencies),
@@ -55,32 +57,17 @@ export async function readReports(
 }
 
 export async function readClusters(rows: Rows, ids: readonly string[]): Promise<Map<string, Cluster>> {
-  return readAll(new Set(ids), (id) => rows.clusters.find({ id }));
+  return byId(await rows.clusters.findAll([...new Set(ids)]));
 }
 
 export function clusterIdsOf(attempts: readonly Attempt[]): string[] {
   return [...new Set(attempts.flatMap(({ tasks }) => tasks.map(({ clusterId }) => clusterId)))];
 }
 
-async function readAttempts(rows: Rows, jobs: readonly Job[]): Promise<Attempt[]> {
-  const attempts: Attempt[] = [];
-  for (const { id, phase } of jobs) {
-    if (phase !== 'Starting' && phase !== 'Running' && phase !== 'Stopping') continue;
-    attempts.push(...(await rows.attempts.live({ jobId: id })));
-  }
-  return attempts;
-}
+const HAVE_ATTEMPTS: ReadonlySet<Job['phase']> = new Set(['Starting', 'Running', 'Stopping']);
 
-async function readAll<Row>(
-  ids: ReadonlySet<string>,
-  find: (id: string) => Promise<Row | null>,
-): Promise<Map<string, Row>> {
-  const found = new Map<string, Row>();
-  for (const id of ids) {
-    const row = await find(id);
-    if (row !== null) found.set(id, row);
-  }
-  return found;
+function readAttempts(rows: Rows, jobs: readonly Job[]): Promise<Attempt[]> {
+  return rows.attempts.live({ jobIds: jobs.filter(({ phase }) => HAVE_ATTEMPTS.has(phase)).map(({ id }) => id) });
 }
 
 function versionIdsOf({ spec, publishedVersionId }: Job): string[] {

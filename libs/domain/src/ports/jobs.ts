@@ -127,7 +127,7 @@ export abstract class AttemptRows {
   abstract insert(attempts: readonly Attempt[]): Promise<void>;
   abstract find(id: string, forUpdate?: boolean): Promise<Attempt | null>;
   /** Not Ended ones only. */
-  abstract live(by?: { jobId: string } | { clusterId: string }): Promise<Attempt[]>;
+  abstract live(by?: { jobIds: readonly string[] } | { clusterId: string }): Promise<Attempt[]>;
   /** Newest first, at most 100. */
   abstract ofJob(jobId: string): Promise<Attempt[]>;
   /**

@@ -42,6 +42,8 @@ export abstract class ClusterRows {
     by: { id: string } | { tenantId: string; name: string } | { publicKey: string },
     forUpdate?: boolean,
   ): Promise<Cluster | null>;
+  /** The clusters among `ids` that exist, also those that left. */
+  abstract findAll(ids: readonly string[]): Promise<Cluster[]>;
   /** The clusters among `ids` that exist, their rows locked in order of id until the transaction ends. */
   abstract lock(ids: readonly string[]): Promise<Cluster[]>;
   /** Without those that left. */

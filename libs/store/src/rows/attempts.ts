@@ -23,9 +23,10 @@ export class PostgresAttemptRows extends AttemptRows {
     return rows.map(fromRow)[0] ?? null;
   }
 
-  async live(by?: { jobId: string } | { clusterId: string }): Promise<Attempt[]> {
+  async live(by?: { jobIds: readonly string[] } | { clusterId: string }): Promise<Attempt[]> {
     if (by === undefined) return this.selected(LIVE);
-    return 'jobId' in by ? this.selected(LIVE_OF_JOB, [by.jobId]) : this.selected(LIVE_IN_CLUSTER, [by.clusterId]);
+    if ('clusterId' in by) return this.selected(LIVE_IN_CLUSTER, [by.clusterId]);
+    return by.jobIds.length === 0 ? [] : this.selected(LIVE_OF_JOBS, [[...by.jobIds]]);
   }
 
   async ofJob(jobId: string): Promise<Attempt[]> {
@@ -70,7 +71,7 @@ const ATTEMPT = columnParts<Attempt>({
 const SELECT = `SELECT ${ATTEMPT.selected} FROM attempts`;
 const FIND = `${SELECT} WHERE id = $1`;
 const LIVE = `${SELECT} WHERE is_live ORDER BY id`;
-const LIVE_OF_JOB = `${SELECT} WHERE is_live AND job_id = $1`;
+const LIVE_OF_JOBS = `${SELECT} WHERE is_live AND job_id = ANY ($1::uuid[]) ORDER BY id`;
 const LIVE_IN_CLUSTER = `${SELECT} WHERE is_live AND cluster_ids @> ARRAY[$1::uuid] ORDER BY id`;
 const OF_JOB = `${SELECT} WHERE job_id = $1 ORDER BY number DESC LIMIT $2`;
 

@@ -1,4 +1,4 @@
-import { Not, Raw } from 'typeorm';
+import { In, Not, Raw } from 'typeorm';
 import { type Cluster, ClusterRows, type PageRequest, SITE_GROUP_LABEL } from '#domain';
 import { ClusterRow } from '../entities/clusters.ts';
 import { isId, pageWhere } from '../paging.ts';
@@ -21,6 +21,11 @@ export class PostgresClusterRows extends ClusterRows {
     if ('name' in by) return this.one({ tenantId: by.tenantId, name: by.name, phase: Not('Left') }, forUpdate);
     const present = await this.one({ publicKey: by.publicKey, phase: Not('Left') }, forUpdate);
     return present ?? this.one({ publicKey: by.publicKey, phase: 'Left' }, forUpdate);
+  }
+
+  async findAll(ids: readonly string[]): Promise<Cluster[]> {
+    if (ids.length === 0) return [];
+    return (await this.session.find(ClusterRow, { id: In([...ids]) })).map(fromRow);
   }
 
   async lock(ids: readonly string[]): Promise<Cluster[]> {
