@@ -221,6 +221,18 @@ describe('reconcileTasks', () => {
       ['wait b (Pending): device n/c0 is not free yet'],
     ],
     [
+      'one that was bound and had not begun when its agent died is not in its own way',
+      desired([task('a')]),
+      local([here('a', 'Pending', { devices: on('c0') })]),
+      ['start a on c0'],
+    ],
+    [
+      'nor in that of others',
+      desired([task('b', { jobId: 'k' })]),
+      local([here('a', 'Fetching', { devices: on('c0'), droppedAtMs: NOW_MS }), here('b', 'Pending', { jobId: 'k' })]),
+      ['start b on c0'],
+    ],
+    [
       'a replica’s device is taken',
       desired([task('a', { devices: null })], { replicas: [replica(on('c0'))] }),
       local([here('a', 'Pending')]),

@@ -213,9 +213,14 @@ function devicesFor(
   );
 }
 
+/** What was bound to one before its agent died, and that has not begun, keeps nobody off: not others, and not itself. */
+function hasBegun({ phase }: LocalTask): boolean {
+  return phase !== 'Pending' && phase !== 'Fetching';
+}
+
 /** Of processes here and of replicas; replicas without named devices count by their number, from the front. */
 function takenDevices(desired: DesiredState, tasks: readonly LocalTask[], nodes: readonly Node[]): Set<string> {
-  const taken = new Set(tasks.flatMap(({ devices }) => deviceKeysOf(devices)));
+  const taken = new Set(tasks.filter(hasBegun).flatMap(({ devices }) => deviceKeysOf(devices)));
   for (const replica of desired.replicas) for (const key of deviceKeysOf(replica.devices ?? [])) taken.add(key);
   for (const { claim, devices } of desired.replicas) {
     if (devices !== undefined) continue;

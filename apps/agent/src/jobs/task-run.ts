@@ -91,7 +91,10 @@ export class TaskRun {
     if (!(await this.folder.isTaken())) {
       // Nobody took the order, and now nobody will: it has not run.
       await this.folder.revokeOrder();
-      if (!(await this.folder.isTaken())) return;
+      if (!(await this.folder.isTaken())) {
+        this.#state = { ...this.#state, devices: [] };
+        return;
+      }
     }
     const { log, metrics, machineBootId } = this.#services;
     if (stop?.machineBootId === machineBootId) this.#stop = TaskStop.restored(stop, this.task.graceSeconds);
