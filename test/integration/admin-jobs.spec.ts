@@ -159,7 +159,7 @@ describe('looking', () => {
     expect((await installation.call('GET', `${at}/plain/artifacts/a/b.txt`)).status).toBe(404);
     expect(await installation.call('GET', `${at}/plain/logs`)).toMatchObject({
       status: 404,
-      body: { detail: expect.stringContaining('has not run yet') },
+      body: { detail: 'There is no attempt of job "plain".' },
     });
   });
 

@@ -1,9 +1,11 @@
 /** Jobs through the leader's loop on a real database: from the queue to their end, by what clusters report. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { v7 } from 'uuid';
-import { LOST_MARGIN_SECONDS, StaleEpochError } from '#domain';
+import { DEFAULT_MODEL_POLICY, DEFAULT_TENANT_ID, LOST_MARGIN_SECONDS, StaleEpochError } from '#domain';
+import { writeOwedDocuments } from '../../apps/control-plane/src/jobs/documents-loop.ts';
 import { removeExpired } from '../../apps/control-plane/src/jobs/removal.ts';
 import { type FakeCluster, gpus, JobsWorld } from './jobs.fixture.ts';
+import { aName, aVersion, DIGEST, NOW } from './store.fixture.ts';
 
 let world: JobsWorld;
 let dc: FakeCluster;
@@ -119,6 +121,34 @@ describe('the leader', () => {
     await world.cycle();
     expect(await dc.taskOf(job)).toMatchObject({ jobId: job.id, epoch: 0 });
     expect(await world.attempts(job)).toHaveLength(1);
+  });
+
+  it('a document that cannot be written stays owed, and keeps none of the others from it', async () => {
+    const other = await world.cluster();
+    // Published is what a mount has to be; that this one is not is an error in the rows.
+    const owner = { id: v7(), tenantId: DEFAULT_TENANT_ID, name: aName('model'), policy: DEFAULT_MODEL_POLICY };
+    const model = { ...owner, createdAt: NOW, revision: 1 };
+    const version = aVersion(model.id);
+    await world.store.transaction(async (rows) => {
+      await rows.models.insert(model);
+      await rows.versions.insert(version);
+    });
+    const selector = { clusterNames: [dc.cluster.name] };
+    const broken = await world.submit({ spec: { selector, mounts: [{ name: 'base', versionId: version.id }] } });
+    const sound = await world.submit({ spec: { selector: { clusterNames: [other.cluster.name] } } });
+    for (const _ of [1, 2]) await expect(world.cycle()).rejects.toThrow('not published');
+    expect([await world.job(broken), await world.job(sound)].map(({ phase }) => phase)).toEqual([
+      'Starting',
+      'Starting',
+    ]);
+    expect([await dc.taskOf(broken), await other.taskOf(sound)]).toEqual([
+      undefined,
+      expect.objectContaining({ jobId: sound.id }),
+    ]);
+    await world.store.transaction((rows) => rows.versions.publish(version.id, DIGEST, version.files, null));
+    // The debt is still there, without anybody having written it anew.
+    await expect(writeOwedDocuments(world.store, world.epoch, new AbortController().signal)).resolves.toBe(1);
+    expect(await dc.taskOf(broken)).toMatchObject({ jobId: broken.id });
   });
 
   it('removes what ended when its time to live is over, and nothing before', async () => {

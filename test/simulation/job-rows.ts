@@ -357,8 +357,8 @@ function owedDocumentRows({ tables: { owedDocuments }, touched }: RowsContext): 
       for (const id of clusterIds) owedDocuments.set(id, true);
       if (clusterIds.length > 0) touched.add('intent');
     },
-    take: async (limit) => {
-      const taken = [...owedDocuments.keys()].slice(0, limit);
+    take: async (limit, except = []) => {
+      const taken = [...owedDocuments.keys()].filter((id) => !except.includes(id)).slice(0, limit);
       for (const id of taken) owedDocuments.delete(id);
       return taken;
     },

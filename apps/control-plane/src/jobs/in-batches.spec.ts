@@ -38,4 +38,15 @@ describe('commits in batches', () => {
     });
     expect(results).toEqual([1, 2]);
   });
+
+  it('end when they are asked to, also one by one', async () => {
+    const stopping = new AbortController();
+    const tried: string[] = [];
+    await inBatches([1, 2, 3], 3, stopping.signal, async (batch) => {
+      tried.push(batch.join());
+      if (batch.length === 1) stopping.abort();
+      throw new Error('away');
+    });
+    expect(tried).toEqual(['1,2,3', '1']);
+  });
 });

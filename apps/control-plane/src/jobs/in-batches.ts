@@ -27,7 +27,7 @@ export async function inBatches<Item, Result>(
     } catch (error) {
       if (error instanceof StaleEpochError) throw error;
       if (batch.length === 1) errors.push(error);
-      else for (const item of batch) await attempt([item]);
+      else for (const item of batch) if (!signal.aborted) await attempt([item]);
     }
   };
   for (let at = 0; at < items.length && !signal.aborted; at += size) await attempt(items.slice(at, at + size));

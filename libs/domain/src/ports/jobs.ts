@@ -171,6 +171,10 @@ export abstract class UsageRows {
 /** Clusters whose desired document does not yet say what the rows say. Written with the rows, taken by the documents loop. */
 export abstract class OwedDocumentRows {
   abstract add(clusterIds: readonly string[]): Promise<void>;
-  /** Removes up to `limit` and returns them; the transaction that takes them writes their documents. */
-  abstract take(limit: number): Promise<string[]>;
+  /**
+   * Removes up to `limit` and returns them; the transaction that takes them writes their documents.
+   *
+   * @param except clusters whose debts stay
+   */
+  abstract take(limit: number, except?: readonly string[]): Promise<string[]>;
 }

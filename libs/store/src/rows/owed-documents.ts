@@ -13,8 +13,8 @@ export class PostgresOwedDocumentRows extends OwedDocumentRows {
     ]);
   }
 
-  async take(limit: number): Promise<string[]> {
-    const { rows } = await this.session.write<{ cluster_id: string }>(TAKE, [limit]);
+  async take(limit: number, except: readonly string[] = []): Promise<string[]> {
+    const { rows } = await this.session.write<{ cluster_id: string }>(TAKE, [limit, [...except]]);
     return rows.map(({ cluster_id }) => cluster_id);
   }
 }
@@ -22,7 +22,8 @@ export class PostgresOwedDocumentRows extends OwedDocumentRows {
 // Debts that are not committed yet are not seen and stay: their documents are written after them.
 const TAKE = `
   WITH oldest AS (
-    SELECT cluster_id FROM owed_documents GROUP BY cluster_id ORDER BY min(id) LIMIT $1
+    SELECT cluster_id FROM owed_documents WHERE cluster_id <> ALL ($2::uuid[])
+    GROUP BY cluster_id ORDER BY min(id) LIMIT $1
   ),
   taken AS (
     DELETE FROM owed_documents WHERE cluster_id IN (SELECT cluster_id FROM oldest) RETURNING id, cluster_id
