@@ -256,6 +256,7 @@ export class QuickstartFleet {
     this.stopping = true;
     const agents = this.running.filter((one) => this.clusters.some((cluster) => cluster.name === one.name));
     await Promise.all(agents.map((one) => one.stop()));
+    await this.instance.endTasks();
     for (const one of this.running.reverse()) if (!agents.includes(one)) await one.stop();
     this.running.length = 0;
   }

@@ -111,8 +111,20 @@ export class Instance {
       const signal = started.name === 'postgres' ? 'SIGINT' : 'SIGTERM';
       if (await endProcess(started, signal)) ended.push(started.name);
     }
+    if ((await this.endTasks()) > 0) ended.push('tasks of jobs');
     await rm(this.path('processes.json'), { force: true });
     return ended;
+  }
+
+  /** Tasks outlive an agent that was killed; here nothing outlives the fleet. Their folder is in their environment. */
+  async endTasks(): Promise<number> {
+    const mark = `ATOLL_TASK_DIR=${this.path('agents')}/`;
+    const found = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
+    const environments = found.map((pid) => readFile(`/proc/${pid}/environ`, 'utf8').catch(() => ''));
+    const whole = await Promise.all(environments);
+    const tasks = found.filter((_pid, at) => whole[at]!.split('\0').some((entry) => entry.startsWith(mark)));
+    for (const pid of tasks) await endProcess({ pid: Number(pid), startTicks: startTicksOf(Number(pid)) }, 'SIGKILL');
+    return tasks.length;
   }
 
   async release(options: { remove: boolean }): Promise<void> {
