@@ -18,14 +18,14 @@ export class RotatingLog {
     this.#partBytesMax = partBytesMax;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     this.#start = this.#starts().at(-1) ?? 0;
-    this.#file = this.#open();
+    this.#file = openPart(this.#path(this.#start));
     this.#bytes = statSync(this.#path(this.#start)).size;
   }
 
   /** What a full disk does not take is dropped: a command must not die of its own words. */
   write(chunk: Uint8Array): void {
     for (let from = 0; from < chunk.length; ) {
-      if (this.#bytes >= this.#partBytesMax) this.#rotate();
+      if (this.#bytes >= this.#partBytesMax && !this.#rotate()) return;
       const piece = chunk.subarray(from, from + this.#partBytesMax - this.#bytes);
       const written = tryWrite(this.#file, piece);
       if (written === 0) return;
@@ -38,16 +38,15 @@ export class RotatingLog {
     closeSync(this.#file);
   }
 
-  #rotate(): void {
+  /** False when the disk has no room for another part: the next words ask again. */
+  #rotate(): boolean {
+    const start = this.#start + this.#bytes;
+    const file = tryOpen(this.#path(start));
+    if (file === null) return false;
     closeSync(this.#file);
-    this.#start += this.#bytes;
-    this.#bytes = 0;
-    this.#file = this.#open();
+    [this.#start, this.#bytes, this.#file] = [start, 0, file];
     for (const start of this.#starts().slice(0, -PARTS_KEPT)) rmSync(this.#path(start), { force: true });
-  }
-
-  #open(): number {
-    return openSync(this.#path(this.#start), 'a', 0o600);
+    return true;
   }
 
   #starts(): number[] {
@@ -59,6 +58,18 @@ export class RotatingLog {
 
   #path(start: number): string {
     return join(this.#folder, logPartName(start));
+  }
+}
+
+function openPart(path: string): number {
+  return openSync(path, 'a', 0o600);
+}
+
+function tryOpen(path: string): number | null {
+  try {
+    return openPart(path);
+  } catch {
+    return null;
   }
 }
 

@@ -1,13 +1,13 @@
 // The runner as a process of its own, with no agent beside it.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { uptime } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { type TemporaryFolder, temporaryFolder } from '../../../test/temporary-folder.ts';
-import { machineBootId } from '../../state/processes.ts';
+import { type TemporaryFolder, temporaryFolder, until } from '../../../test/temporary-folder.ts';
+import { isProcessAlive, machineBootId } from '../../state/processes.ts';
 import { runnerCommand } from '../task-process.ts';
-import { type ExitRecord, type RunOrder, runnerFiles, TASK_VARIABLE } from './runner-contract.ts';
+import { type ExitRecord, type ProcessRecord, type RunOrder, runnerFiles, TASK_VARIABLE } from './runner-contract.ts';
 
 const FOREVER = [process.execPath, '-e', 'setInterval(() => undefined, 1_000)'];
 
@@ -18,8 +18,8 @@ describe('the runner of a task', () => {
   });
   afterEach(() => folder.remove());
 
-  /** To its end. `contact`: what is noted, in seconds from now. */
-  async function run(order: Partial<RunOrder>, contact?: number): Promise<ExitRecord> {
+  /** `contact`: what is noted, in seconds from now. */
+  async function start(order: Partial<RunOrder>, contact?: number) {
     const files = runnerFiles(folder.path);
     const contactFile = `${folder.path}/contact.json`;
     await mkdir(files.control, { recursive: true });
@@ -43,13 +43,27 @@ describe('the runner of a task', () => {
     const [program = '', ...parameters] = runnerCommand();
     const environment = { [TASK_VARIABLE]: folder.path };
     const runner = spawn(program, [...parameters, folder.path], { stdio: 'ignore', env: environment });
-    await once(runner, 'exit');
+    return { files, exited: once(runner, 'exit') };
+  }
+
+  async function run(order: Partial<RunOrder>, contact?: number): Promise<ExitRecord> {
+    const { files, exited } = await start(order, contact);
+    await exited;
     return JSON.parse(await readFile(files.exit, 'utf8')) as ExitRecord;
   }
 
   it('leaves the exit code of its command', async () => {
     const exit = await run({ command: [process.execPath, '-e', 'process.exit(7)'] });
     expect(exit).toMatchObject({ exitCode: 7, signal: null, cause: 'exit' });
+  }, 30_000);
+
+  it('ends with its command when its folder is taken away', async () => {
+    const { files, exited } = await start({});
+    const noted = await until(() => readFile(files.process, 'utf8').catch(() => undefined), 'it runs');
+    const { commandProcessId } = JSON.parse(noted) as ProcessRecord;
+    await rm(folder.path, { recursive: true });
+    await exited;
+    expect(isProcessAlive(commandProcessId)).toBe(false);
   }, 30_000);
 
   it.each<[string, number | undefined]>([

@@ -7,7 +7,7 @@
 // command left behind in its process group, and leaves the exit code in the folder by a rename. It takes orders from
 // nobody but the files of the folder; ending a task otherwise is the agent's matter, by signals to the command's group.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { constants, setPriority, uptime } from 'node:os';
 import { join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
@@ -128,6 +128,8 @@ interface WatchState {
 
 function watchContact(order: RunOrder, run: ProcessRecord, state: WatchState): void {
   const { stopAfterSilentSeconds, graceSeconds, checkpoint } = order;
+  // Who took the folder away wants nothing of it any more.
+  if (isGone(files.taken)) return void send(-run.commandProcessId, 'SIGKILL');
   const silentSeconds = uptime() - Math.max(order.contactAtSeconds, lastContact(order.contactFile));
   // Contact is back: the next silence is another one.
   if (silentSeconds < state.silentSeconds) state.isAsked = false;
@@ -184,7 +186,7 @@ function notStarted({ command, workFolder }: RunOrder, cause: NodeJS.ErrnoExcept
 
 /** A disk that is full now may have room later; until the exit code is on it, this process keeps it. */
 function leaveExit(exit: ExitRecord): void {
-  if (note(files.exit, exit)) {
+  if (note(files.exit, exit) || isGone(folder)) {
     syncFolder(folder);
     process.exit(0);
   }
@@ -197,6 +199,15 @@ function note(path: string, value: unknown): boolean {
     writeFileSync(`${path}.tmp`, JSON.stringify(value), { mode: 0o600, flush: path === files.exit });
     renameSync(`${path}.tmp`, path);
     return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Not of what a disk does not say just now. */
+function isGone(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) === undefined;
   } catch {
     return false;
   }
