@@ -79,6 +79,15 @@ describe('a claim that says auto', () => {
     expect(claim.memoryBytesPerDevice).toBeLessThanOrEqual(2e9);
   });
 
+  it('a dry run and the events say what it came to, and why nothing smaller', async () => {
+    const why = /a device; .*(does not fit|nothing smaller exists)/;
+    const large = { selector: { clusterNames: ['large'] } };
+    expect(await plan(large)).toMatchObject({ status: 200, body: { sized: expect.stringMatching(why) } });
+    expect(await submit({ name: 'told', ...large })).toMatchObject({ status: 201 });
+    const events = await installation.call('GET', '/api/v1/jobs/told/events');
+    expect(events.body.items.at(-1)).toMatchObject({ kind: 'Submitted', message: expect.stringMatching(why) });
+  });
+
   it('is worked out without a config.json too, from the tensors', async () => {
     const made = await submit({ name: 'bare', kind: 'batch-inference', mounts: { base: { model: 'bare' } } });
     expect(made).toMatchObject({

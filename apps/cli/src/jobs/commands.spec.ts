@@ -123,7 +123,7 @@ describe('job submit', () => {
   });
 
   it('a dry run says where, when, and who would make room', async () => {
-    server.on('POST /jobs', { body: aJobPlan() });
+    server.on('POST /jobs', { body: aJobPlan({ sized: 'tensor 2: 12.0 GB a device; nothing smaller exists' }) });
     const { out } = await atoll('job submit count --dry-run -- true');
     expect(out).toBe(
       [
@@ -131,6 +131,7 @@ describe('job submit', () => {
         'It would start once others have made room: waits for 1 to make room on dc-1',
         'Where:                                     dc-1 n1: cpu0 cpu1',
         'At the latest:                             in 1 min',
+        'What it needs:                             tensor 2: 12.0 GB a device; nothing smaller exists',
         '',
         'MAKES ROOM  PRIORITY  LOSES (DEVICE-SECONDS)',
         'low         2         12.3',

@@ -179,6 +179,7 @@ export function renderJobPlan(plan: JobPlanDto, screen: Screen): string {
     ['Where', bindingWords(plan.tasks)],
     ['Place', plan.place === null ? null : String(plan.place)],
     ['At the latest', when],
+    ['What it needs', plan.sized],
     ['Warning', plan.warning],
   ]);
   return [

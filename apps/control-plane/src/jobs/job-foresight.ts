@@ -36,14 +36,19 @@ export class JobForesight {
   /** Where and when it would run, and who would be preempted. Nothing is written. */
   async plan(tenantId: string, wanted: WantedJob): Promise<JobPlanDto> {
     const { read } = this.store;
-    const job = await newJob(read, this.blobs, tenantId, wanted, new Date());
+    const { job, sized } = await newJob(read, this.blobs, tenantId, wanted, new Date());
     if ((await read.jobs.find({ tenantId, name: job.name })) !== null) {
       throw new RefusedError(refuse.conflict('a job with this name exists; choose another name'));
     }
     const view = await viewForeseen(read, job, await planJobs(read, job));
     const changes = job.phase === 'Waiting' ? [`${job.reason}: what is said here holds once these have ended`] : [];
     const warning = await this.#warningOf(job);
-    return { ...view, changes: [...changes, ...view.changes], ...(warning === null ? {} : { warning }) };
+    return {
+      ...view,
+      changes: [...changes, ...view.changes],
+      ...(sized === null ? {} : { sized }),
+      ...(warning === null ? {} : { warning }),
+    };
   }
 
   async explain(tenantId: string, name: string): Promise<JobExplainDto> {

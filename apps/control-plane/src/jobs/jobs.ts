@@ -54,10 +54,11 @@ export class Jobs {
     const request = repeatable(idempotencyKey, wanted);
     return this.mutations.create(actor, 'jobs.submit', request, async (rows) => {
       await demandRoomForOneMore(rows, actor.tenantId);
-      const job = await newJob(rows, this.blobs, actor.tenantId, wanted, new Date());
+      const { job, sized } = await newJob(rows, this.blobs, actor.tenantId, wanted, new Date());
       await rows.jobs.insert([job]);
       for (const { versionId } of job.spec.mounts) await demandPublished(rows, versionId);
-      await tell(rows, job, 'Submitted', `submitted by ${actor.name} to queue ${wanted.queue} as ${job.priorityClass}`);
+      const where = `submitted by ${actor.name} to queue ${wanted.queue} as ${job.priorityClass}`;
+      await tell(rows, job, 'Submitted', sized === null ? where : `${where}; what it needs: ${sized}`);
       const { name, kind, queue, priorityClass } = wanted;
       return { ...of(job, { name, kind, queue, priorityClass }), result: await viewJob(rows, job) };
     });

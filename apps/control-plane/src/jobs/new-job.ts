@@ -22,6 +22,10 @@ import { type ResolvedClaim, resolveClaim } from './resolve-claim.ts';
 
 export type WantedJob = z.output<typeof createJobSchema>;
 
+export interface NewJob extends Pick<ResolvedClaim, 'sized'> {
+  readonly job: Job;
+}
+
 /** @throws RefusedError invalid, naming the field */
 export async function newJob(
   rows: Rows,
@@ -29,7 +33,7 @@ export async function newJob(
   tenantId: string,
   wanted: WantedJob,
   now: Date,
-): Promise<Job> {
+): Promise<NewJob> {
   const queue = await namedQueue(rows, tenantId, wanted.queue);
   const priorityClass = await namedPriorityClass(rows, tenantId, wanted.priorityClass);
   const dependsOn = await namedDependencies(rows, tenantId, wanted);
@@ -38,7 +42,7 @@ export async function newJob(
   const resolved = await resolveClaim(rows, blobs, wanted, mounts);
   const { name, kind } = wanted;
   const { priority, preemption, preemptible } = priorityClass;
-  return {
+  const job: Job = {
     ...{ id: uuidv7(), tenantId, name, kind, queueId: queue.id, dependsOn },
     ...{ priorityClass: priorityClass.name, priority, preemption, preemptible },
     spec: specOf(wanted, { mounts, output, resolved }),
@@ -48,6 +52,7 @@ export async function newJob(
     ...{ checkpoint: null, nomination: null, outputDigest: null, publishedVersionId: null },
     ...{ createdAt: now, revision: 1 },
   };
+  return { job, sized: resolved.sized };
 }
 
 /** The phase of a job that was just submitted, or is to be tried once more. */

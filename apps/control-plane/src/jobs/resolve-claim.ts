@@ -11,6 +11,8 @@ export interface ResolvedClaim {
   readonly gang: GangPolicy;
   /** What the command is told about how it is split; empty unless the claim was `auto`. */
   readonly environment: Readonly<Record<string, string>>;
+  /** What an `auto` claim was worked out to, and why nothing smaller fits; null when it was not one. */
+  readonly sized: string | null;
 }
 
 /** Who is told how the model is split, by how its members are started. */
@@ -25,14 +27,15 @@ export async function resolveClaim(
 ): Promise<ResolvedClaim> {
   if (claim !== AUTO) {
     const { size, minimum = size, topology = null, spansClusters } = tasks;
-    return { claim: claim as ResourceClaim, gang: { size, minimum, topology, spansClusters }, environment: {} };
+    const gang = { size, minimum, topology, spansClusters };
+    return { claim: claim as ResourceClaim, gang, environment: {}, sized: null };
   }
   const base = mounts.find(({ name }) => name === 'base');
   const version = base === undefined ? null : await rows.versions.find({ id: base.versionId });
   if (version === null) throw invalidClaim('auto sizes the claim from the mount "base", which is not given');
   const purpose = kind === 'fine-tune' ? DEFAULT_FINE_TUNE : DEFAULT_SERVING;
   const { plan } = await sizeClaim(rows, blobs, { version, purpose, selector: selector as ClusterSelector });
-  return { claim: plan.claim, gang: plan.gang, environment: environmentOf(plan, launcher) };
+  return { claim: plan.claim, gang: plan.gang, environment: environmentOf(plan, launcher), sized: plan.reason };
 }
 
 function environmentOf(plan: ParallelPlan, launcher: Launcher): Record<string, string> {

@@ -376,6 +376,8 @@ export const jobPlanSchema = z.object({
   /** What would have to change for it to run, each a sentence. */
   changes: z.array(z.string()),
   candidates: z.array(candidateSchema),
+  /** Of a claim that said `auto`: what it was worked out to, and why nothing smaller fits. */
+  sized: z.string().optional(),
   warning: z.string().optional(),
 });
 export type JobPlanDto = z.infer<typeof jobPlanSchema>;
