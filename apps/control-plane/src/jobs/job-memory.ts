@@ -2,7 +2,15 @@
  * What the leader remembers of jobs besides the rows, for better choices only: a new leader does without it. Bounded by
  * the jobs that are there.
  */
-import type { Attempt, JobSpec, ModelVersion, Nomination, Rows } from '#domain';
+import {
+  type Attempt,
+  backoffSeconds,
+  type Job,
+  type JobSpec,
+  type ModelVersion,
+  type Nomination,
+  type Rows,
+} from '#domain';
 import type { JobWorld } from './job-world.ts';
 
 const AVOIDED_MS = 120_000;
@@ -17,6 +25,8 @@ export class JobMemory {
   private readonly ranIn = new Map<string, readonly string[]>();
   /** Job id → spec, of active jobs. */
   readonly specs = new Map<string, JobSpec>();
+  /** Job id → before what its row says that it is not tried, and by when it is in any case, by this leader's clock. */
+  private readonly retries = new Map<string, { readonly retryAtMs: number; readonly latestMs: number }>();
   /** Version id → digest; published versions never change. */
   private readonly digests = new Map<string, string>();
   /** Workload id of a replica that waits → the room that is held for it. */
@@ -64,6 +74,23 @@ export class JobMemory {
     return [...(this.avoided.get(jobId) ?? [])].filter(([, untilMs]) => untilMs > nowMs).map(([id]) => id);
   }
 
+  /**
+   * Unix milliseconds before which it is not tried again; null: at once. The row's time is of the clock of whoever led then;
+   * from this leader's first look on it is waited for no longer than the backoff itself (R22).
+   */
+  notBeforeMs(
+    { id, retryAt, failures, spec }: Pick<Job, 'id' | 'retryAt' | 'failures' | 'spec'>,
+    nowMs: number,
+  ): number | null {
+    if (retryAt === null) return null;
+    const retryAtMs = retryAt.getTime();
+    const known = this.retries.get(id);
+    if (known?.retryAtMs === retryAtMs) return Math.min(retryAtMs, known.latestMs);
+    const latestMs = nowMs + backoffSeconds(spec.retry.backoffSeconds, Math.max(1, failures)) * 1_000;
+    this.retries.set(id, { retryAtMs, latestMs });
+    return Math.min(retryAtMs, latestMs);
+  }
+
   lastClustersOf(jobId: string): readonly string[] {
     return this.ranIn.get(jobId) ?? [];
   }
@@ -75,7 +102,7 @@ export class JobMemory {
   /** Forgets jobs that are over, and learns the digests of what waiting jobs mount. */
   async refresh(rows: Rows, { jobs }: Pick<JobWorld, 'jobs'>): Promise<void> {
     const present = new Set(jobs.map(({ id }) => id));
-    for (const memory of [this.avoided, this.ranIn]) {
+    for (const memory of [this.avoided, this.ranIn, this.retries]) {
       for (const id of memory.keys()) if (!present.has(id)) memory.delete(id);
     }
     const mounted = new Set(jobs.flatMap(({ spec }) => spec.mounts.map(({ versionId }) => versionId)));

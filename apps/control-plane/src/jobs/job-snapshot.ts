@@ -109,12 +109,12 @@ export function workloadOf(job: Job) {
 
 /** A job that waits for room, as the planner sees it. For a dry run also one that is in no row. */
 export function toPending(job: Job, world: JobWorld, memory: JobMemory): PendingWorkload {
-  const { preemption, spec, retryAt, nomination } = job;
+  const { preemption, spec, nomination } = job;
   return {
     ...workloadOf(job),
     preemption,
     selector: spec.selector,
-    notBeforeMs: retryAt?.getTime() ?? null,
+    notBeforeMs: memory.notBeforeMs(job, world.nowMs),
     nomination,
     avoidClusterIds: memory.avoidedBy(job.id, world.nowMs),
     preferredClusterIds: preferredBy(job, world, memory),
