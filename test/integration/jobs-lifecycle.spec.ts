@@ -1,4 +1,6 @@
 /** Jobs through the leader's loop on a real database: from the queue to their end, by what clusters report. */
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { v7 } from 'uuid';
 import { DEFAULT_MODEL_POLICY, DEFAULT_TENANT_ID, LOST_MARGIN_SECONDS, StaleEpochError } from '#domain';
@@ -83,6 +85,23 @@ describe('one job', () => {
     await dc.say(job, { phase: 'Succeeded', ranSeconds: 3, outputDigest: 'e'.repeat(64) });
     await world.cycle();
     expect(await world.job(job)).toMatchObject({ phase: 'Failed', outputDigest: null });
+  });
+
+  it('has lost nothing while the blob store cannot be read, and keeps no other job from going on', async () => {
+    const [job, other] = [await world.submit(), await world.submit()];
+    await world.cycle();
+    const outputDigest = await world.keep({ 'result.txt': 'forty-two' });
+    await dc.say(job, { phase: 'Succeeded', ranSeconds: 3, outputDigest });
+    await dc.say(other, { phase: 'Running' });
+    const folder = join(world.blobs.directory, 'sha256');
+    await rename(folder, `${folder}-away`);
+    await writeFile(folder, 'not a folder');
+    await expect(world.cycle()).rejects.toThrow('ENOTDIR');
+    expect([await world.job(job), await world.job(other)].map(({ phase }) => phase)).toEqual(['Starting', 'Running']);
+    await rm(folder);
+    await rename(`${folder}-away`, folder);
+    await world.cycle();
+    expect(await world.job(job)).toMatchObject({ phase: 'Succeeded', outputDigest });
   });
 
   it('of which its agent knows nothing is tried again, once the agent had time to list it', async () => {

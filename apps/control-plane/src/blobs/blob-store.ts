@@ -45,7 +45,10 @@ export class BlobStore {
 
   /** Bytes of the blob, or null when it is not here. `digest` is 64 lower-case hex digits; the caller has checked. */
   async sizeBytes(digest: string): Promise<number | null> {
-    const found = await stat(this.#pathOf(digest)).catch(() => null);
+    const found = await stat(this.#pathOf(digest)).catch((error: unknown) => {
+      if (codeOf(error) === 'ENOENT') return null;
+      throw error;
+    });
     return found?.isFile() ? found.size : null;
   }
 

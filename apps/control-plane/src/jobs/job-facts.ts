@@ -26,8 +26,14 @@ export const LISTING_MS_MAX = 30_000;
 /** Whether a manifest and all of its files are in the blob store. */
 export type HasBlobs = (manifestDigest: string) => Promise<boolean>;
 
+export interface KnownJobs {
+  readonly facts: readonly JobFacts[];
+  /** Why nothing can be said of the others for now: a blob store that cannot be read has not lost what is in it. */
+  readonly errors: readonly unknown[];
+}
+
 /** Of every job that is not final, in the order of `world.jobs`. */
-export async function readJobFacts(rows: Rows, world: JobWorld, ages: PhaseAges, has: HasBlobs): Promise<JobFacts[]> {
+export async function readJobFacts(rows: Rows, world: JobWorld, ages: PhaseAges, has: HasBlobs): Promise<KnownJobs> {
   const standings = standingsOf(world, ages);
   const massUnknown = isMassUnknown([...world.clusters.values()].map(({ phase }) => phase));
   const reports = reportsOf(world);
@@ -35,19 +41,19 @@ export async function readJobFacts(rows: Rows, world: JobWorld, ages: PhaseAges,
   const dependencies = await readDependencies(rows, world);
   const attempts = new Map(world.attempts.map((attempt) => [attempt.jobId, attempt]));
   const facts: JobFacts[] = [];
+  const errors: unknown[] = [];
   for (const job of world.jobs) {
     const attempt = attempts.get(job.id) ?? null;
-    const tasks = attempt === null ? [] : tasksOf(attempt, reports, standings, settled);
-    facts.push({
-      nowMs: world.nowMs,
-      job,
-      attempt,
-      tasks: attempt === null ? [] : await withoutMissing(job, attempt, tasks, has),
-      dependencies: job.phase === 'Waiting' || job.queuedAt === null ? dependencies(job) : READY,
-      isMassUnknown: massUnknown,
-    });
+    try {
+      const said = attempt === null ? [] : tasksOf(attempt, reports, standings, settled);
+      const tasks = attempt === null ? [] : await withoutMissing(job, attempt, said, has);
+      const waits = job.phase === 'Waiting' || job.queuedAt === null ? dependencies(job) : READY;
+      facts.push({ nowMs: world.nowMs, job, attempt, tasks, dependencies: waits, isMassUnknown: massUnknown });
+    } catch (error) {
+      errors.push(error);
+    }
   }
-  return facts;
+  return { facts, errors };
 }
 
 const READY: DependencyStanding = { state: 'ready' };

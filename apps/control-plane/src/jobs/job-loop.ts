@@ -86,12 +86,13 @@ export class JobLoop {
 
   private async settle(world: JobWorld, signal: AbortSignal): Promise<Committed<readonly SettledJob[]>> {
     const { store, publisher } = this.parts;
-    const facts = await readJobFacts(store.read, world, this.ages, (digest) => publisher.has(digest));
+    const { facts, errors } = await readJobFacts(store.read, world, this.ages, (digest) => publisher.has(digest));
     const steps = facts.flatMap((each) => {
       const step = stepJob(each);
       return step === null ? [] : [{ facts: each, step }];
     });
-    return inBatches(steps, SETTLE_BATCH_MAX, signal, (batch) => this.settleBatch(batch));
+    const committed = await inBatches(steps, SETTLE_BATCH_MAX, signal, (batch) => this.settleBatch(batch));
+    return { ...committed, errors: [...errors, ...committed.errors] };
   }
 
   private async settleBatch(batch: readonly Pick<SettledJob, 'facts' | 'step'>[]): Promise<readonly SettledJob[]> {
