@@ -15,10 +15,12 @@ describe('the outbox: an event is kept until Postgres has it', () => {
   let published: AgentEvent[];
   let dropped: number;
   let isDown: boolean;
+  /** Publishing waits for it. */
+  let gate: Promise<void>;
   const opened: Outbox[] = [];
   beforeEach(async () => {
     folder = await temporaryFolder();
-    [published, dropped, isDown] = [[], 0, false];
+    [published, dropped, isDown, gate] = [[], 0, false, Promise.resolve()];
   });
   afterEach(async () => {
     for (const outbox of opened.splice(0)) await outbox.stop();
@@ -28,7 +30,7 @@ describe('the outbox: an event is kept until Postgres has it', () => {
   async function open(eventsMax?: number): Promise<Outbox> {
     const outbox = new Outbox({
       folder: folder.path,
-      publish: (event) => (isDown ? Promise.reject(new Error('down')) : Promise.resolve(void published.push(event))),
+      publish: (event) => (isDown ? Promise.reject(new Error('down')) : gate.then(() => void published.push(event))),
       log: pino({ level: 'silent' }),
       metrics: {
         ...silentMetrics,
@@ -54,6 +56,17 @@ describe('the outbox: an event is kept until Postgres has it', () => {
     expect(published.length).toBeGreaterThan(1);
     await outbox.acknowledged([published[0]!.id, 'unknown']);
     expect([outbox.pending, await readdir(folder.path)]).toEqual([0, []]);
+  });
+
+  it('what comes while others are sent does not wait for the next regular round', async () => {
+    let release = () => {};
+    gate = new Promise((resolve) => {
+      release = resolve;
+    });
+    const outbox = await open();
+    for (const digit of ['a', 'b']) await add(outbox, digit);
+    release();
+    await until(() => new Set(published.map(digitOf)).size === 2, 'both are sent', 5_000);
   });
 
   it('sends what an earlier agent left, in order', async () => {

@@ -33,6 +33,7 @@ export class Outbox {
   readonly #events = new Map<string, AgentEvent>();
   #timer: NodeJS.Timeout | undefined;
   #sending: Promise<void> | undefined;
+  #isAskedAgain = false;
   #isStopped = false;
 
   constructor(options: OutboxOptions) {
@@ -81,10 +82,17 @@ export class Outbox {
     for (const id of ids) if (this.#events.has(id)) await this.#remove(id);
   }
 
-  /** Sends everything that is not acknowledged; one round at a time. Never rejects. */
+  /** Sends everything that is not acknowledged; one round at a time, and one more for what comes meanwhile. Never rejects. */
   send(): Promise<void> {
-    this.#sending ??= this.#sendAll().finally(() => {
+    if (this.#sending !== undefined) {
+      this.#isAskedAgain = true;
+      return this.#sending;
+    }
+    this.#sending = this.#sendAll().finally(() => {
       this.#sending = undefined;
+      if (!this.#isAskedAgain || this.#isStopped) return;
+      this.#isAskedAgain = false;
+      void this.send();
     });
     return this.#sending;
   }
