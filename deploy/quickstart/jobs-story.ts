@@ -32,9 +32,13 @@ export interface PreemptionProof {
   readonly output: string;
 }
 
-/** A low job that takes every device of the central cluster, so that a higher one has to make room. */
-export async function submitLow(admin: AdminClient, name: string, report: Report): Promise<JobDto> {
-  const devices = await centralDevices(admin);
+/**
+ * A low job that takes every free device of the central cluster, so that room has to be made for a higher one. Null when
+ * there is none: jobs of an earlier quickstart go on there.
+ */
+export async function submitLow(admin: AdminClient, name: string, report: Report): Promise<JobDto | null> {
+  const devices = await freeDevices(admin, name);
+  if (devices === 0) return null;
   await admin.submitJob({ ...countingJob(name, devices, STEPS), priorityClass: 'low' });
   return awaitJob(admin, name, report, ({ phase, progress }) => {
     return phase === 'Running' && PROGRESS_BEFORE_PREEMPTION.test(progress ?? '');
@@ -57,7 +61,7 @@ export async function preempt(
   if (checkpoint === null) {
     throw new StepError(
       `${names.low} was stopped without a checkpoint`,
-      `Ask ./atoll job events ${names.low}, or ./atoll job logs ${names.low}.`,
+      'Look at the log of dc-1, in logs/dc-1.log of the quickstart’s folder.',
     );
   }
   narrator.line(`      ${names.low}: saved "${checkpoint.progress}" (${checkpoint.sizeBytes} bytes) and made room`);
@@ -102,6 +106,15 @@ function countingJob(name: string, devices: number, steps: number): CreateJob {
   };
 }
 
+/** As many as a low job would get at once. */
+async function freeDevices(admin: AdminClient, name: string): Promise<number> {
+  for (let devices = await centralDevices(admin); devices > 0; devices -= 1) {
+    const plan = await admin.planJob({ ...countingJob(name, devices, STEPS), priorityClass: 'low' });
+    if (plan.state === 'started') return devices;
+  }
+  return 0;
+}
+
 async function centralDevices(admin: AdminClient): Promise<number> {
   const { observed } = await admin.cluster(CENTRAL);
   const [node] = observed?.nodes ?? [];
@@ -122,7 +135,10 @@ async function awaitJob(
     return isSo(job);
   }).catch((error: unknown) => {
     const why = job === null ? String(error) : `${job.phase}: ${job.reason}`;
-    throw new StepError(`job ${name} is not where it should be (${why})`, `Ask ./atoll explain job ${name}.`);
+    throw new StepError(
+      `job ${name} is not where it should be (${why})`,
+      'Start again; ./atoll quickstart --fresh forgets the jobs of earlier ones.',
+    );
   });
   return job!;
 }

@@ -102,12 +102,14 @@ async function tellRollout(fleet: QuickstartFleet, admin: AdminClient, key: stri
 async function tellJobs(admin: AdminClient, narrator: Narrator): Promise<void> {
   const suffix = randomSuffix();
   const names = { low: `counting-${suffix}`, high: `urgent-${suffix}` };
-  await narrator.tell('run a job', async (report) => {
+  const low = await narrator.tell('run a job', async (report) => {
     const job = await submitLow(admin, names.low, report);
+    if (job === null) return [null, 'left out: your jobs hold all of dc-1 (./atoll job list)'];
     const devices = job.specification.claim.count;
-    return [undefined, `${names.low} (class low) runs on ${devices} devices of dc-1: ${job.progress}`];
+    return [job, `${names.low} (class low) runs on ${devices} devices of dc-1: ${job.progress}`];
   });
   await narrator.tell('preempt and resume', async (report) => {
+    if (low === null) return [undefined, 'left out as well'];
     narrator.line();
     const proof = await preempt(admin, names, narrator, report);
     provePreemption(proof);
