@@ -19,14 +19,21 @@ import {
 import { planWorkloads, type WorkloadCluster } from '#scheduling';
 import { BlobStore } from '../blobs/blob-store.ts';
 import { FleetDevicesReader } from '../queues/fleet-devices.ts';
+import { isPending } from './job-snapshot.ts';
 import { viewAttempts, viewBindings } from './job-view.ts';
 import { findJob } from './jobs.ts';
 import { newJob, type WantedJob } from './new-job.ts';
 import { explainJob, type ForeseenJob, planJobs } from './plan-jobs.ts';
 import { readClusters } from './surroundings.ts';
+import { Turns } from './turns.ts';
+
+/** A plan of all that waits takes a second with 10,000 jobs, in a process that has other things to do. */
+const PLANS_WAITING_MAX = 8;
 
 @Injectable()
 export class JobForesight {
+  private readonly turns = new Turns(PLANS_WAITING_MAX);
+
   constructor(
     private readonly store: Store,
     private readonly fleet: FleetDevicesReader,
@@ -40,7 +47,7 @@ export class JobForesight {
     if ((await read.jobs.find({ tenantId, name: job.name })) !== null) {
       throw new RefusedError(refuse.conflict('a job with this name exists; choose another name'));
     }
-    const view = await viewForeseen(read, job, await planJobs(read, job));
+    const view = await viewForeseen(read, job, await this.turns.take(() => planJobs(read, job)));
     const changes = job.phase === 'Waiting' ? [`${job.reason}: what is said here holds once these have ended`] : [];
     const warning = await this.#warningOf(job);
     return {
@@ -54,7 +61,8 @@ export class JobForesight {
   async explain(tenantId: string, name: string): Promise<JobExplainDto> {
     const { read } = this.store;
     const job = await findJob(read, tenantId, name);
-    const { foreseen, decisions } = await explainJob(read, job);
+    const explained = () => explainJob(read, job);
+    const { foreseen, decisions } = await (isPending(job) ? this.turns.take(explained) : explained());
     const attempts = await read.attempts.ofJob(job.id);
     const shown = foreseen === null ? null : await viewForeseen(read, job, foreseen);
     const stored = decisions.map(viewDecision);

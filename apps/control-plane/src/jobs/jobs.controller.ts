@@ -55,6 +55,7 @@ export class JobsController {
   })
   @ApiResponse({ status: 201, standardSchema: jobSchema })
   @ApiResponse({ status: 200, description: 'The plan of a dry run', standardSchema: jobPlanSchema })
+  @ApiResponse({ status: 503, description: 'Too many ask for plans at once', standardSchema: problemSchema })
   async submit(
     @Body({ schema: createJobSchema }) wanted: z.output<typeof createJobSchema>,
     @Query({ schema: dryRunSchema }) { dryRun }: DryRun,
@@ -96,6 +97,7 @@ export class JobsController {
   @RequirePermission('jobs:read')
   @ApiOperation({ summary: 'Why it runs where it runs, or waits; what would have to change; who was preempted' })
   @ApiResponse({ status: 200, standardSchema: jobExplainSchema })
+  @ApiResponse({ status: 503, description: 'Too many ask for plans at once', standardSchema: problemSchema })
   explain(@Param('name', { schema: nameSchema }) name: string, @CurrentActor() actor: Actor) {
     return this.foresight.explain(actor.tenantId, name);
   }
