@@ -155,6 +155,11 @@ export class TaskFolder {
     return isThere(this.files.taken);
   }
 
+  /** The same, but when none has, none will. */
+  async isTakenForGood(): Promise<boolean> {
+    return (await this.isTaken()) || (!(await this.revokeOrder()) && (await this.isTaken()));
+  }
+
   readProcess(): Promise<ProcessRecord | null> {
     return readJson(this.files.process, processSchema);
   }

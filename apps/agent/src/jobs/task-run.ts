@@ -88,13 +88,10 @@ export class TaskRun {
     const { end, stop } = this.#state;
     this.#vitals.restore(this.#state.ranSeconds);
     if (end !== undefined) return this.#show(end);
-    if (!(await this.folder.isTaken())) {
-      // Nobody took the order, and now nobody will: it has not run.
-      await this.folder.revokeOrder();
-      if (!(await this.folder.isTaken())) {
-        this.#state = { ...this.#state, devices: [] };
-        return;
-      }
+    // Nobody took the order, and now nobody will: it has not run.
+    if (!(await this.folder.isTakenForGood())) {
+      this.#state = { ...this.#state, devices: [] };
+      return;
     }
     const { log, metrics, machineBootId } = this.#services;
     if (stop?.machineBootId === machineBootId) this.#stop = TaskStop.restored(stop, this.task.graceSeconds);
