@@ -2,10 +2,10 @@ import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Patch, Post, Q
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
-import { type ClusterDto, clusterSchema, nameSchema, pageOf, pageQuerySchema, updateClusterSchema } from '#contracts';
+import { clusterSchema, nameSchema, pageOf, pageQuerySchema, updateClusterSchema } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
-import { etagOf } from '../mutations/headers.ts';
+import { tagged } from '../mutations/headers.ts';
 import { IfMatchHeader } from '../openapi/headers.ts';
 import { Clusters } from './clusters.ts';
 
@@ -79,9 +79,4 @@ export class ClustersController {
   ): Promise<void> {
     await this.clusters.remove(actor, { name, ifMatch });
   }
-}
-
-function tagged(reply: FastifyReply, cluster: ClusterDto): ClusterDto {
-  reply.header('etag', etagOf(cluster));
-  return cluster;
 }

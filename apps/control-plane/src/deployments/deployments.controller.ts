@@ -15,7 +15,7 @@ import {
 } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
-import { etagOf } from '../mutations/headers.ts';
+import { tagged } from '../mutations/headers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
 import { Deployments } from './deployments.ts';
 
@@ -115,9 +115,4 @@ export class DeploymentsController {
     }
     return tagged(reply, await this.deployments.remove(actor, { name, ifMatch }));
   }
-}
-
-export function tagged(reply: FastifyReply, deployment: DeploymentDto): DeploymentDto {
-  reply.header('etag', etagOf(deployment));
-  return deployment;
 }

@@ -25,7 +25,7 @@ import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
 import { sendBlob } from '../blobs/send-blob.ts';
 import { type DryRun, dryRunSchema } from '../deployments/deployments.controller.ts';
-import { etagOf } from '../mutations/headers.ts';
+import { tagged } from '../mutations/headers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
 import { JobArtifacts } from './job-artifacts.ts';
 import { JobForesight } from './job-foresight.ts';
@@ -205,9 +205,4 @@ export class JobsController {
     reply.status(204);
     return undefined;
   }
-}
-
-function tagged(reply: FastifyReply, job: JobDto): JobDto {
-  reply.header('etag', etagOf(job));
-  return job;
 }

@@ -2,18 +2,10 @@ import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Patch, Post, Q
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
-import {
-  createModelSchema,
-  type ModelDto,
-  modelSchema,
-  nameSchema,
-  pageOf,
-  pageQuerySchema,
-  updateModelSchema,
-} from '#contracts';
+import { createModelSchema, modelSchema, nameSchema, pageOf, pageQuerySchema, updateModelSchema } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
-import { etagOf } from '../mutations/headers.ts';
+import { tagged } from '../mutations/headers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
 import { Models } from './models.ts';
 
@@ -86,9 +78,4 @@ export class ModelsController {
   ): Promise<void> {
     await this.models.remove(actor, { name, ifMatch });
   }
-}
-
-function tagged(reply: FastifyReply, model: ModelDto): ModelDto {
-  reply.header('etag', etagOf(model));
-  return model;
 }

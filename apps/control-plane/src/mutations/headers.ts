@@ -1,5 +1,6 @@
 // The request headers that make mutations safe to repeat and to race: Idempotency-Key and If-Match.
 
+import type { FastifyReply } from 'fastify';
 import { RefusedError, refuse } from '#domain';
 import type { Repeatable } from './mutations.ts';
 
@@ -16,6 +17,15 @@ export function repeatable(key: string | undefined, request: unknown): Repeatabl
 
 export function etagOf(resource: { readonly revision: number }): string {
   return `"${resource.revision}"`;
+}
+
+/** The resource as an answer, with its ETag. */
+export function tagged<Resource extends { readonly revision: number }>(
+  reply: Pick<FastifyReply, 'header'>,
+  resource: Resource,
+): Resource {
+  reply.header('etag', etagOf(resource));
+  return resource;
 }
 
 /** @throws RefusedError precondition unless If-Match is absent, `*`, or names the revision */

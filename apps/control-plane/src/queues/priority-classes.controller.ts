@@ -5,7 +5,6 @@ import type { z } from 'zod';
 import {
   createPriorityClassSchema,
   nameSchema,
-  type PriorityClassDto,
   pageOf,
   pageQuerySchema,
   priorityClassSchema,
@@ -13,7 +12,7 @@ import {
 } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
-import { etagOf } from '../mutations/headers.ts';
+import { tagged } from '../mutations/headers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
 import { PriorityClasses } from './priority-classes.ts';
 
@@ -86,9 +85,4 @@ export class PriorityClassesController {
   ): Promise<void> {
     await this.priorityClasses.remove(actor, { name, ifMatch });
   }
-}
-
-function tagged(reply: FastifyReply, priorityClass: PriorityClassDto): PriorityClassDto {
-  reply.header('etag', etagOf(priorityClass));
-  return priorityClass;
 }

@@ -13,7 +13,7 @@ import {
 } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
-import { etagOf } from '../mutations/headers.ts';
+import { tagged } from '../mutations/headers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
 import { Queues } from './queues.ts';
 
@@ -86,9 +86,4 @@ export class QueuesController {
   ): Promise<void> {
     await this.queues.remove(actor, { name, ifMatch });
   }
-}
-
-function tagged<Resource extends { readonly revision: number }>(reply: FastifyReply, resource: Resource): Resource {
-  reply.header('etag', etagOf(resource));
-  return resource;
 }

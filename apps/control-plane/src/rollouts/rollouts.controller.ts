@@ -15,7 +15,8 @@ import {
 } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
-import { type DryRun, dryRunSchema, tagged } from '../deployments/deployments.controller.ts';
+import { type DryRun, dryRunSchema } from '../deployments/deployments.controller.ts';
+import { tagged } from '../mutations/headers.ts';
 import { IfMatchHeader } from '../openapi/headers.ts';
 import { Rollouts, STEERING, type Steering } from './rollouts.ts';
 
