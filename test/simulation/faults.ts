@@ -35,6 +35,12 @@ const JOB_KNOBS = {
 } as const;
 type Knob = keyof typeof KNOBS | keyof typeof JOB_KNOBS;
 
+/** Worlds in which one cluster is cut off for longer than its attempts are waited for. */
+const LONG_CUT_SHARE = 0.25;
+const LONG_CUT_WORLD_MS = 270_000;
+/** What neither ends such a cut nor makes a new leader count from its own first look. */
+const QUIET_KNOBS: ReadonlySet<Knob> = new Set(['engine-crash', 'cordon', 'command-vanishes', 'event-comes-late']);
+
 export class Faults {
   isOn = true;
   durationMs = 0;
@@ -86,6 +92,11 @@ export class Faults {
       };
     }
     this.schedule(1, 8, () => jobOperator.act());
+    if (!world.chance(LONG_CUT_SHARE)) return;
+    this.durationMs = Math.max(this.durationMs, LONG_CUT_WORLD_MS);
+    jobOperator.longShare = 0.35;
+    this.knobs = this.knobs.filter((knob) => QUIET_KNOBS.has(knob));
+    world.after(world.between(20_000, 50_000), null, () => cutBusiest(this.fleet));
   }
 
   /** Everything is repaired; clocks stay as wrong as they are. */
@@ -181,6 +192,16 @@ function cutAgents(fleet: Fleet, count: number, leastSeconds: number, mostSecond
     agent!.cut();
     later(fleet, leastSeconds, mostSeconds, () => agent!.heal());
   }
+}
+
+/** The one with the most to lose. */
+function cutBusiest(fleet: Fleet): void {
+  const { world, agents, machines } = fleet;
+  const busy = [...machines.values()].sort((left, right) => right.commands.length - left.commands.length);
+  const agent = agents.get(busy[0]!.clusterId)!;
+  world.say(`${agent.name} is cut off for long`);
+  agent.cut();
+  later(fleet, 150, 220, () => agent.heal());
 }
 
 function killPlane(fleet: Fleet): void {

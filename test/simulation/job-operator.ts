@@ -22,6 +22,8 @@ type Shape = Readonly<Record<string, unknown>>;
 export class JobOperator {
   /** Names of jobs that were acknowledged. */
   readonly acknowledged = new Set<string>();
+  /** Share of jobs that run for longer than any silence is waited for. */
+  longShare = 0.1;
   private readonly busy = new Set<string>();
   private submitted = 0;
   private calmSeconds = 0;
@@ -90,7 +92,9 @@ export class JobOperator {
         schedulingPolicy: { topologyScope: 'node' },
       },
       command: ['work'],
-      environment: { [WORK_VARIABLE]: String(world.between(1, 45)) },
+      environment: {
+        [WORK_VARIABLE]: String(world.chance(this.longShare) ? world.between(120, 160) : world.between(1, 45)),
+      },
       mounts: world.chance(0.2) ? { base: { model: 'chat', version: world.between(1, 3) } } : {},
       checkpoint: {
         mode: hasCheckpoints ? 'file' : 'none',

@@ -195,7 +195,9 @@ export class JobSafety {
       this.world.broken(`invariant 4: an attempt at ${name} counts as ended and runs in ${other.clusterName}`);
     }
     const isMass = this.world.nowMs - this.massSinceMs > FORGIVEN_MS;
-    if (isMass && attempt.tasks.some((task) => isGivenUp(before, attempt, task)))
+    const isUnsaid = attempt.tasks.some((task) => isGivenUp(before, attempt, task));
+    if (isUnsaid) this.see('given up');
+    if (isMass && isUnsaid)
       this.world.broken(`invariant 7: an attempt at ${name} counts as lost while most clusters are Unknown`);
   }
 

@@ -5,8 +5,8 @@ import { chosenSeeds, replayAdvice } from './seeds.ts';
 
 const SECONDS_A_SEED_MAX = 10;
 const CLOCKS_APART_MS = 600_000;
-const seeds = chosenSeeds(40, 300);
-const seedsApart = chosenSeeds(15, 100);
+const seeds = chosenSeeds(25, 300);
+const seedsApart = chosenSeeds(10, 100);
 
 /** @returns what was reached on all of them together */
 async function holds(rules: Rules, on: readonly number[]): Promise<Set<string>> {
@@ -21,7 +21,18 @@ async function holds(rules: Rules, on: readonly number[]): Promise<Set<string>> 
 
 /** Without these the checks would have had nothing to look at. */
 const REACHED = [
-  ...['gang', 'resumed', 'preempted', 'reclaimed', 'told', 'killed', 'silence: ask', 'silence: tell', 'silence: kill'],
+  ...[
+    'gang',
+    'resumed',
+    'preempted',
+    'reclaimed',
+    'told',
+    'killed',
+    'silence: ask',
+    'silence: tell',
+    'silence: kill',
+    'given up',
+  ],
   ...['succeeded', 'failed', 'preempted', 'suspended', 'cancelled', 'lost'].map((outcome) => `attempt ${outcome}`),
 ];
 

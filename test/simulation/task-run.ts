@@ -291,9 +291,9 @@ export class TaskRun {
   }
 
   conclude({ exit }: Command): void {
-    const { exitCode, signal, cause, ranSeconds } = exit!;
+    const code = exit?.exitCode ?? null;
     const end = endOf({
-      exit: exitCode === null ? null : { exitCode, signal, cause, reason: '', ranSeconds },
+      exit: exit === null || code === null ? null : { ...exit, exitCode: code, reason: '' },
       stop: this.stopping?.order ?? null,
       isTold: this.stopping?.isTold ?? false,
       isAnswered: this.isAnswered || this.firstMember()?.isAnswered === true,
