@@ -19,6 +19,8 @@ export interface JobState {
   turn: number;
   tasks: readonly TaskBinding[];
   nomination: Nomination | null;
+  /** What the planner was shown of it while it waits; null: nothing yet. */
+  shown: PendingWorkload | null;
   /** Of its run time, what is done and kept. */
   savedMs: number;
   /** Of this run. */
@@ -39,6 +41,7 @@ export function newJobState(job: ReplayJob, fleet: FleetShape, policy: JobPolicy
     turn: 0,
     tasks: [],
     nomination: null,
+    shown: null,
     savedMs: 0,
     startedMs: 0,
     firstStartedMs: null,
@@ -74,7 +77,14 @@ export function devicesHeld({ base }: JobState): number {
   return base.claim.count * base.gang.size;
 }
 
-export function asPending({ base, savedMs, nomination }: JobState): PendingWorkload {
+/** The same object as long as nothing about it changed: thousands wait, cycle after cycle. */
+export function asPending(state: JobState): PendingWorkload {
+  const { shown, savedMs, nomination } = state;
+  if (shown?.nomination !== nomination || shown.savedSeconds !== savedMs / 1_000) state.shown = toPending(state);
+  return state.shown!;
+}
+
+function toPending({ base, savedMs, nomination }: JobState): PendingWorkload {
   return {
     ...base,
     savedSeconds: savedMs / 1_000,

@@ -43,8 +43,10 @@ export class Cycle {
   readonly heads = new Map<DeviceType, PendingWorkload>();
   /** Shape → why it has no room. Equal requests share one explanation a cycle. */
   readonly explanations = new Map<number, Explanation>();
-  /** Shape, priority and queue → why nothing is stopped for it. */
-  readonly words = new Map<string, string>();
+  /** Queue → number of shape and priority → why nothing is stopped for it. */
+  readonly words = new Map<string, Map<number, string>>();
+  /** How many of these there are. */
+  wordings = 0;
   vainSearches = 0;
   /** Shape, queue and priority → what was looked at for one of a kind need not be looked at again for the next. */
   readonly searches = new Map<string, EvictionSearch>();

@@ -1,5 +1,5 @@
 /** What becomes of one pending workload in its turn; see `cycle.ts` for the whole. */
-import type { DecisionVictim } from '#domain';
+import { type DecisionVictim, PRIORITY_MAX } from '#domain';
 import { admittedMembers, chargeBeside, whyHeld } from './admission.ts';
 import { reserve } from './backfill.ts';
 import { called } from './called.ts';
@@ -207,13 +207,18 @@ export function waiting(cycle: Cycle, work: PendingWorkload): VerdictParts {
   return { state: 'waiting', reason: `${fit}${noVictims(cycle, work)}`, candidates, changes };
 }
 
-/** Equal workloads share the words. */
+/** Equal workloads of a queue share the words. */
 function noVictims(cycle: Cycle, work: PendingWorkload): string {
-  const key = `${kindOf(cycle, work, work.gang.minimum, null)} ${work.priority} ${work.preemption}`;
-  const known = cycle.words.get(key);
+  if (!cycle.policy.preempts) return '';
+  const ofQueue = cycle.words.get(work.queueId) ?? new Map<number, string>();
+  cycle.words.set(work.queueId, ofQueue);
+  const asked = refusalKey(cycle, work, work.gang.minimum) * 2 + Number(work.preemption === 'never');
+  const key = asked * (PRIORITY_MAX + 1) + work.priority;
+  const known = ofQueue.get(key);
   if (known !== undefined) return known;
-  const words = cycle.words.size < VAIN_SEARCHES_MAX ? describeNoVictims(cycle, work) : '';
-  cycle.words.set(key, words);
+  const words = cycle.wordings < VAIN_SEARCHES_MAX ? describeNoVictims(cycle, work) : '';
+  cycle.wordings += 1;
+  ofQueue.set(key, words);
   return words;
 }
 

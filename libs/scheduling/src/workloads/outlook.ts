@@ -36,6 +36,8 @@ export class Outlook {
   readonly present: CapacityAccount;
   private apart: CapacityAccount | null = null;
   private readonly held = new Map<string, Hold>();
+  /** Workload ids: thousands are asked about that have none, which a made-up key would be dear for. */
+  private readonly heldFor: Readonly<Record<Hold['kind'], Set<string>>> = { nominated: new Set(), reserved: new Set() };
   private readonly started: { readonly work: PendingWorkload; readonly tasks: readonly TaskBinding[] }[] = [];
   private readonly evicted = new Set<string>();
   /** Holds whose room is free for a what-if. */
@@ -75,6 +77,7 @@ export class Outlook {
   }
 
   holdOf(workloadId: string, kind: Hold['kind']): Hold | undefined {
+    if (!this.heldFor[kind].has(workloadId)) return undefined;
     return this.held.get(`${kind}:${workloadId}`);
   }
 
@@ -87,12 +90,14 @@ export class Outlook {
   /** Keeps room from others; what of it is taken stays with who has it. */
   hold(hold: Hold): void {
     this.held.set(hold.holderId, hold);
+    this.heldFor[hold.kind].add(hold.work.id);
     this.each((account) => account.take(hold.holderId, hold.work.claim, hold.tasks));
   }
 
   drop(hold: Hold): void {
     this.lifted.delete(hold.holderId);
     if (!this.held.delete(hold.holderId)) return;
+    this.heldFor[hold.kind].delete(hold.work.id);
     this.freedTimes += 1;
     this.each((account) => account.release(hold.holderId));
   }

@@ -22,10 +22,9 @@ export function refusalKey(cycle: Cycle, work: PendingWorkload, members: number)
 
 export function findRoom(cycle: Cycle, work: PendingWorkload, members: number): Found | null {
   const { outlook, refusals } = cycle;
-  const request = requestOf(work, members);
   // As long as nothing was refused, nobody's shape has to be known.
   if (refusals.isEmpty || !refusals.has(refusalKey(cycle, work, members))) {
-    const placed = outlook.present.find(request);
+    const placed = outlook.present.find(requestOf(work, members));
     if (placed !== null) return { placed, lifted: [] };
     refusals.add(refusalKey(cycle, work, members));
   }
@@ -34,7 +33,7 @@ export function findRoom(cycle: Cycle, work: PendingWorkload, members: number): 
   const liftedKey = [refusalKey(cycle, work, members), ...lifted.map(({ holderId }) => holderId)].join(' ');
   if (refusals.has(liftedKey)) return null;
   outlook.lift(lifted);
-  const placed = outlook.present.find(request);
+  const placed = outlook.present.find(requestOf(work, members));
   if (placed !== null) return { placed, lifted };
   outlook.putBack(lifted);
   refusals.add(liftedKey);

@@ -156,7 +156,6 @@ export function describeStop(cycle: Cycle, work: PendingWorkload, { running }: V
 
 /** Why nothing is stopped for it; empty when nothing of its type runs where it could. */
 export function describeNoVictims(cycle: Cycle, work: PendingWorkload): string {
-  if (!cycle.policy.preempts) return '';
   if (work.preemption === 'never') return '; by its priority class nothing is stopped for it';
   const counts = new Map<string, number>();
   const eligible = new Set(cycle.outlook.coming.eligible(requestOf(work)).map(({ clusterId }) => clusterId));
