@@ -4,11 +4,12 @@
  *
  * A decision is one workload placed, or refused with its reason. `perSecond` is all decisions of flood cycles over the
  * planner's own time in them: a fresh world each, until the seconds are over, the first not counted. The latencies are
- * of small cycles on the flooded world: what one that comes then waits for, from snapshot to plan.
+ * of small cycles on the flooded world: what one that comes then waits for, from snapshot to plan. Where a scenario only
+ * asks, both are of its questions.
  */
 import { performance } from 'node:perf_hooks';
 import { pathToFileURL } from 'node:url';
-import { DRY_SCENARIOS, SCENARIOS, type Scenario, type ScenarioName } from './scenarios.ts';
+import { SCENARIOS, type Scenario, type ScenarioName } from './scenarios.ts';
 import type { World } from './world.ts';
 
 const SMALL_CYCLES = 300;
@@ -26,23 +27,18 @@ export interface Measured {
 
 export function measureInMemory(name: ScenarioName, nodes: number, jobs: number, seconds: number): Measured {
   const scenario: Scenario = SCENARIOS[name];
-  const isDry = DRY_SCENARIOS.has(name);
-  const { decisions, perSecond, world } = isDry
-    ? noFlood(scenario, nodes, jobs)
-    : flood(scenario, nodes, jobs, seconds);
-  const times = smallCycles(scenario, world, seconds, isDry);
+  const flooded = scenario.ask === undefined ? flood(scenario, nodes, jobs, seconds) : null;
+  const world = flooded?.world ?? scenario.make(nodes, jobs);
+  const times = smallCycles(scenario, world, seconds);
   const at = (share: number) => times[Math.min(times.length - 1, Math.floor(share * times.length))]!;
+  const asked = times.length / (times.reduce((sum, ms) => sum + ms, 0) / 1_000);
   return {
-    decisions: isDry ? times.length : decisions,
-    perSecond: Math.round(isDry ? 1_000 / (times.reduce((sum, ms) => sum + ms, 0) / times.length) : perSecond),
+    decisions: flooded?.decisions ?? times.length,
+    perSecond: Math.round(flooded?.perSecond ?? asked),
     p50Ms: round(at(0.5)),
     p99Ms: round(at(0.99)),
     rssMB: Math.round(process.resourceUsage().maxRSS / 1_024),
   };
-}
-
-function noFlood(scenario: Scenario, nodes: number, jobs: number) {
-  return { decisions: 0, perSecond: 0, world: scenario.make(nodes, jobs) };
 }
 
 function flood(scenario: Scenario, nodes: number, jobs: number, seconds: number) {
@@ -64,13 +60,14 @@ function settle(world: World): number {
   return plan.stops.length === 0 ? ms : ms + world.cycle().ms;
 }
 
-function smallCycles({ turn }: Scenario, world: World, seconds: number, isDry: boolean): number[] {
+function smallCycles({ turn, ask }: Scenario, world: World, seconds: number): number[] {
+  const measure = ask === undefined ? () => world.cycle().ms : ask(world);
   const until = performance.now() + seconds * 1_000;
   const times: number[] = [];
   for (let count = -WARM_CYCLES; count < SMALL_CYCLES; count++) {
     if (count > SMALL_CYCLES_MIN && performance.now() > until) break;
     turn(world);
-    const ms = (isDry ? world.ask() : world.cycle()).ms;
+    const ms = measure();
     if (count >= 0) times.push(ms);
   }
   return times.sort((left, right) => left - right);

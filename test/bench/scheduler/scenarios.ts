@@ -2,6 +2,7 @@
  * What is measured. A scenario makes a world with its work waiting; `flood` cycles decide all of it, and small cycles
  * after that decide what came in between, with everything that runs and waits in every snapshot.
  */
+import { DryRun } from '#scheduling';
 import { clusterOf, on, PLAIN_SHAPE, World } from './world.ts';
 
 export interface Scenario {
@@ -9,6 +10,8 @@ export interface Scenario {
   readonly make: (nodes: number, jobs: number) => World;
   /** Of a small cycle: what ends and what comes before it. */
   readonly turn: (world: World) => void;
+  /** Where nothing is carried out: gives milliseconds of one question about the same fleet. */
+  readonly ask?: (world: World) => () => number;
   /** Nodes × jobs that a run without options measures; the whole table is SIZES. */
   readonly sizes: readonly (readonly [nodes: number, jobs: number])[];
   /** True: SIZES mean nothing to it, its own are all there are. */
@@ -140,12 +143,26 @@ export const SCENARIOS = {
     isFixed: true,
   },
   'preemption-dry-run': {
-    meaning: 'who would have to go for one more high job, asked again and again of a fleet full of low ones',
+    meaning: 'who would have to go for one more high job, asked again and again of one snapshot full of low ones',
+    make: fullOfLow,
+    turn: () => undefined,
+    ask: (world) => {
+      const dryRun = new DryRun(world.snapshot());
+      // No two alike: what was found for one would answer the next.
+      let memoryBytes = 0;
+      return () => world.ask(dryRun, { devices: 3, priority: 8, memoryBytes: ++memoryBytes });
+    },
+    sizes: [[1_000, 1]],
+    isFixed: true,
+  },
+  'preemption-foresight': {
+    meaning: 'the same, of a new snapshot each time: the whole cycle that a dry run over REST plans',
     make: fullOfLow,
     turn: (world) => {
       world.pending.clear();
       world.submit(1, { devices: 3, priority: 8 });
     },
+    ask: (world) => () => world.foresee(),
     sizes: [[1_000, 1]],
     isFixed: true,
   },
@@ -153,9 +170,6 @@ export const SCENARIOS = {
 
 export type ScenarioName = keyof typeof SCENARIOS;
 export const SCENARIO_NAMES = Object.keys(SCENARIOS) as ScenarioName[];
-/** Nothing is carried out: each cycle asks about the same fleet. */
-export const DRY_SCENARIOS: ReadonlySet<string> = new Set<ScenarioName>(['preemption-dry-run']);
-
 function mixed(world: World, jobs: number): void {
   for (let index = 0; index < jobs; index++) {
     world.submit(1, { devices: [1, 1, 2, 1, 4, 1, 8, 1][index % 8]!, priority: [2, 5, 5, 8][index % 4]! });

@@ -5,6 +5,7 @@
 import { performance } from 'node:perf_hooks';
 import { DEFAULT_TENANT_ID, type DeviceType, type GangPolicy, type Node, type TaskBinding } from '#domain';
 import {
+  DryRun,
   type PendingWorkload,
   planWorkloads,
   type QueueSnapshot,
@@ -33,6 +34,7 @@ export interface JobSketch {
   readonly topology?: GangPolicy['topology'];
   readonly priority?: number;
   readonly deviceType?: DeviceType;
+  readonly memoryBytes?: number;
   readonly expectedSeconds?: number | null;
   readonly queueId?: string;
 }
@@ -86,9 +88,17 @@ export class World {
     return { ms, plan };
   }
 
-  /** What a cycle would do, and nothing of it done. */
-  ask(): Cycle {
-    return timed(this.snapshot());
+  /** What a cycle would do, and nothing of it done: milliseconds. */
+  foresee(): number {
+    return timed(this.snapshot()).ms;
+  }
+
+  /** Milliseconds of asking `dryRun` what would become of a job. */
+  ask(dryRun: DryRun, sketch: JobSketch): number {
+    const workload = this.workload(sketch);
+    const before = performance.now();
+    dryRun.ask(workload);
+    return performance.now() - before;
   }
 
   /** The oldest ones end. */
@@ -103,7 +113,7 @@ export class World {
   }
 
   private workload(sketch: JobSketch): PendingWorkload {
-    const { devices = 1, members = 1, topology = null, priority = 5, deviceType = GPU } = sketch;
+    const { devices = 1, members = 1, topology = null, priority = 5, deviceType = GPU, memoryBytes = 0 } = sketch;
     const id = `job-${++this.made}`;
     return {
       id,
@@ -112,7 +122,12 @@ export class World {
       tenantId: DEFAULT_TENANT_ID,
       queueId: sketch.queueId ?? this.queues[0]!.id,
       priority,
-      claim: { deviceType, count: devices, schedulingPolicy: { topologyScope: 'node' } },
+      claim: {
+        deviceType,
+        count: devices,
+        memoryBytesPerDevice: memoryBytes,
+        schedulingPolicy: { topologyScope: 'node' },
+      },
       gang: { size: members, minimum: members, topology, spansClusters: false },
       queuedAtMs: this.nowMs,
       expectedSeconds: sketch.expectedSeconds ?? null,
