@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type TemporaryFolder, temporaryFolder } from '../../test/temporary-folder.ts';
@@ -62,6 +62,20 @@ describe('the lock of a state folder', () => {
     const lock = await lockFolder(folder.path);
     expect(JSON.parse(await readFile(path(), 'utf8')).pid).toBe(process.pid);
     await lock.release();
+  });
+
+  it('of which a dead process was taking over is taken over at once', async () => {
+    const child = spawn(process.execPath, ['-e', '']);
+    const { pid } = child;
+    await once(child, 'exit');
+    const dead = JSON.stringify({ pid, startTicks: '1', machineBootId: await machineBootId() });
+    await writeFile(path(), dead);
+    await mkdir(`${path()}.takeover`);
+    await writeFile(join(`${path()}.takeover`, 'maker'), dead);
+    await (await lockFolder(folder.path)).release();
+    await writeFile(path(), dead);
+    await mkdir(`${path()}.takeover`);
+    await expect(lockFolder(folder.path)).rejects.toThrow(/just taking over/);
   });
 
   it('of a reused process id is taken over: the start time differs', async () => {

@@ -2,8 +2,9 @@
 // does not count as the holder, and a dead holder's lock is taken over at once.
 //
 // Two agents that find the same dead lock race for a `takeover` folder; making a folder is atomic, and only its maker
-// may replace the lock. A takeover folder left by a crash is removed after 30 s.
-import { link, mkdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+// may replace the lock. It names its maker too: one left by a crash is removed at once, or, where the crash came before the
+// name, after 30 s.
+import { link, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { hasCode, StateFolderInUseError } from '../errors.ts';
@@ -11,6 +12,7 @@ import { writeDraft, writeDurably } from './durable-file.ts';
 import { isProcessAlive, machineBootId, processStartTicks } from './processes.ts';
 
 const TAKEOVER_STALE_MS = 30_000;
+const MAKER = 'maker';
 const holderSchema = z.object({ pid: z.int(), startTicks: z.string(), machineBootId: z.string() });
 type Holder = z.infer<typeof holderSchema>;
 
@@ -66,11 +68,7 @@ async function tryCreateInTwoSteps(path: string, mine: Holder): Promise<boolean>
 async function takeOver(folder: string, path: string, mine: Holder): Promise<void> {
   await refuseLivingHolder(folder, path);
   const takeover = join(folder, 'agent.lock.takeover');
-  const age = await stat(takeover).then(
-    ({ mtimeMs }) => Math.abs(Date.now() - mtimeMs),
-    () => 0,
-  );
-  if (age > TAKEOVER_STALE_MS) await rmdir(takeover).catch(() => undefined);
+  if (await isAbandoned(takeover)) await rm(takeover, { recursive: true, force: true });
   try {
     await mkdir(takeover);
   } catch (cause) {
@@ -78,11 +76,26 @@ async function takeOver(folder: string, path: string, mine: Holder): Promise<voi
     throw new StateFolderInUseError(`Another agent is just taking over ${folder}; start again in a moment.`);
   }
   try {
+    await writeFile(join(takeover, MAKER), JSON.stringify(mine), { mode: 0o600 });
     await refuseLivingHolder(folder, path);
     await writeDurably(path, JSON.stringify(mine));
+    // Two that both found it abandoned may both get here; the lock is whose name is in it.
+    const holder = await readHolder(path);
+    if (holder === null || !isSame(holder, mine)) await refuseLivingHolder(folder, path);
   } finally {
-    await rmdir(takeover).catch(() => undefined);
+    await rm(takeover, { recursive: true, force: true });
   }
+}
+
+/** False when there is none. */
+async function isAbandoned(takeover: string): Promise<boolean> {
+  const maker = await readHolder(join(takeover, MAKER));
+  if (maker !== null) return !(await isLiving(maker));
+  const age = await stat(takeover).then(
+    ({ mtimeMs }) => Math.abs(Date.now() - mtimeMs),
+    () => 0,
+  );
+  return age > TAKEOVER_STALE_MS;
 }
 
 async function refuseLivingHolder(folder: string, path: string): Promise<void> {
