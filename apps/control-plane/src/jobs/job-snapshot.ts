@@ -136,7 +136,8 @@ function preferredBy({ id, spec }: Job, { observations }: JobWorld, memory: JobM
 function toRunning(attempt: Attempt, job: Job | undefined): RunningWorkload[] {
   if (job === undefined) return []; // ended since the attempts were read
   const { spec, preemptible, preemptions, checkpoint } = job;
-  const { id, claim, tasks, startedAt, createdAt, phase } = attempt;
+  const { id, claim, tasks, startedAt, createdAt, phase, resumedFrom } = attempt;
+  const saved = checkpoint?.attemptId === id ? checkpoint : null;
   return [
     {
       ...workloadOf(job),
@@ -144,8 +145,9 @@ function toRunning(attempt: Attempt, job: Job | undefined): RunningWorkload[] {
       holderId: id,
       tasks,
       startedAtMs: (startedAt ?? createdAt).getTime(),
-      savedAtMs: checkpoint?.attemptId === id ? checkpoint.at.getTime() : null,
-      savedSeconds: (attempt.resumedFrom?.savedDeviceSeconds ?? 0) / deviceCountOf(attempt),
+      // Together these tell when it ends: what is left of it is left from its newest checkpoint on.
+      savedAtMs: saved?.at.getTime() ?? null,
+      savedSeconds: ((saved ?? resumedFrom)?.savedDeviceSeconds ?? 0) / deviceCountOf(attempt),
       preemptible,
       isEnding: phase === 'Stopping',
       minimumRunSeconds: spec.minimumRunSeconds,
