@@ -119,18 +119,25 @@ describe('a blob', () => {
     expect(await blobs.sizeBytes(digestOf(content))).toBe(300_000);
   });
 
-  it('R2: what a cut connection left is kept, and the rest makes it whole, by another control plane too', async () => {
-    const content = randomBytes(400_000);
-    const digest = digestOf(content);
+  /** Promises 400,000 bytes, sends 150,000 of them, and is gone. */
+  async function cutUpload(digest: string, content: Buffer): Promise<void> {
     const { hostname, port } = new URL(installation.controlPlane.url);
     const socket = connect(Number(port), hostname);
     socket.write(
       `PUT /api/v1/blobs/${digest}?attempt=${attempt.id}&size=400000 HTTP/1.1\r\nhost: x\r\n` +
         `authorization: Bearer ${token}\r\ncontent-type: application/octet-stream\r\ncontent-length: 400000\r\n\r\n`,
     );
-    socket.write(content.subarray(0, 150_000), () => socket.destroy());
+    await new Promise<void>((resolve) => socket.write(content.subarray(0, 150_000), () => resolve()));
+    socket.destroy();
+  }
+
+  it('R2: what a cut connection left is kept, and the rest makes it whole, by another control plane too', async () => {
+    const content = randomBytes(400_000);
+    const digest = digestOf(content);
     const received = await eventually(async () => {
       const { status, body } = await put(content, { from: 399_999 });
+      // What is cut at once may take with it what the server has not read yet: then it is begun again.
+      if (body.receivedBytes === 0) await cutUpload(digest, content);
       expect([status, body.receivedBytes > 0, body.detail]).toEqual([409, true, expect.stringMatching(/begins at/)]);
       return body.receivedBytes as number;
     });
