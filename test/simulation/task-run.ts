@@ -241,7 +241,7 @@ export class TaskRun {
     command.kill();
   }
 
-  save(command: Command): void {
+  saveNow(command: Command): void {
     const done = command.done!;
     command.done = null;
     if (this.task.rank === 0) {
@@ -355,7 +355,7 @@ export class TaskRun {
 
 const STEPS: Readonly<Record<TaskStep, (run: TaskRun, command: Command) => void>> = {
   wait: () => undefined,
-  save: (run, command) => run.save(command),
+  save: (run, command) => run.saveNow(command),
   ask: (run, command) => run.ask(command),
   tell: (run, command) => run.tell(command),
   kill: (run, command) => run.kill(command),

@@ -251,7 +251,7 @@ function unjust(before: WorkloadSnapshot, plan: WorkloadPlan): string[] {
   return problems;
 }
 
-/** The first that waits of its type, though what it asks for is free. */
+/** The first that waits of its type, though what it asks for is free. How an edge packs is its own: only central ones tell. */
 function idle(before: WorkloadSnapshot, plan: WorkloadPlan): string[] {
   if (plan.nominations.some(({ nomination }) => nomination === null)) return [];
   const head = plan.verdicts.find(({ state }) => state === 'waiting');
@@ -261,7 +261,8 @@ function idle(before: WorkloadSnapshot, plan: WorkloadPlan): string[] {
   for (const { holderId, claim: of, tasks } of before.running) capacity.take(holderId, of, tasks);
   for (const { work, tasks } of [...started, ...nominated]) capacity.take(work.id, work.claim, tasks);
   const work = before.pending.find(({ id }) => id === head.workloadId)!;
-  return capacity.find(requestOf(work)) === null ? [] : [`${work.id} waits`];
+  const central = new Set(before.clusters.filter(({ kind }) => kind === 'central').map(({ id }) => id));
+  return capacity.find(requestOf(work), central) === null ? [] : [`${work.id} waits`];
 }
 
 function untold(before: WorkloadSnapshot, plan: WorkloadPlan): string[] {
