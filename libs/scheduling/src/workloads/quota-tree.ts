@@ -21,6 +21,12 @@ import { QuotaAccount, type QuotaRejection, type QuotaWant } from './ports.ts';
 import { amountsOf, buildQuotaNodes, type QuotaNode, type QuotaNodes } from './quota-tree-nodes.ts';
 import type { QueueSnapshot, RunningWorkload } from './snapshot.ts';
 
+type Charged = Pick<RunningWorkload, 'id' | 'queueId' | 'claim' | 'tasks'>;
+
+function devicesOf({ claim, tasks }: Charged): number {
+  return claim.count * tasks.length;
+}
+
 interface Change {
   readonly leaf: QuotaNode;
   readonly type: number;
@@ -42,13 +48,22 @@ export class QuotaTree extends QuotaAccount {
   }
 
   /** Charges what runs, jobs and serving alike (F13); a workload once, whatever number of holders it has (F12). */
-  chargeRunning(running: readonly Pick<RunningWorkload, 'id' | 'queueId' | 'claim' | 'tasks'>[]): void {
-    const largest = new Map<string, { queueId: string; deviceType: DeviceType; count: number }>();
-    for (const { id, queueId, claim, tasks } of running) {
-      const count = claim.count * tasks.length;
-      if (count > (largest.get(id)?.count ?? -1)) largest.set(id, { queueId, deviceType: claim.deviceType, count });
+  chargeRunning(running: readonly Charged[]): void {
+    const largest = new Map<string, Charged>();
+    for (const each of running) {
+      const known = largest.get(each.id);
+      if (known === undefined || devicesOf(each) > devicesOf(known)) largest.set(each.id, each);
     }
-    for (const { queueId, deviceType, count } of largest.values()) this.charge(queueId, deviceType, count);
+    const sums = new Map<string, Map<DeviceType, number>>();
+    for (const each of largest.values()) {
+      const ofQueue = sums.get(each.queueId) ?? new Map<DeviceType, number>();
+      sums.set(each.queueId, ofQueue);
+      const { deviceType } = each.claim;
+      ofQueue.set(deviceType, (ofQueue.get(deviceType) ?? 0) + devicesOf(each));
+    }
+    for (const [queueId, counts] of sums) {
+      for (const [deviceType, count] of counts) this.charge(queueId, deviceType, count);
+    }
   }
 
   override admits(queueId: string, deviceType: DeviceType, count: number): QuotaRejection | null {

@@ -2,11 +2,18 @@
  * All devices of a fleet and who holds them. What runs is taken as it is told: a bound device that vanished is passed
  * over, one that is held stays with its first holder, and what is not bound, or no longer fits, is packed as it may.
  */
-import { DEVICE_TYPES, type DeviceType, type NodeDevices, type ResourceClaim, type TaskBinding } from '#domain';
+import {
+  DEVICE_TYPES,
+  type DeviceType,
+  type Node,
+  type NodeDevices,
+  type ResourceClaim,
+  type TaskBinding,
+} from '#domain';
 import type { WorkloadCluster } from '../snapshot.ts';
 import { Holdings } from './holdings.ts';
 import { findSpot, mostMembers, needOfMembers } from './need.ts';
-import { DevicePool } from './pool.ts';
+import { DevicePool, PoolLayout } from './pool.ts';
 import { Topology } from './topology.ts';
 import { TypeRooms } from './type-rooms.ts';
 
@@ -170,10 +177,19 @@ export class FleetDevices {
   }
 }
 
+/** A snapshot's nodes never change; two accounts of a cycle, and cycles between two reports, share what is made of them. */
+const layouts = new WeakMap<readonly Node[], readonly PoolLayout[]>();
+
 function poolsOf({ nodes }: WorkloadCluster): DevicePool[] {
+  const known = layouts.get(nodes) ?? layoutsOf(nodes);
+  layouts.set(nodes, known);
+  return known.map((layout) => new DevicePool(layout));
+}
+
+function layoutsOf(nodes: readonly Node[]): PoolLayout[] {
   const topology = new Topology(nodes);
   const present = new Set(nodes.flatMap(({ devices }) => devices.map(({ deviceType }) => deviceType)));
-  return DEVICE_TYPES.filter((deviceType) => present.has(deviceType)).map((type) => new DevicePool(topology, type));
+  return DEVICE_TYPES.filter((deviceType) => present.has(deviceType)).map((type) => new PoolLayout(topology, type));
 }
 
 function unboundByCluster(tasks: readonly TaskBinding[]): Map<string, number> {

@@ -20,30 +20,22 @@ export interface PoolWatcher {
 /** With more sizes of memory than that in a cluster, a device with more than enough is as good as another. */
 const GRADES_MAX = 4;
 
-export class DevicePool {
-  /** In `slots`' order. */
-  private readonly deviceIds: readonly string[];
+/** What of a pool never changes: made once of a list of nodes, however many accounts are kept of it. */
+export class PoolLayout {
+  /** In the order of slots. */
+  readonly deviceIds: readonly string[];
   /** Node → its first slot; one more entry than nodes. */
-  private readonly firstSlots: Int32Array;
-  private readonly nodeOfSlot: Int32Array;
+  readonly firstSlots: Int32Array;
+  readonly nodeOfSlot: Int32Array;
   /** Bytes of each memory grade, rising; slot → its grade. */
-  private readonly grades: readonly number[];
-  private readonly gradeOf: Int32Array;
+  readonly grades: readonly number[];
+  readonly gradeOf: Int32Array;
   /** Slot → its link domain, counted within its node from 0. */
-  private readonly linkOf: Int32Array;
-  private readonly watchers: PoolWatcher[] = [];
-  /** Level → devices in its largest domain; made when asked for. */
-  private readonly largest: (number | undefined)[] = [];
+  readonly linkOf: Int32Array;
   /** Whether any two devices are linked. */
   readonly hasLinks: boolean;
   /** Most devices in a node. */
   readonly nodeMax: number;
-  private freeCount: number;
-  private changeCount = 0;
-  /** Slots within a node that the pick under way has chosen; free devices by link domain; grade that so many need. */
-  private readonly isChosen: Uint8Array;
-  private readonly freeByLink: Int32Array;
-  private readonly gradeByLink: Int32Array;
 
   constructor(
     readonly topology: Topology,
@@ -66,7 +58,42 @@ export class DevicePool {
     });
     this.nodeMax = perNode.reduce((most, { length }) => Math.max(most, length), 0);
     this.hasLinks = hasLinks;
-    this.freeCount = all.length;
+  }
+}
+
+export class DevicePool {
+  readonly topology: Topology;
+  readonly deviceType: DeviceType;
+  private readonly deviceIds: PoolLayout['deviceIds'];
+  private readonly firstSlots: Int32Array;
+  private readonly nodeOfSlot: Int32Array;
+  private readonly grades: PoolLayout['grades'];
+  private readonly gradeOf: Int32Array;
+  private readonly linkOf: Int32Array;
+  private readonly watchers: PoolWatcher[] = [];
+  /** Level → devices in its largest domain; made when asked for. */
+  private readonly largest: (number | undefined)[] = [];
+  readonly hasLinks: boolean;
+  readonly nodeMax: number;
+  private freeCount: number;
+  private changeCount = 0;
+  /** Slots within a node that the pick under way has chosen; free devices by link domain; grade that so many need. */
+  private readonly isChosen: Uint8Array;
+  private readonly freeByLink: Int32Array;
+  private readonly gradeByLink: Int32Array;
+
+  constructor(layout: PoolLayout) {
+    this.topology = layout.topology;
+    this.deviceType = layout.deviceType;
+    this.deviceIds = layout.deviceIds;
+    this.firstSlots = layout.firstSlots;
+    this.nodeOfSlot = layout.nodeOfSlot;
+    this.grades = layout.grades;
+    this.gradeOf = layout.gradeOf;
+    this.linkOf = layout.linkOf;
+    this.hasLinks = layout.hasLinks;
+    this.nodeMax = layout.nodeMax;
+    this.freeCount = layout.deviceIds.length;
     this.isChosen = new Uint8Array(this.nodeMax);
     this.freeByLink = new Int32Array(this.nodeMax);
     this.gradeByLink = new Int32Array(this.nodeMax);
