@@ -46,13 +46,15 @@ export class EvictionOptions {
   /** What freeing `need` devices there must lose at least; null: it cannot be done. Makes no options. */
   lossAtLeast({ holders }: CapacityDomain, need: number): Loss | null {
     this.bound.reset();
+    let stays = 0;
     for (const [holderId, devices] of holders) {
       const victim = this.cycle.victims.of(holderId);
       if (victim !== undefined && this.mayEnd(victim) !== null) {
         this.bound.add(victim.running.priority, devices, victim.cost);
-      }
+      } else stays += devices;
     }
-    return this.bound.of(need);
+    const loss = this.bound.of(need);
+    return loss === null ? null : { ...loss, stays };
   }
 
   private mayEnd(victim: Victim): PlannedStop['cause'] | null {

@@ -219,6 +219,16 @@ describe('where', () => {
       want: ['high stops whole', 'high waits for c1-n2'],
     },
     {
+      name: 'P17 where most stays that may not be asked, so that other nodes stay whole, before the latest start',
+      clusters: two,
+      running: [
+        ...fill('c1-n1', { a: { devices: 2, ranSeconds: 9_000, savedSecondsAgo: 60 }, h: { priority: H, devices: 6 } }),
+        ...fill('c1-n2', { b: { devices: 2, ranSeconds: 5_000, savedSecondsAgo: 60 }, l: { devices: 6 } }),
+      ],
+      pending: [high(2)],
+      want: ['high stops a', 'high waits for c1-n1'],
+    },
+    {
       name: 'P17 the latest start at equal cost and number',
       clusters: two,
       running: [

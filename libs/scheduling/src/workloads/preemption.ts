@@ -142,7 +142,7 @@ export class EvictionSearch {
       tried += 1;
       const eviction = this.tryOut(request, proposal, proposal.set);
       if (eviction === null) continue;
-      const loss = lossOf(eviction.victims);
+      const loss = { ...lossOf(eviction.victims), stays: proposal.loss.stays };
       if (!this.proposals.hasLess(loss)) return eviction;
       this.proposals.push({ ...proposal, set: eviction.victims, loss });
     }
@@ -150,10 +150,10 @@ export class EvictionSearch {
   }
 
   /** A domain that got to the front with its lower bound chooses its victims, and queues again with what they lose. */
-  private chooseIn({ clusterId, domain }: Proposal): void {
+  private chooseIn({ clusterId, domain, loss: { stays } }: Proposal): void {
     const rest = this.options.of(domain!);
     const set = cheapestSet(rest, this.needIn(domain!));
-    if (set !== null) this.proposals.push({ clusterId, domain, set, rest, loss: lossOf(set) });
+    if (set !== null) this.proposals.push({ clusterId, domain, set, rest, loss: { ...lossOf(set), stays } });
   }
 
   /** A what-if on the accounts, undone before it returns. */
