@@ -9,66 +9,23 @@
 // already here, tasks of jobs too → data plane → NATS. Everything before the last step works without any network (R4).
 // Order at stop: links and listener → answers in flight → engines (or leave them) → tasks (the same) → last report → NATS → lock.
 import { join, resolve } from 'node:path';
-import type { Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
-import { z } from 'zod';
-import { desiredStateSchema, gatewaySchema, type ReportMessage } from '#contracts';
 import { ShutdownSequence } from '#telemetry';
-import type { AgentConfiguration } from './configuration.ts';
-import { ControlLink } from './control-link.ts';
-import { DirectListener } from './data-plane/direct-listener.ts';
-import { InferenceServer } from './data-plane/inference-server.ts';
-import { KnownGateways } from './data-plane/known-gateways.ts';
-import { LinkKeeper } from './data-plane/link-keeper.ts';
-import { DesiredKeeper, verifyingKeySchema } from './desired/desired-keeper.ts';
-import type { EngineAdapter } from './engines/engine-adapter.ts';
-import { ReplicaSupervisor } from './engines/replica-supervisor.ts';
-import { ClusterRemovedError, messageOf } from './errors.ts';
-import { Outbox } from './events/outbox.ts';
-import { Heartbeat } from './heartbeat/heartbeat.ts';
-import { Pulse } from './heartbeat/pulse.ts';
-import { readInventory } from './inventory.ts';
-import { assembleJobs, type JobParts, type JobPartsOptions } from './jobs/assembly.ts';
+import { AGENT_VERSION, type AgentOptions, assembleParts, documentOf, type Parts } from './assembly.ts';
+import { ClusterRemovedError } from './errors.ts';
 import { findCgroupParent } from './jobs/cgroup.ts';
 import { endAllTasks } from './jobs/task-supervisor.ts';
 import { ControlPlaneClient } from './joining/control-plane-client.ts';
 import { CredentialKeeper, membershipSchema } from './joining/credentials.ts';
-import type { AgentMetrics } from './metrics.ts';
-import { findHeldFile, NeighbourServer } from './neighbours/neighbour-server.ts';
-import { Reconciler } from './reconcile/reconciler.ts';
-import { previousAfter, replicaReports, versionReports } from './reports/report-content.ts';
-import { Reporter } from './reports/reporter.ts';
-import { StateDocument } from './state/document.ts';
 import { type FolderLock, lockFolder } from './state/folder-lock.ts';
-import { type AgentIdentity, loadIdentity } from './state/identity.ts';
+import { loadIdentity } from './state/identity.ts';
 import { machineBootId } from './state/processes.ts';
 import type { AgentStatus } from './status.ts';
-import { assembleSync, type SyncParts } from './sync/assembly.ts';
-import { measuresSchema } from './sync/measures.ts';
-import { VersionFolder } from './sync/version-folder.ts';
-
-export const AGENT_VERSION = '0.1.0';
-
-export interface AgentOptions {
-  readonly configuration: AgentConfiguration;
-  readonly engine: (stateFolder: string) => EngineAdapter;
-  /** Of this process; commands of jobs get only what they need of it. */
-  readonly environment: Readonly<Record<string, string | undefined>>;
-  readonly log: Logger;
-  readonly metrics: AgentMetrics;
-  /** The centre ended this cluster's membership: stop, and exit with code 3. */
-  readonly onRemoved: (error: ClusterRemovedError) => void;
-  /** Default: the compiled heartbeat worker. */
-  readonly heartbeatUrl?: URL;
-}
 
 /** Bound of a step of the shutdown that has nothing to wait for but the disk and short requests. */
 const STEP_MS = 6_000;
 /** An engine's own end: SIGTERM, its drain, SIGKILL. */
 const ENGINE_END_MS = 20_000;
-
-const retentionSchema = z.object({ previous: z.record(z.string(), z.string()) });
-const gatewaysSchema = z.array(gatewaySchema).max(1_000);
 
 export class Agent {
   readonly bootId = uuidv7();
@@ -122,7 +79,7 @@ export class Agent {
     const token = configuration.joinToken;
     const cluster = new CredentialKeeper({
       client,
-      document: this.#document('credentials', membershipSchema),
+      document: documentOf({ options: this.#options, stateFolder: this.#stateFolder }, 'credentials', membershipSchema),
       identity,
       joinToken: token === undefined ? undefined : () => token.reveal(),
       log,
@@ -138,7 +95,14 @@ export class Agent {
     // 3. What is on disk: applied before anybody is asked.
     const { cgroupParent } = configuration.jobs;
     const machine = { machineBootId: await machineBootId(), cgroupParent: await findCgroupParent(cgroupParent) };
-    const parts = this.#assemble(identity, cluster, machine);
+    const parts = assembleParts({
+      options: this.#options,
+      bootId: this.bootId,
+      stateFolder: this.#stateFolder,
+      identity,
+      cluster,
+      machine,
+    });
     await parts.folder.open();
     await parts.sync.open();
     await parts.outbox.open();
@@ -220,264 +184,4 @@ export class Agent {
     }
     await this.#lock?.release();
   }
-
-  #document<Schema extends z.ZodType>(name: string, schema: Schema): StateDocument<Schema> {
-    const { log, metrics } = this.#options;
-    const onDamaged = (file: string, why: string) => {
-      metrics.stateDamaged(name);
-      log.error({ file, why }, 'a state file is damaged; using the generation before it');
-    };
-    return new StateDocument({ folder: join(this.#stateFolder, 'state'), name, schema, onDamaged });
-  }
-
-  /** Makes the parts and says who wakes whom; starts nothing. */
-  #assemble(identity: AgentIdentity, cluster: CredentialKeeper, machine: Machine): Parts {
-    const { configuration, engine, environment, log, metrics } = this.#options;
-    const {
-      dataPlane,
-      neighbours: neighboursConfiguration,
-      links: linksConfiguration,
-      sync: syncConfiguration,
-      shutdown,
-      engine: engineConfiguration,
-    } = configuration;
-    const { contextSize, maxConcurrent, maxQueue, startTimeoutSeconds } = engineConfiguration;
-    const { clusterId } = cluster.membership;
-    const stateFolder = this.#stateFolder;
-    const trust = () => ({
-      identity: { jwt: cluster.membership.jwt, seed: identity.seed },
-      trustedAccount: cluster.membership.account,
-    });
-    let previous: Readonly<Record<string, string>> = {};
-    const retention = this.#document('retention', retentionSchema);
-    const gateways = this.#document('gateways', gatewaysSchema);
-    const warn = (what: string) => (cause: unknown) => log.warn({ reason: messageOf(cause) }, what);
-    const knownGateways = new KnownGateways((known) => void gateways.write(known).catch(warn('gateways not stored')));
-
-    const changed = () => {
-      reconciler.wake();
-      reporter.changed();
-    };
-    const heard = (gateway: z.infer<typeof gatewaySchema>) => {
-      links.heard(gateway);
-      knownGateways.heard(gateway);
-    };
-    const link = new ControlLink({
-      membership: () => cluster.membership,
-      seed: identity.seed,
-      log,
-      onConnected: () => {
-        links.hearing(true);
-        sync.reconnected();
-        reporter.flush();
-        void desired.fetch();
-        void outbox.send();
-        void link.fetchGateways().then((found) => found.forEach(heard));
-      },
-      onDisconnected: () => links.hearing(false),
-      onUnauthorized: () => cluster.renewSoon(),
-      onHint: (hint) => desired.hinted(hint),
-      onAcked: (ids) => void outbox.acknowledged(ids).catch(warn('acknowledged events not removed')),
-      onGateway: heard,
-      onTaskLogs: (request) => tasks.readLog(request),
-    });
-    const outbox = new Outbox({
-      folder: join(stateFolder, 'outbox'),
-      publish: (event) => link.publishEvent(event),
-      log,
-      metrics,
-    });
-    const folder = new VersionFolder(stateFolder);
-    const desired: DesiredKeeper = new DesiredKeeper({
-      clusterId,
-      document: this.#document('desired', desiredStateSchema),
-      request: (have) => link.fetchDesired(have),
-      apply: (state, before) => {
-        const next = previousAfter(previous, before, state);
-        if (next !== previous) retention.write({ previous: next }).catch(warn('retention not stored'));
-        previous = next;
-        sync.wake();
-        changed();
-      },
-      keyDocument: this.#document('verifying-key', verifyingKeySchema),
-      onVerification: (asked) => verification.told(asked),
-      onContact: (agoMs) => contact.answered(agoMs),
-      log,
-      metrics,
-    });
-    const { sync, signatures, verification }: SyncParts = assembleSync({
-      configuration: syncConfiguration,
-      folder,
-      measuresDocument: this.#document('sync-measures', measuresSchema),
-      link,
-      desired,
-      outbox,
-      stopVersion: (digest, reason) => {
-        replicas.stopVersion(digest, reason);
-        tasks.stopVersion(digest, reason);
-      },
-      onChange: changed,
-      onProgress: () => reporter.changed(),
-      log,
-      metrics,
-    });
-    const trustedFilesOf = (digest: string) => (verification.distrusted.has(digest) ? undefined : sync.filesOf(digest));
-    const neighbours =
-      neighboursConfiguration.listen &&
-      new NeighbourServer({
-        ...neighboursConfiguration.listen,
-        advertise: neighboursConfiguration.advertise,
-        clusterId,
-        verifyingKey: () => desired.verifyingKey,
-        onForged: () => desired.keyDoubted(),
-        find: (versions, digest) => findHeldFile(versions, digest, trustedFilesOf, (version) => folder.pathOf(version)),
-        onDamaged: (digest) => void verification.verifyNow(digest).catch(() => undefined),
-        log,
-        metrics,
-      });
-    const replicas = new ReplicaSupervisor({
-      engine: engine(stateFolder),
-      startTimeoutMs: startTimeoutSeconds * 1000,
-      drainMs: shutdown.drainSeconds * 1000,
-      settings: { contextSize, maxConcurrent, maxQueue },
-      versionPath: (digest) => folder.pathOf(digest),
-      onChange: changed,
-      onFailed: ({ replicaId, versionDigest }, reason) => {
-        const event = { kind: 'replica-failed', replicaId, versionDigest, reason: reason.slice(0, 2_000) } as const;
-        outbox.add(event).catch(warn('event not stored'));
-      },
-      log,
-      metrics,
-    });
-    const nodes = readInventory(configuration.inventory.nodes);
-    const { contact, tasks }: JobParts = assembleJobs({
-      configuration,
-      stateFolder,
-      environment,
-      ...machine,
-      nodes,
-      versionPath: (digest) => folder.pathOf(digest),
-      desired,
-      outbox,
-      onChange: changed,
-      onProgress: () => reporter.changed(),
-      log,
-      metrics,
-    });
-    const reconciler = new Reconciler({
-      desired: () => desired.state,
-      previous: () => previous,
-      sync,
-      folder,
-      replicas,
-      tasks,
-      refusals: (versions) => signatures.refusals(versions),
-      distrusted: () => verification.distrusted,
-      log,
-    });
-    const content = (): Omit<ReportMessage, 'bootId' | 'sequence'> => {
-      const versions = desired.state?.versions ?? [];
-      const refusals = signatures.refusals(versions);
-      const here = replicaReports(desired.state, replicas.reports(), sync.heldDigests, refusals);
-      return {
-        clusterId,
-        ...desired.position,
-        agentVersion: AGENT_VERSION,
-        endpoint: dataPlane.advertise,
-        blobEndpoint: neighbours?.endpoint,
-        nodes: [...nodes] as ReportMessage['nodes'],
-        replicas: here as ReportMessage['replicas'],
-        measures: sync.measures,
-        versions: versionReports(sync.report(versions), refusals),
-        tasks: tasks.reports(desired.state?.tasks ?? []) as ReportMessage['tasks'],
-      };
-    };
-    const reporter = new Reporter({
-      bootId: this.bootId,
-      content,
-      publish: (report) => link.publishReport(report),
-      log,
-      metrics,
-    });
-    const inference: InferenceServer = new InferenceServer({
-      find: (replicaId) => replicas.find(replicaId),
-      bodyBytesMax: dataPlane.bodyBytesMax,
-      firstByteTimeoutMs: dataPlane.firstByteTimeoutSeconds * 1000,
-      idleTimeoutMs: dataPlane.idleTimeoutSeconds * 1000,
-      metrics,
-      onRequest: (request) => links.requestBegan(request),
-      isSurplus: (request) => links.isSurplus(request),
-    });
-    const links = new LinkKeeper({
-      idleWanted: linksConfiguration.perGateway,
-      socketsMax: Math.max(linksConfiguration.perGateway, linksConfiguration.perGatewayMax),
-      trust,
-      take: (socket) => inference.take(socket),
-      log,
-      metrics,
-    });
-    const direct =
-      dataPlane.listen === undefined
-        ? undefined
-        : new DirectListener({ ...dataPlane.listen, trust, take: (socket) => inference.take(socket), log, metrics });
-    const pulse = new Pulse(() => ({ revision: desired.position.revision, ...replicas.load() }));
-    const heartbeat = new Heartbeat({
-      memory: pulse.memory,
-      bootId: this.bootId,
-      seed: identity.seed,
-      membership: () => cluster.membership,
-      log,
-      workerUrl: this.#options.heartbeatUrl,
-    });
-    const openRetention = async () => {
-      previous = (await retention.read())?.previous ?? {};
-    };
-    return {
-      cluster,
-      link,
-      outbox,
-      folder,
-      desired,
-      sync,
-      signatures,
-      verification,
-      neighbours,
-      replicas,
-      contact,
-      tasks,
-      reconciler,
-      reporter,
-      inference,
-      links,
-      direct,
-      directPort: undefined,
-      pulse,
-      heartbeat,
-      gateways,
-      openRetention,
-    };
-  }
-}
-
-/** What is asked of the machine once. */
-type Machine = Pick<JobPartsOptions, 'machineBootId' | 'cgroupParent'>;
-
-interface Parts extends SyncParts, JobParts {
-  readonly cluster: CredentialKeeper;
-  readonly link: ControlLink;
-  readonly outbox: Outbox;
-  readonly folder: VersionFolder;
-  readonly desired: DesiredKeeper;
-  readonly neighbours: NeighbourServer | undefined;
-  readonly replicas: ReplicaSupervisor;
-  readonly reconciler: Reconciler;
-  readonly reporter: Reporter;
-  readonly inference: InferenceServer;
-  readonly links: LinkKeeper;
-  readonly direct: DirectListener | undefined;
-  directPort: number | undefined;
-  readonly pulse: Pulse;
-  readonly heartbeat: Heartbeat;
-  readonly gateways: StateDocument<typeof gatewaysSchema>;
-  readonly openRetention: () => Promise<void>;
 }

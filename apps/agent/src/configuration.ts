@@ -9,7 +9,8 @@ import {
   secret,
   shutdownSchema,
 } from '#configuration';
-import { endpointSchema, nodeSchema } from '#contracts';
+import { endpointSchema, nameSchema, nodeSchema } from '#contracts';
+import { namedEngineSchema } from './engines/named-engines.ts';
 
 const dataPlaneSchema = z.strictObject({
   /** Where gateways may connect directly. Absent: only the sockets that this agent dials reach it. */
@@ -44,6 +45,14 @@ const engineSchema = z.strictObject({
   maxQueue: z.int().min(0).max(10_000).default(64),
 });
 
+/** Where local clients may ask for inference with the API keys of the installation, also while the centre is away (R4). */
+const localEndpointSchema = z.strictObject({
+  /** Absent: there is no local endpoint. */
+  listen: z.strictObject({ host: z.string().min(1).default('127.0.0.1'), port: portSchema }).optional(),
+  /** Requests in flight; beyond it they are refused with `retry-after`. */
+  inflightMax: z.int().min(1).max(100_000).default(1_024),
+});
+
 const jobsSchema = z.strictObject({
   /** `stop` asks tasks for a checkpoint and ends them when the agent stops; `keep` leaves them for its next start. */
   onShutdown: z.enum(['keep', 'stop']).default('keep'),
@@ -72,6 +81,9 @@ export const agentConfiguration = defineConfiguration({
       nodes: z.array(nodeSchema).min(1).max(4096).optional(),
     }),
     engine: engineSchema,
+    /** Beside `engine`, which runs what names none: name → engine, for deployments that ask for it by that name. */
+    engines: z.record(nameSchema, namedEngineSchema).default({}),
+    localEndpoint: localEndpointSchema,
     jobs: jobsSchema,
     sync: z.strictObject({
       /** Disk that must stay free beside what is fetched. Default 256 MiB. */

@@ -40,6 +40,7 @@ export const nodeSchema = z.object({
   name: z.string().min(1).max(253),
   rack: z.string().max(63).optional(),
   zone: z.string().max(63).optional(),
+  labels: labelsSchema.optional(),
   devices: z.array(deviceSchema).max(64),
 });
 

@@ -8,6 +8,10 @@ export const SUBJECTS = {
   desiredFetch: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.fetch`,
   /** Agent → control plane, request–reply: how to get a version. */
   syncPlan: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.sync`,
+  /** Agent → control plane, request–reply: what it needs to serve offline. */
+  bundle: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.bundle`,
+  /** Agent → control plane, request–reply: leases on budgets. */
+  lease: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.lease`,
   event: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.event`,
   /** Control plane → agent: events that Postgres has, so that the agent may forget them. */
   acked: (clusterId: string) => `${SUBJECT_PREFIX}.${clusterId}.acked`,

@@ -7,6 +7,7 @@
 import type { ResourceClaim } from './devices.ts';
 import type { CheckpointContract, JobKind, Launcher, NodeDevices, StopCause } from './jobs.ts';
 import type { VersionFile, VersionSignature } from './models.ts';
+import type { AdapterReference, LocalScaling, NodePreferences, RoutingPolicy } from './serving.ts';
 
 export interface DesiredVersion {
   readonly versionId: string;
@@ -31,6 +32,16 @@ export interface DesiredReplica {
   readonly draining: boolean;
   /** The devices that the centre bound; absent in an edge cluster, whose agent binds by itself. */
   readonly devices?: readonly NodeDevices[];
+  /** The engine of the agent's configuration that runs it, by name; absent: the agent's own default. */
+  readonly engine?: string;
+  /** Absent: DEFAULT_ROUTING_POLICY. */
+  readonly routing?: RoutingPolicy;
+  /** Absent: the agent starts none by itself. */
+  readonly localScaling?: LocalScaling;
+  /** Absent: any node. */
+  readonly nodes?: NodePreferences;
+  /** Of versions that `versions` names too. Absent: none. */
+  readonly adapters?: readonly AdapterReference[];
 }
 
 /** One member of an attempt at a job. */

@@ -1,3 +1,5 @@
+import type { Labels } from './names.ts';
+
 /** Kubernetes extended-resource names, so that one vocabulary serves every vendor. */
 export const DEVICE_TYPES = ['nvidia.com/gpu', 'huawei.com/ascend-npu', 'cambricon.com/mlu', 'cpu'] as const;
 export type DeviceType = (typeof DEVICE_TYPES)[number];
@@ -19,6 +21,7 @@ export interface Node {
   readonly name: string;
   readonly rack?: string;
   readonly zone?: string;
+  readonly labels?: Labels;
   readonly devices: readonly Device[];
 }
 

@@ -12,6 +12,8 @@ export const PERMISSIONS = [
   'queues:read',
   'queues:write',
   'tenants:write',
+  'budgets:read',
+  'budgets:write',
   'api-keys:read',
   'api-keys:write',
   'metrics:read',
@@ -29,6 +31,7 @@ const READ: readonly Permission[] = [
   'deployments:read',
   'jobs:read',
   'queues:read',
+  'budgets:read',
   'metrics:read',
 ];
 

@@ -5,7 +5,7 @@
  */
 import type { ReplicaPhase } from './deployments.ts';
 import type { Node } from './devices.ts';
-import type { TaskReport } from './jobs.ts';
+import type { NodeDevices, TaskReport } from './jobs.ts';
 
 export interface ReplicaReport {
   readonly replicaId: string;
@@ -17,6 +17,12 @@ export interface ReplicaReport {
   readonly restarts: number;
   /** Engine process id on its machine, absent when none runs. */
   readonly processId?: number;
+  /** Of the agent's configuration; absent: its default. */
+  readonly engine?: string;
+  /** What it holds, by the centre's or by the agent's own binding. */
+  readonly devices?: readonly NodeDevices[];
+  /** True: the agent started it by itself (`localScaling`); it is no placement. */
+  readonly isLocal?: boolean;
 }
 
 /** How a version comes here: the chosen path and how far it is. */

@@ -75,7 +75,7 @@ describe('permission tables', () => {
     {
       name: 'S2: an agent reaches its own subjects only',
       permissions: permissionTables.agent('c1'),
-      wantPublish: ['hb', 'report', 'fetch', 'sync', 'event']
+      wantPublish: ['hb', 'report', 'fetch', 'sync', 'bundle', 'lease', 'event']
         .map((verb) => `atoll.v1.c1.${verb}`)
         .concat(['atoll.v1.gateways.fetch', '_INBOX_c1.>']),
       wantSubscribe: [

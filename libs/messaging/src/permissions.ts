@@ -63,6 +63,8 @@ export const permissionTables = {
         `${own}.report`,
         `${own}.fetch`,
         `${own}.sync`,
+        `${own}.bundle`,
+        `${own}.lease`,
         `${own}.event`,
         'atoll.v1.gateways.fetch',
         inbox,

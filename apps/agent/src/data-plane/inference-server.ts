@@ -129,11 +129,10 @@ export class InferenceServer {
     const outcome = await forwardRequest({
       dispatcher: endpoint.pool,
       method: 'POST',
-      path,
+      path: `${endpoint.basePath}${path}`,
       headers: [
         ...forwardableRequestHeaders(request.rawHeaders, DROPPED_HEADERS),
-        'authorization',
-        `Bearer ${endpoint.token}`,
+        ...(endpoint.token === null ? [] : ['authorization', `Bearer ${endpoint.token}`]),
       ],
       body,
       res: response,

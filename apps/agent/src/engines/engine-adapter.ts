@@ -1,4 +1,9 @@
 // The port to whatever runs a model (DESIGN §9). The supervisor decides when; an adapter knows how.
+//
+// Adapters: `process-engine.ts` (this installation's own engine), `process/` (any command template), `attach/` (what runs
+// already), `kubernetes/` (Deployments). `engine-set.ts` picks one by the spec's engine name.
+import type { AdapterReference, NodeDevices, ResourceClaim } from '#domain';
+import { EngineError } from '../errors.ts';
 
 /** What an engine must be started as. Two equal specs (see `specHashOf`) are the same engine, and need no restart (R5). */
 export interface EngineSpec {
@@ -11,6 +16,12 @@ export interface EngineSpec {
   readonly contextSize?: number;
   readonly maxConcurrent: number;
   readonly maxQueue: number;
+  /** Name of the engine in the agent's configuration; absent: its default one. */
+  readonly engine?: string;
+  /** Absent from what an agent from before claims were handed on has noted. */
+  readonly claim?: ResourceClaim;
+  /** The devices that it holds; absent: none were bound (a claim of `cpu`, or an adapter that binds by itself). */
+  readonly devices?: readonly NodeDevices[];
 }
 
 /** One start of a replica's engine. */
@@ -23,17 +34,42 @@ export interface EngineInstance {
   readonly generation: number;
   readonly specHash: string;
   readonly servedModel: string;
-  readonly processId: number;
+  /** As in the spec. */
+  readonly engine?: string;
+  /** Absent where it is no process of this machine. */
+  readonly processId?: number;
+  /** As in the spec, so that an agent that adopts it knows what is taken. */
+  readonly devices?: readonly NodeDevices[];
   /** It has generated a token before, so an agent that adopts it asks for no other (R5). */
   readonly isProven: boolean;
 }
 
+/** Where a ready engine answers. */
+export interface EngineAddress {
+  /** Origin and base path without a slash at its end: `http://127.0.0.1:8000`. `/v1/…` is appended. */
+  readonly url: string;
+  /** Bearer token; null: it asks for none. */
+  readonly token: string | null;
+  /** What it calls the model, where that is not the served name. */
+  readonly upstreamModel?: string;
+  /** Row of the table of dialects; absent: plain OpenAI, nothing is changed on the way. */
+  readonly dialect?: string;
+}
+
 export type EngineState =
   | { readonly state: 'starting' }
-  | { readonly state: 'ready'; readonly port: number; readonly token: string }
+  | ({ readonly state: 'ready' } & EngineAddress)
   /** It runs and does not answer. */
   | { readonly state: 'silent' }
   | { readonly state: 'gone'; readonly reason: string };
+
+/** What an engine says of its own load. A metric that is missing is absent, not zero (E07). */
+export interface EngineLoad {
+  readonly running?: number;
+  readonly waiting?: number;
+  /** 0..1. */
+  readonly cacheUsage?: number;
+}
 
 export abstract class EngineAdapter {
   /** Resolves once the process exists; readiness is for `probe` to tell. Throws EngineError. */
@@ -45,4 +81,24 @@ export abstract class EngineAdapter {
   abstract stop(instance: EngineInstance): Promise<void>;
   /** Living instances of an earlier agent. Everything that is not whole enough to be adopted is ended and removed. */
   abstract list(): Promise<EngineInstance[]>;
+  /** Null: it does not say. Never throws. */
+  load(_instance: EngineInstance): Promise<EngineLoad | null> {
+    return Promise.resolve(null);
+  }
+  /**
+   * Makes `wanted` (with each version's folder or file) what is loaded beside the base. Throws EngineError, naming the
+   * adapter, when the engine cannot.
+   */
+  setAdapters(
+    instance: EngineInstance,
+    wanted: readonly (AdapterReference & { readonly path: string })[],
+  ): Promise<void> {
+    if (wanted.length === 0) return Promise.resolve();
+    const engine = instance.engine ?? 'the default engine';
+    return Promise.reject(new EngineError(`Adapter ${wanted[0]!.name} cannot be loaded: ${engine} takes none.`));
+  }
+  /** False: it reads no model files of ours, so none need to be here. */
+  needsFiles(_engine: string | undefined): boolean {
+    return true;
+  }
 }

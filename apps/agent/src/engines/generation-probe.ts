@@ -1,8 +1,8 @@
 // One real generation of one token, before an engine takes traffic: a port that answers and a model that computes are two
 // things (a model can load and fail at its first token: out of device memory, a broken kernel, weights of nonsense shape).
-import type { Pool } from 'undici';
 import { z } from 'zod';
 import { messageOf } from '../errors.ts';
+import type { EngineEndpoint } from './replica.ts';
 
 /** What an engine says of one token is a few hundred bytes. */
 const ANSWER_BYTES_MAX = 65_536;
@@ -21,19 +21,21 @@ export type ProbeAnswer =
   /** It answered, and it cannot do it. */
   | { readonly answer: 'failed'; readonly reason: string };
 
-/** Asks an engine behind `pool` for one token of `servedModel`. Never throws; `signal` makes it silent. */
+/** Asks an engine for one token of `servedModel`. Never throws; `signal` makes it silent. */
 export async function probeGeneration(
-  pool: Pool,
-  token: string,
+  { pool, basePath, token, upstreamModel }: EngineEndpoint,
   servedModel: string,
   signal: AbortSignal,
 ): Promise<ProbeAnswer> {
   try {
     const { statusCode, body } = await pool.request({
       method: 'POST',
-      path: PATH,
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ model: servedModel, prompt: 'Hello', max_tokens: 1, temperature: 0 }),
+      path: `${basePath}${PATH}`,
+      headers: {
+        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify({ model: upstreamModel ?? servedModel, prompt: 'Hello', max_tokens: 1, temperature: 0 }),
       // A large model on a slow machine takes its time: the caller's signal is the bound.
       headersTimeout: 0,
       bodyTimeout: 0,

@@ -26,7 +26,18 @@ const readySchema = z.object({ pid: z.int().min(1), port: z.int().min(1).max(655
 /** Over everything that an engine would have to be restarted for. */
 export function specHashOf(spec: Omit<EngineSpec, 'deploymentId'>): string {
   const { replicaId, versionDigest, servedModel, modelPath, contextSize, maxConcurrent, maxQueue } = spec;
-  const parts = [replicaId, versionDigest, servedModel, modelPath, contextSize ?? null, maxConcurrent, maxQueue];
+  const parts: unknown[] = [
+    replicaId,
+    versionDigest,
+    servedModel,
+    modelPath,
+    contextSize ?? null,
+    maxConcurrent,
+    maxQueue,
+  ];
+  // What an earlier release did not know counts only where it is used: an update restarts no engine (R5, R21).
+  if (spec.engine !== undefined) parts.push({ engine: spec.engine });
+  if (spec.devices !== undefined) parts.push({ devices: spec.devices });
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 

@@ -69,12 +69,12 @@ describe('R10: engines as child processes', () => {
     const instance = await startReady(engine);
     expect(await engine.probe(instance)).toMatchObject({ state: 'ready', token: expect.stringMatching(/^[\w-]{43}$/) });
     await engine.stop(instance);
-    expect([await isAlive(instance.processId), await readdir(join(folder.path, 'engines'))]).toEqual([false, []]);
+    expect([await isAlive(instance.processId!), await readdir(join(folder.path, 'engines'))]).toEqual([false, []]);
   });
 
   it('get none of our environment but what they need', async () => {
     const instance = await startReady(open());
-    const environment = await readFile(`/proc/${instance.processId}/environ`, 'utf8');
+    const environment = await readFile(`/proc/${instance.processId!}/environ`, 'utf8');
     expect(environment).toContain('HOME=/home/engine');
     expect(environment).not.toContain('secret');
   });
@@ -121,14 +121,14 @@ describe('R10: engines as child processes', () => {
     const instance = await startReady(open(), { servedModel: 'ignores-sigterm' });
     await rm(join(folderOf(instance), 'spec.json'));
     expect(await open().list()).toEqual([]);
-    expect([await isGone(instance.processId), orphansEnded]).toEqual([true, 1]);
+    expect([await isGone(instance.processId!), orphansEnded]).toEqual([true, 1]);
   });
 
   it('without any folder are ended: the environment tells whose they are', async () => {
     const instance = await startReady(open(), { servedModel: 'ignores-sigterm' });
     await rm(folderOf(instance), { recursive: true });
     expect(await open().list()).toEqual([]);
-    expect(await isGone(instance.processId)).toBe(true);
+    expect(await isGone(instance.processId!)).toBe(true);
   });
 
   it('that start late, after their spec was taken, end by themselves', async () => {
@@ -143,8 +143,8 @@ describe('R10: engines as child processes', () => {
     strays.push(stranger.pid!);
     const instance = await startReady(open());
     const engine = open();
-    process.kill(instance.processId, 'SIGKILL');
-    await until(async () => !(await isAlive(instance.processId)), 'the engine is dead');
+    process.kill(instance.processId!, 'SIGKILL');
+    await until(async () => !(await isAlive(instance.processId!)), 'the engine is dead');
     await writeFile(join(folderOf(instance), 'process.json'), JSON.stringify({ pid: stranger.pid }));
     expect(await engine.list()).toEqual([]);
     expect(await isAlive(stranger.pid!)).toBe(true);
@@ -154,7 +154,7 @@ describe('R10: engines as child processes', () => {
     const engine = open();
     const instance = await startReady(engine, { servedModel: 'ignores-sigterm' });
     await engine.stop(instance);
-    expect(await isAlive(instance.processId)).toBe(false);
+    expect(await isAlive(instance.processId!)).toBe(false);
   });
 
   it('are ended also when the disk does not let their spec go', async () => {
@@ -164,7 +164,7 @@ describe('R10: engines as child processes', () => {
     await rm(spec);
     await mkdir(spec);
     await engine.stop(instance);
-    expect(await isAlive(instance.processId)).toBe(false);
+    expect(await isAlive(instance.processId!)).toBe(false);
   });
 
   it('that started are no orphans for a disk that is full: they are known and can be stopped', async () => {
@@ -172,7 +172,7 @@ describe('R10: engines as child processes', () => {
     const engine = open({ noteProcessId: full });
     const instance = await engine.start(specOf(), 1);
     await engine.stop(instance);
-    expect([await isAlive(instance.processId), await readdir(join(folder.path, 'engines'))]).toEqual([false, []]);
+    expect([await isAlive(instance.processId!), await readdir(join(folder.path, 'engines'))]).toEqual([false, []]);
   });
 
   it('leave a bounded number of logs behind; those of the living stay', async () => {

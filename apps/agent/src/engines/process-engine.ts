@@ -90,7 +90,7 @@ export class ProcessEngine extends EngineAdapter {
     const token = await folders.readToken(folder);
     if (token === null || !(await answersAs(instance.instanceId, ready.port, token))) return { state: 'silent' };
     await boundLog(logPath(this.#logsFolder, instance.replicaId));
-    return { state: 'ready', port: ready.port, token };
+    return { state: 'ready', url: `http://127.0.0.1:${ready.port}`, token };
   }
 
   override async noteProven({ instanceId }: EngineInstance): Promise<void> {
@@ -103,7 +103,7 @@ export class ProcessEngine extends EngineAdapter {
   override async stop(instance: EngineInstance): Promise<void> {
     const folder = this.#folderOf(instance.instanceId);
     await this.#revokeSpec(folder);
-    await this.#end(instance.processId, () => this.#isAlive(instance));
+    await this.#end(instance.processId!, () => this.#isAlive(instance));
     this.#children.delete(instance.instanceId);
     await this.#removeFolder(folder);
   }
@@ -124,7 +124,7 @@ export class ProcessEngine extends EngineAdapter {
     const state = instance === null ? null : await this.probe(instance);
     if (instance !== null && (state?.state === 'ready' || state?.state === 'starting')) return instance;
     await this.#revokeSpec(folder);
-    const orphans = instance === null ? pids : [...new Set([instance.processId, ...pids])];
+    const orphans = instance === null ? pids : [...new Set([instance.processId!, ...pids])];
     await Promise.all(orphans.map((pid) => this.#end(pid, () => this.#owns(pid, folder))));
     for (const _ of pids) this.#options.metrics.orphanEnded();
     if (pids.length > 0) this.#options.log.warn({ pids, folder: basename(folder) }, 'engine of nobody ended');
@@ -169,7 +169,7 @@ export class ProcessEngine extends EngineAdapter {
   async #isAlive({ instanceId, processId }: EngineInstance): Promise<boolean> {
     const child = this.#children.get(instanceId);
     if (child !== undefined) return child.exitCode === null && child.signalCode === null;
-    return this.#owns(processId, this.#folderOf(instanceId));
+    return processId !== undefined && this.#owns(processId, this.#folderOf(instanceId));
   }
 
   /** Where there is no /proc, an id in use is all that can be known; `probe` then asks the process itself. */

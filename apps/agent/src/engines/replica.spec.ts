@@ -98,7 +98,11 @@ describe('a new engine is probed before it takes traffic', () => {
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     engine = new FakeEngine();
-    engine.state = { state: 'ready', port: (server.address() as AddressInfo).port, token: 'secret' };
+    engine.state = {
+      state: 'ready',
+      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      token: 'secret',
+    };
     replica = replicaOn(engine);
   });
   afterEach(async () => {
@@ -210,7 +214,11 @@ describe('a new engine is probed before it takes traffic', () => {
     engine.state = { state: 'gone', reason: 'ended' };
     replica.adopt(instanceOf(3));
     await until(() => replica.phase === 'Failed', 'it ended');
-    engine.state = { state: 'ready', port: (server.address() as AddressInfo).port, token: 'secret' };
+    engine.state = {
+      state: 'ready',
+      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      token: 'secret',
+    };
     replica.start(spec);
     await until(() => replica.phase === 'Failed' && asked.length > 0, 'it failed');
     expect(replica.reason).toMatch(/did not pass its probe/);

@@ -10,7 +10,7 @@ import type { Pool } from 'undici';
 import { retryDelayMs } from '#domain';
 import { createUpstreamPool } from '#inference';
 import { EngineError, messageOf } from '../errors.ts';
-import type { EngineAdapter, EngineInstance, EngineSpec } from './engine-adapter.ts';
+import type { EngineAdapter, EngineAddress, EngineInstance, EngineSpec } from './engine-adapter.ts';
 import { probeGeneration } from './generation-probe.ts';
 
 const STARTING_PROBE_MS = 100;
@@ -31,9 +31,11 @@ export interface ReplicaOptions {
 }
 
 /** Where requests for a Ready replica go. */
-export interface EngineEndpoint {
+export interface EngineEndpoint extends Pick<EngineAddress, 'token' | 'upstreamModel' | 'dialect'> {
+  /** To the origin of the engine's url. */
   readonly pool: Pool;
-  readonly token: string;
+  /** What stands before `/v1/…`: the path of its url, or ''. */
+  readonly basePath: string;
 }
 
 export class Replica {
@@ -172,12 +174,20 @@ export class Replica {
   /** Ready once it has generated. Null when it is, else what it waits for; throws EngineError when it cannot. */
   async #open(
     instance: EngineInstance,
-    { port, token }: { readonly port: number; readonly token: string },
+    { url, token, upstreamModel, dialect }: EngineAddress,
     untilMs: number,
     signal: AbortSignal,
   ): Promise<string | null> {
-    const pool = createUpstreamPool(`http://127.0.0.1:${port}`);
-    const waits = await this.#prove(instance, pool, token, untilMs, signal).catch(async (cause: unknown) => {
+    const { origin, pathname } = new URL(url);
+    const endpoint = {
+      pool: createUpstreamPool(origin),
+      basePath: pathname.replace(/\/$/, ''),
+      token,
+      upstreamModel,
+      dialect,
+    };
+    const { pool } = endpoint;
+    const waits = await this.#prove(instance, endpoint, untilMs, signal).catch(async (cause: unknown) => {
       await pool.destroy();
       throw cause;
     });
@@ -185,7 +195,7 @@ export class Replica {
       await pool.destroy();
       return waits;
     }
-    this.endpoint = { pool, token };
+    this.endpoint = endpoint;
     this.#become('Ready', '');
     this.#options.onReady(this);
     return null;
@@ -193,14 +203,13 @@ export class Replica {
 
   async #prove(
     instance: EngineInstance,
-    pool: Pool,
-    token: string,
+    endpoint: EngineEndpoint,
     untilMs: number,
     signal: AbortSignal,
   ): Promise<string | null> {
     if (instance.isProven) return null;
     const bound = AbortSignal.timeout(Math.max(0, Math.ceil(untilMs - performance.now())) + PROBE_GRACE_MS);
-    const probe = await probeGeneration(pool, token, instance.servedModel, AbortSignal.any([signal, bound]));
+    const probe = await probeGeneration(endpoint, instance.servedModel, AbortSignal.any([signal, bound]));
     if (signal.aborted) return null;
     if (probe.answer === 'failed') throw new EngineError(probe.reason);
     // One that an earlier agent left full of work is at work: it is not ended for having no room for a probe.

@@ -33,7 +33,7 @@ function viewObservation({ report, receivedAt }: Observation, desiredRevision: n
     blobEndpoint: report.blobEndpoint ?? null,
     measures: report.measures ?? null,
     nodes: report.nodes.map((node) => ({ ...node, devices: [...node.devices] })),
-    replicas: [...report.replicas],
+    replicas: [...report.replicas] as NonNullable<ClusterDto['observed']>['replicas'],
     versions: [...report.versions],
   };
 }

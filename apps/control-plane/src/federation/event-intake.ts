@@ -78,6 +78,7 @@ const ACTIONS = {
   'replica-failed': 'replicas.failed',
   'version-verified': 'versions.verified',
   'version-drifted': 'versions.drifted',
+  'device-lost': 'devices.lost',
 } as const;
 
 type Outcome = 'taken' | 'repeated' | 'refused' | 'not-a-member';
@@ -102,6 +103,8 @@ async function writeEvent(
         event,
         await takeTaskEnd(rows, cluster, event, stored.files),
       );
+    case 'usage-recorded':
+      return 'refused';
     default:
       await auditEvent(rows, cluster, event);
       return 'taken';
@@ -116,10 +119,15 @@ async function auditEvent(rows: Rows, cluster: Cluster, event: ServingEvent): Pr
     tenantId: cluster.tenantId,
     actor: `cluster:${cluster.id}`,
     action: ACTIONS[kind],
-    targetKind: kind === 'replica-failed' ? 'replica' : 'version',
-    targetId: kind === 'replica-failed' ? event.replicaId : event.versionDigest,
+    ...targetOf(event),
     detail: { cluster: cluster.name, ...detail },
   });
+}
+
+function targetOf(event: ServingEvent): { targetKind: string; targetId: string } {
+  if (event.kind === 'device-lost') return { targetKind: 'device', targetId: `${event.node}/${event.deviceId}` };
+  if (event.kind === 'replica-failed') return { targetKind: 'replica', targetId: event.replicaId };
+  return { targetKind: 'version', targetId: event.versionDigest };
 }
 
 /** What was taken, the job's own events tell. */

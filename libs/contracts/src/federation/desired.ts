@@ -4,12 +4,13 @@
  * request–reply, any control plane may answer from Postgres). Dedupe: (epoch, revision). Bound: 4 MiB unpacked.
  */
 import { z } from 'zod';
-import { GANG_SIZE_MAX, JOB_KINDS, LAUNCHERS, STOP_CAUSES } from '#domain';
+import { GANG_SIZE_MAX, JOB_KINDS, LAUNCHERS, LOCAL_SCALING_RULES, STOP_CAUSES } from '#domain';
 import {
   claimSchema,
   digestSchema,
   epochSchema,
   idSchema,
+  labelsSchema,
   nameSchema,
   nodeDevicesSchema,
   revisionSchema,
@@ -17,6 +18,7 @@ import {
   versionFileSchema,
   versionSignatureSchema,
 } from '../primitives.ts';
+import { adapterReferenceSchema, routingPolicySchema } from './bundle.ts';
 
 export const DESIRED_BYTES_MAX = 4_194_304;
 
@@ -32,6 +34,14 @@ export const desiredVersionSchema = z.object({
   signature: versionSignatureSchema.optional(),
 });
 
+export const localScalingSchema = z.strictObject({
+  replicasMax: z.int().min(1).max(1_000),
+  rule: z.enum(LOCAL_SCALING_RULES),
+  targetInflight: z.number().min(0.1).max(10_000),
+});
+
+export const nodePreferencesSchema = z.strictObject({ required: labelsSchema, preferred: labelsSchema });
+
 export const desiredReplicaSchema = z.object({
   replicaId: idSchema,
   deploymentId: idSchema,
@@ -42,6 +52,11 @@ export const desiredReplicaSchema = z.object({
   epoch: epochSchema,
   draining: z.boolean(),
   devices: z.array(nodeDevicesSchema).max(4096).optional(),
+  engine: nameSchema.optional(),
+  routing: routingPolicySchema.optional(),
+  localScaling: localScalingSchema.optional(),
+  nodes: nodePreferencesSchema.optional(),
+  adapters: z.array(adapterReferenceSchema).max(64).optional(),
 });
 
 export const checkpointContractSchema = z.strictObject({

@@ -12,6 +12,7 @@ import {
   endpointSchema,
   epochSchema,
   idSchema,
+  nameSchema,
   nodeDevicesSchema,
   nodeSchema,
   revisionSchema,
@@ -28,6 +29,9 @@ export const replicaReportSchema = z.object({
   reason: z.string().max(500),
   restarts: z.int().min(0),
   processId: z.int().min(1).optional(),
+  engine: nameSchema.optional(),
+  devices: z.array(nodeDevicesSchema).max(4096).optional(),
+  isLocal: z.boolean().optional(),
 });
 
 export const syncProgressSchema = z.object({
