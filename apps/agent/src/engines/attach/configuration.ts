@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { secret } from '#configuration';
 
 /** An engine that runs already; the agent asks it and starts nothing. */
 export const attachedEngineSchema = z.strictObject({
   kind: z.literal('attach'),
   url: z.url({ protocol: /^https?$/ }),
-  token: secret().optional(),
+  /** A file of its owner only that holds the bearer token, read at each start. Absent: it asks for none. */
+  tokenFile: z.string().min(1).optional(),
 });
 export type AttachedEngineConfiguration = z.output<typeof attachedEngineSchema>;
