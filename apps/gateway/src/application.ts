@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Configuration } from '#configuration';
-import { roleAllows } from '#domain';
+import { type RouteKey, roleAllows } from '#domain';
+import { isOpenAiError, KeyAuthenticator } from '#inference';
 import { connectNats, inboxPrefixOf, type NatsSession, readUserJwt } from '#messaging';
 import {
   bearerMatches,
@@ -26,7 +27,6 @@ import { DataPlane } from './data-plane/data-plane.ts';
 import { DataPlaneObserver, type GatewayMetrics } from './data-plane/observer.ts';
 import { FleetView } from './fleet/fleet-view.ts';
 import { gatewayModule } from './gateway.module.ts';
-import { isOpenAiError, KeyAuthenticator } from './keys/authenticator.ts';
 import { Announcer } from './links/announcer.ts';
 import { ClusterTransport } from './links/cluster-transport.ts';
 import { DialledLinks } from './links/dialled-links.ts';
@@ -66,7 +66,11 @@ export async function startGateway(settings: GatewaySettings, logger: Logger): P
   // 2. The ways to clusters, and the data plane on top.
   const links = new DialledLinks();
   const transport = new ClusterTransport(links, own, settings.limits.connectionsPerCluster);
-  const keys = new KeyAuthenticator(feed, Buffer.from(settings.pepper.reveal(), 'utf8'));
+  const keys = new KeyAuthenticator<RouteKey>({
+    pepper: Buffer.from(settings.pepper.reveal(), 'utf8'),
+    key: (publicId) => feed.table.key(publicId),
+    confirm: () => feed.confirm(),
+  });
   const limits = {
     bodyBytesMax: settings.limits.bodyBytesMax,
     firstByteMs: settings.limits.firstByteSecondsMax * 1_000,

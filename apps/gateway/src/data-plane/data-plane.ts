@@ -7,19 +7,28 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RouteCluster, RouteDeployment, RouteKey } from '#domain';
-import { roleAllows } from '#domain';
 import {
+  bodyTooLarge,
+  CLIENT_HEADERS_DROPPED,
   type ForwardOutcome,
   type ForwardRefused,
   forwardableRequestHeaders,
   forwardRequest,
+  INFERENCE_SURFACES,
   type InferenceSurface,
+  inferenceObstacle,
+  isOpenAiError,
+  type KeyAuthenticator,
   MIN_VERSION_HEADER,
+  mayUseModel,
   modelNotFound,
   type OpenAiError,
   openAiError,
+  pathOf,
+  readBody,
   readMinVersion,
   readRoutingFields,
+  requestIdOf,
   versionNotAvailable,
   writeOpenAiError,
   writeRefusal,
@@ -37,34 +46,12 @@ import {
   RetryBudget,
 } from '#routing';
 import type { FleetView } from '../fleet/fleet-view.ts';
-import { isOpenAiError, type KeyAuthenticator } from '../keys/authenticator.ts';
 import type { ClusterTransport } from '../links/cluster-transport.ts';
 import type { RouteTable } from '../routes/route-table.ts';
 import type { RoutesFeed } from '../routes/routes-feed.ts';
-import { readBody } from './body.ts';
 import type { DataPlaneObserver } from './observer.ts';
-import { requestIdOf } from './request-id.ts';
 
 const ATTEMPTS_MAX = 2;
-const SURFACES: Readonly<Record<string, InferenceSurface>> = {
-  '/v1/chat/completions': 'chat',
-  '/v1/completions': 'completions',
-};
-/** The client's key must not travel on, nor may a client name a replica itself (S6). */
-const DROPPED_HEADERS: ReadonlySet<string> = new Set([
-  'authorization',
-  'cookie',
-  'x-request-id',
-  'x-atoll-replica',
-  'x-atoll-cluster',
-  'x-atoll-path',
-  'x-atoll-version',
-  'x-atoll-version-number',
-  'x-atoll-attempts',
-  'x-atoll-retryable',
-  MIN_VERSION_HEADER,
-]);
-
 export interface DataPlaneLimits {
   readonly bodyBytesMax: number;
   readonly firstByteMs: number;
@@ -115,14 +102,12 @@ export class DataPlane {
     private readonly feed: RoutesFeed,
     private readonly fleet: FleetView,
     private readonly transport: ClusterTransport,
-    private readonly keys: KeyAuthenticator,
+    private readonly keys: KeyAuthenticator<RouteKey>,
     private readonly limits: DataPlaneLimits,
     private readonly policy: PickPolicyName,
     private readonly observer: DataPlaneObserver,
   ) {
-    this.tooLarge = openAiError('body_too_large', {
-      message: `The request body is too large; at most ${limits.bodyBytesMax} bytes are allowed.`,
-    });
+    this.tooLarge = bodyTooLarge(limits.bodyBytesMax);
     fleet.onSuspect((clusterId) => {
       for (const attempt of this.waiting.get(clusterId) ?? []) attempt.abort();
     });
@@ -130,10 +115,8 @@ export class DataPlane {
 
   /** True when the request is one of the data plane's, which then answers it. */
   readonly handle = (request: IncomingMessage, response: ServerResponse): boolean => {
-    const url = request.url ?? '';
-    const query = url.indexOf('?');
-    const path = query === -1 ? url : url.slice(0, query);
-    const surface = SURFACES[path];
+    const path = pathOf(request.url);
+    const surface = INFERENCE_SURFACES[path];
     if (surface === undefined) return false;
     this.answer(request, response, path, surface).catch((error: unknown) => {
       this.observer.failed(error);
@@ -161,7 +144,14 @@ export class DataPlane {
     const requestId = requestIdOf(request.headers['x-request-id']);
     const found = this.keys.authenticate(request.headers.authorization);
     const key = found instanceof Promise ? await found : found;
-    const problem = isOpenAiError(key) ? key : this.obstacle(request, key);
+    const problem = isOpenAiError(key)
+      ? key
+      : inferenceObstacle(request.method, key.role, {
+          isDraining: this.draining,
+          inflight: this.inflight,
+          inflightMax: this.limits.inflightMax,
+          who: 'This gateway',
+        });
     if (problem !== null || isOpenAiError(key)) return this.refuse(response, requestId, problem!);
     const versionNumberMin = readMinVersion(request.headers[MIN_VERSION_HEADER]);
     if (typeof versionNumberMin !== 'number') return this.refuse(response, requestId, versionNumberMin);
@@ -179,7 +169,7 @@ export class DataPlane {
         const available = this.feed.table.modelsFor(key).map((one) => one.id);
         return this.refuse(response, requestId, modelNotFound(model, available));
       }
-      const headers = forwardableRequestHeaders(request.rawHeaders, DROPPED_HEADERS);
+      const headers = forwardableRequestHeaders(request.rawHeaders, CLIENT_HEADERS_DROPPED);
       const call = { request, response, requestId, path, model, body, headers, startedAtMs, versionNumberMin };
       await this.serve(call, deployments);
     } finally {
@@ -188,21 +178,8 @@ export class DataPlane {
     }
   }
 
-  /** What stands in the way of a request with a good key, before its body is read; null when nothing does. */
-  private obstacle(request: IncomingMessage, key: RouteKey): OpenAiError | null {
-    if (request.method !== 'POST') return openAiError('method_not_allowed', { message: 'Use POST here.' });
-    if (!roleAllows(key.role, 'inference')) {
-      return openAiError('permission_denied', { message: `A key of role '${key.role}' may not infer.` });
-    }
-    if (this.draining) return openAiError('shutting_down');
-    if (this.inflight >= this.limits.inflightMax) {
-      return openAiError('engine_overloaded', { message: 'This gateway is at its bound of requests in flight.' });
-    }
-    return null;
-  }
-
   private deploymentsFor(key: RouteKey, model: string): readonly RouteDeployment[] {
-    if (key.models !== null && !key.models.includes(model)) return [];
+    if (!mayUseModel(key, model)) return [];
     return this.feed.table.deployments(key.tenantId, model);
   }
 

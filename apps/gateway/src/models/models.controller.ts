@@ -1,6 +1,6 @@
 import { Controller, Get, HttpException, Param, Req } from '@nestjs/common';
 import type { RouteKey } from '#domain';
-import { modelNotFound } from '#inference';
+import { modelList, modelNotFound, modelObject } from '#inference';
 import { RoutesFeed } from '../routes/routes-feed.ts';
 
 /** A request that the listener's guard has let through. */
@@ -15,14 +15,14 @@ export class ModelsController {
 
   @Get()
   list(@Req() request: AuthenticatedRequest) {
-    return { object: 'list', data: this.modelsFor(request) };
+    return modelList(this.modelsFor(request));
   }
 
   @Get(':model')
   one(@Req() request: AuthenticatedRequest, @Param('model') model: string) {
     const models = this.modelsFor(request);
     const found = models.find((candidate) => candidate.id === model);
-    if (found !== undefined) return found;
+    if (found !== undefined) return modelObject(found);
     const error = modelNotFound(
       model,
       models.map((candidate) => candidate.id),
@@ -31,9 +31,6 @@ export class ModelsController {
   }
 
   private modelsFor(request: AuthenticatedRequest) {
-    const key = request.raw.routeKey!;
-    return this.feed.table
-      .modelsFor(key)
-      .map(({ id, createdAtSeconds }) => ({ id, object: 'model', created: createdAtSeconds, owned_by: 'atoll' }));
+    return this.feed.table.modelsFor(request.raw.routeKey!);
   }
 }

@@ -1,3 +1,4 @@
+// The id under which a request is spoken of, in logs and to its client.
 import { randomUUID } from 'node:crypto';
 
 const SANE = /^[A-Za-z0-9._:-]{1,128}$/;

@@ -1,12 +1,12 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
-import type { RouteKey } from '#domain';
-import { isOpenAiError, KeyAuthenticator } from './authenticator.ts';
+import { type OpenAiError, openAiError } from './errors.ts';
+import { type CheckableKey, isOpenAiError, KeyAuthenticator } from './keys.ts';
 
 const PEPPER = Buffer.from('pepper');
 const SECRET = 's'.repeat(32);
 const TOKEN = `Bearer atoll_aaaaaaaa_${SECRET}`;
-const KEY: RouteKey = {
+const KEY: CheckableKey = {
   publicId: 'aaaaaaaa',
   secretHash: createHmac('sha256', PEPPER).update(SECRET).digest('hex'),
   tenantId: 't',
@@ -15,19 +15,31 @@ const KEY: RouteKey = {
   expiresAtMs: null,
 };
 
-function build(options: { key?: RouteKey; confirmed?: boolean; found?: RouteKey }) {
+interface Known {
+  readonly key?: CheckableKey;
+  readonly confirmed?: boolean;
+  readonly found?: CheckableKey;
+  readonly obstacle?: OpenAiError;
+}
+
+function build(options: Known) {
   let { key } = options;
   const source = {
-    table: { key: (publicId: string) => (publicId === key?.publicId ? key : undefined) },
+    pepper: PEPPER,
+    key: (publicId: string) => (publicId === key?.publicId ? key : undefined),
+    obstacle: () => options.obstacle ?? null,
     confirm: async () => {
       key = options.found ?? key;
       return options.confirmed ?? true;
     },
   };
-  return new KeyAuthenticator(source, PEPPER, () => 1_000);
+  return new KeyAuthenticator(source, () => 1_000);
 }
 
-async function statusOf(authenticator: KeyAuthenticator, authorization: string | undefined): Promise<number> {
+async function statusOf(
+  authenticator: KeyAuthenticator<CheckableKey>,
+  authorization: string | undefined,
+): Promise<number> {
   const found = await authenticator.authenticate(authorization);
   return isOpenAiError(found) ? found.status : 200;
 }
@@ -41,6 +53,8 @@ describe('authenticator', () => {
     { name: 'not expired', key: { ...KEY, expiresAtMs: 1_001 }, want: 200 },
     { name: 'unknown and confirmed', want: 401 },
     { name: 'R12: unknown while the control plane is silent', confirmed: false, want: 503 },
+    { name: 'one whose hash is not known here', key: { ...KEY, secretHash: null }, want: 503 },
+    { name: 'a known key while nobody can be judged', key: KEY, obstacle: openAiError('shutting_down'), want: 503 },
     { name: 'found by asking', found: KEY, want: 200 },
     { name: 'found by asking, with another secret', found: { ...KEY, secretHash: '0'.repeat(64) }, want: 401 },
   ])('$name: $want', async ({ want, ...options }) => {
@@ -61,7 +75,7 @@ describe('authenticator', () => {
     `Bearer ${'a'.repeat(1e6)}`,
     'Bearer \u0000',
   ])('S3: garbage is 401 at once and of one shape: %#', (authorization) => {
-    const found = build({ confirmed: false }).authenticate(authorization);
+    const found = build({ confirmed: false, obstacle: openAiError('shutting_down') }).authenticate(authorization);
     expect(found).toBe(build({}).authenticate('Bearer other'));
   });
 });
