@@ -54,6 +54,12 @@ describe('SseScanner', () => {
       wantOut: 'data: {"error":{}}\n\n',
     },
     {
+      name: 'R14: the upstream says error in the flat shape, which is written as OpenAI writes it',
+      text: `${chunk}data: {"object":"error","message":"é: out of memory","code":500}\n\n${sseDone}`,
+      wantVerdict: 'error',
+      wantOut: `${chunk}data: {"error":{"message":"é: out of memory","type":"server_error","param":null,"code":null}}\n\n`,
+    },
+    {
       name: 'a last event without its blank line',
       text: `${chunk}data: [DONE]`,
       wantVerdict: 'done',

@@ -1,5 +1,6 @@
 // Server-sent events of the OpenAI dialect: writing them, and watching a stream of them go by.
 // Invariant (R14): a stream that did not end with `[DONE]` is broken, and says so by an error event without `[DONE]`.
+import { adaptError } from './dialects/adapt-error.ts';
 import type { OpenAiErrorBody } from './errors.ts';
 import { readUsage, type Usage } from './usage.ts';
 
@@ -31,7 +32,7 @@ const nothing = Buffer.alloc(0);
  * Watches an SSE stream pass. `push` hands back the bytes to forward: whole events only, unchanged and in order, so
  * that what follows (an error event of ours) can never be glued to half an event. A half event waits for its rest,
  * which costs the client nothing, since it could not read it either. Once the verdict is `malformed` or `error`, no
- * byte more is handed out.
+ * byte more is handed out. The one event that is written anew is an error in the flat shape.
  */
 export class SseScanner {
   verdict: SseVerdict = 'open';
@@ -80,9 +81,9 @@ export class SseScanner {
         this.verdict = 'malformed';
         return start === 0 ? nothing : events.subarray(0, start);
       }
-      start = end;
       // What an upstream sends after its own error event (some send `[DONE]`) would make the break look clean.
-      if (this.verdict === 'error') return events.subarray(0, start);
+      if (this.verdict === 'error') return withNestedError(events, start, end);
+      start = end;
     }
     return events;
   }
@@ -101,10 +102,31 @@ export class SseScanner {
       return false;
     }
     if (typeof value !== 'object' || value === null) return true;
-    if ('error' in value && value.error !== null) this.verdict = 'error';
+    if (isError(value)) this.verdict = 'error';
     this.usage = readUsage(value) ?? this.usage;
     return true;
   }
+}
+
+/** OpenAI's shape, and the flat one of vLLM before 0.10 and LMDeploy, after which some of them say `[DONE]`. */
+function isError(value: object): boolean {
+  return ('error' in value && value.error !== null) || isFlatError(value);
+}
+
+function isFlatError(value: object): boolean {
+  return 'object' in value && value.object === 'error';
+}
+
+/** Up to the end of an error event, which clients know in OpenAI's shape only: a flat one is written anew. */
+function withNestedError(events: Buffer, start: number, end: number): Buffer {
+  const payload = dataOf(events.toString('utf8', start, end));
+  const value = JSON.parse(payload) as { readonly code?: unknown };
+  if (!isFlatError(value)) return events.subarray(0, end);
+  const status = typeof value.code === 'number' && value.code >= 400 && value.code < 600 ? value.code : 500;
+  return Buffer.concat([
+    events.subarray(0, start),
+    Buffer.from(sseError(adaptError(status, Buffer.from(payload)).body)),
+  ]);
 }
 
 function endOfLastEvent(bytes: Buffer): number {
