@@ -3,3 +3,4 @@ export { createTestDatabase, type TestDatabase } from './database.ts';
 export * from './jobs.builders.ts';
 export * from './nats-server.ts';
 export { type PostgresServer, startPostgres } from './postgres-server.ts';
+export { propertyRuns } from './property-runs.ts';

@@ -28,6 +28,9 @@ import type {
   WorkloadVerdict,
 } from './workload-plan.ts';
 
+/** Searches for victims that are kept at once; at the bound the oldest is forgotten, and made anew if it is needed. */
+const SEARCHES_MAX = 32;
+
 export class Cycle {
   readonly nowMs: number;
   readonly policy: WorkloadPolicy;
@@ -48,8 +51,7 @@ export class Cycle {
   /** How many of these there are. */
   wordings = 0;
   vainSearches = 0;
-  /** Shape, queue and priority → what was looked at for one of a kind need not be looked at again for the next. */
-  readonly searches = new Map<string, EvictionSearch>();
+  private searches = new Map<string, EvictionSearch>();
   /** What ends for a nominated workload, which is charged in its place. */
   makingRoom: readonly RunningWorkload[] = [];
 
@@ -106,6 +108,21 @@ export class Cycle {
   /** It is charged for the room that it was promised. */
   isPromised({ id, nomination }: PendingWorkload): boolean {
     return nomination !== null && (this.promised.get(id) ?? 0) > 0;
+  }
+
+  /** By shape, queue and priority: what was looked at for one of a kind need not be looked at again for the next. */
+  searchOf(kind: string, make: () => EvictionSearch): EvictionSearch {
+    const known = this.searches.get(kind);
+    if (known !== undefined) return known;
+    if (this.searches.size === SEARCHES_MAX) this.searches.delete(this.searches.keys().next().value!);
+    const made = make();
+    this.searches.set(kind, made);
+    return made;
+  }
+
+  /** A search knows something of every domain: kept for whoever is not asked about again, it only costs memory. */
+  forgetSearches(): void {
+    this.searches = new Map();
   }
 
   /** Taken again once something was stopped since. */

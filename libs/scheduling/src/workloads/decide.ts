@@ -128,8 +128,7 @@ export function searchVictims(
   const kind = kindOf(cycle, work, members, rejection);
   if (cycle.refusals.isVain(kind, work.priority) || cycle.vainSearches >= VAIN_SEARCHES_MAX) return null;
   const key = `${kind} ${work.priority}`;
-  const search = cycle.searches.get(key) ?? new EvictionSearch(cycle, work, members, rejection);
-  cycle.searches.set(key, search);
+  const search = cycle.searchOf(key, () => new EvictionSearch(cycle, work, members, rejection));
   const lifted = usableHolds(cycle, work);
   cycle.outlook.lift(lifted);
   const eviction = search.run(work);

@@ -24,6 +24,7 @@ export class DryRun {
   /** `started`: it would start at once. `nominated`: once its `victims` are gone. `place` is always null. */
   ask(work: PendingWorkload): WorkloadVerdict {
     this.cycle.vainSearches = 0;
+    this.cycle.forgetSearches();
     const rest = { workloadId: work.id, place: null, candidates: [], victims: [], changes: [], startsByMs: null };
     return { ...rest, ...this.outcomeOf(work) };
   }

@@ -27,12 +27,10 @@ export class EvictionOptions {
     this.rights = new Rights(cycle.quota, work, devices);
   }
 
-  of({ holders }: CapacityDomain): Option[] {
+  of(domain: CapacityDomain): Option[] {
     const options: Option[] = [];
     let hasBudgets = false;
-    for (const [holderId, devices] of holders) {
-      const victim = this.cycle.victims.of(holderId);
-      if (victim === undefined) continue;
+    for (const { victim, devices } of this.cycle.victims.in(domain)) {
       const cause = this.mayEnd(victim);
       if (cause === null) continue;
       hasBudgets ||= victim.running.budget !== null;
@@ -44,14 +42,13 @@ export class EvictionOptions {
   }
 
   /** What freeing `need` devices there must lose at least; null: it cannot be done. Makes no options. */
-  lossAtLeast({ holders }: CapacityDomain, need: number): Loss | null {
+  lossAtLeast(domain: CapacityDomain, need: number): Loss | null {
     this.bound.reset();
-    let stays = 0;
-    for (const [holderId, devices] of holders) {
-      const victim = this.cycle.victims.of(holderId);
-      if (victim !== undefined && this.mayEnd(victim) !== null) {
-        this.bound.add(victim.running.priority, devices, victim.cost);
-      } else stays += devices;
+    let stays = domain.totalDevices - domain.freeDevices;
+    for (const { victim, devices } of this.cycle.victims.in(domain)) {
+      if (this.mayEnd(victim) === null) continue;
+      this.bound.add(victim.running.priority, devices, victim.cost, victim.running.startedAtMs);
+      stays -= devices;
     }
     const loss = this.bound.of(need);
     return loss === null ? null : { ...loss, stays };

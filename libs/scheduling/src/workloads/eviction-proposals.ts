@@ -17,22 +17,24 @@ export interface Proposal {
   /** Candidates from which the cheapest are added as long as the set is not enough. */
   readonly rest: readonly Option[];
   readonly loss: Loss;
-}
-
-interface Entry {
-  readonly proposal: Proposal;
+  /** 1, 2, 3 … as they were proposed. */
   readonly turn: number;
 }
 
 /** Of equal losses, the one that was proposed first. */
 export class ProposalQueue {
-  private readonly heap: Entry[] = [];
+  private readonly heap: Proposal[] = [];
   private readonly outdated = new Set<CapacityDomain>();
   private turns = 0;
 
-  push(proposal: Proposal): void {
+  push(proposal: Omit<Proposal, 'turn'>): void {
     this.turns += 1;
-    this.heap.push({ proposal, turn: this.turns });
+    this.pushAgain({ ...proposal, turn: this.turns });
+  }
+
+  /** With its turn, now that more is known of its loss: so of many alike the first is the only one looked into. */
+  pushAgain(proposal: Proposal): void {
+    this.heap.push(proposal);
     rise(this.heap, this.heap.length - 1, precedes);
   }
 
@@ -43,24 +45,24 @@ export class ProposalQueue {
 
   pop(): Proposal | null {
     this.dropOutdated();
-    return this.shift()?.proposal ?? null;
+    return this.shift() ?? null;
   }
 
   /** Whether the next one loses less than this, as far as it tells. */
   hasLess(loss: Loss): boolean {
     this.dropOutdated();
     const top = this.heap[0];
-    return top !== undefined && compareLosses(top.proposal.loss, loss) < 0;
+    return top !== undefined && compareLosses(top.loss, loss) < 0;
   }
 
   private dropOutdated(): void {
     for (let top = this.heap[0]; top !== undefined; top = this.heap[0]) {
-      if (top.proposal.domain === null || !this.outdated.has(top.proposal.domain)) return;
+      if (top.domain === null || !this.outdated.has(top.domain)) return;
       this.shift();
     }
   }
 
-  private shift(): Entry | undefined {
+  private shift(): Proposal | undefined {
     const top = this.heap[0];
     const last = this.heap.pop();
     if (top === undefined || last === undefined || this.heap.length === 0) return top;
@@ -70,6 +72,6 @@ export class ProposalQueue {
   }
 }
 
-function precedes(left: Entry, right: Entry): boolean {
-  return (compareLosses(left.proposal.loss, right.proposal.loss) || left.turn - right.turn) < 0;
+function precedes(left: Proposal, right: Proposal): boolean {
+  return (compareLosses(left.loss, right.loss) || left.turn - right.turn) < 0;
 }

@@ -144,16 +144,17 @@ export class EvictionSearch {
       if (eviction === null) continue;
       const loss = { ...lossOf(eviction.victims), stays: proposal.loss.stays };
       if (!this.proposals.hasLess(loss)) return eviction;
-      this.proposals.push({ ...proposal, set: eviction.victims, loss });
+      this.proposals.pushAgain({ ...proposal, set: eviction.victims, loss });
     }
     return null;
   }
 
   /** A domain that got to the front with its lower bound chooses its victims, and queues again with what they lose. */
-  private chooseIn({ clusterId, domain, loss: { stays } }: Proposal): void {
+  private chooseIn(proposal: Proposal): void {
+    const { domain, loss } = proposal;
     const rest = this.options.of(domain!);
     const set = cheapestSet(rest, this.needIn(domain!));
-    if (set !== null) this.proposals.push({ clusterId, domain, set, rest, loss: { ...lossOf(set), stays } });
+    if (set !== null) this.proposals.pushAgain({ ...proposal, set, rest, loss: { ...lossOf(set), stays: loss.stays } });
   }
 
   /** A what-if on the accounts, undone before it returns. */

@@ -7,7 +7,7 @@
  *   reclaimed   by nominal quota, whatever the priority (F10); by fairness, never a higher priority (P03)
  */
 import { PRIORITY_MAX } from '#domain';
-import type { QuotaAccount } from './ports.ts';
+import type { CapacityDomain, QuotaAccount } from './ports.ts';
 import type { PendingWorkload, QueueSnapshot, RunningWorkload, WorkloadPolicy } from './snapshot.ts';
 import type { PlannedStop } from './workload-plan.ts';
 
@@ -20,6 +20,12 @@ export interface Victim {
   readonly lostDeviceSeconds: number;
   /** By the policy's formula. */
   readonly cost: number;
+}
+
+/** What a victim holds in one domain. */
+export interface HeldThere {
+  readonly victim: Victim;
+  readonly devices: number;
 }
 
 /** Why something that runs is no victim, as the words that equal ones are counted under; the first that holds. */
@@ -74,6 +80,10 @@ export class Victims {
   private readonly byHolder = new Map<string, Victim>();
   /** Budget → how many more may be stopped before it is overdrawn. */
   private readonly budgetsLeft = new Map<string, number>();
+  /** A domain never changes, another object takes its place: so who is in it is looked up once, whoever asks. */
+  private readonly byDomain = new WeakMap<CapacityDomain, { choices: number; held: readonly HeldThere[] }>();
+  /** Rises with every victim that is chosen. */
+  private choices = 0;
 
   constructor(running: readonly RunningWorkload[], policy: WorkloadPolicy, nowMs: number) {
     const { cost } = VICTIM_COSTS[policy.victims];
@@ -96,12 +106,35 @@ export class Victims {
     return this.byHolder.get(holderId);
   }
 
+  /** In the order of the domain's holders. */
+  in(domain: CapacityDomain): readonly HeldThere[] {
+    const known = this.byDomain.get(domain);
+    if (known?.choices === this.choices) return known.held;
+    const held = known === undefined ? this.look(domain) : known.held.filter(({ victim }) => this.has(victim));
+    this.byDomain.set(domain, { choices: this.choices, held });
+    return held;
+  }
+
+  private look({ holders }: CapacityDomain): HeldThere[] {
+    const held: HeldThere[] = [];
+    for (const [holderId, devices] of holders) {
+      const victim = this.byHolder.get(holderId);
+      if (victim !== undefined) held.push({ victim, devices });
+    }
+    return held;
+  }
+
+  private has({ running }: Victim): boolean {
+    return this.byHolder.has(running.holderId);
+  }
+
   values(): IterableIterator<Victim> {
     return this.byHolder.values();
   }
 
   choose(victim: Victim): void {
     this.byHolder.delete(victim.running.holderId);
+    this.choices += 1;
     const { budget } = victim.running;
     if (budget !== null) this.budgetsLeft.set(budget.id, this.budgetLeft(victim) - 1);
   }

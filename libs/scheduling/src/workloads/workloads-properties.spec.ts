@@ -2,15 +2,19 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { GangPolicy, TaskBinding, TopologyScope } from '#domain';
+import { propertyRuns } from '#testing';
 import { Capacity } from './capacity.ts';
 import { planWorkloads } from './cycle.ts';
+import { DryRun } from './dry-run.ts';
 import { requestOf } from './shapes.ts';
 import type { QueueSnapshot, RunningWorkload, WorkloadCluster, WorkloadSnapshot } from './snapshot.ts';
 import { shieldOf } from './victims.ts';
 import type { WorkloadPlan } from './workload-plan.ts';
 import { claim, gang, gpuCluster, NOW_MS, pending, queue, request, running, snapshot } from './workloads.builders.ts';
 
-const RUNS = 10_000;
+/** Cycles; three of each fleet. */
+const CYCLES = 1_500;
+const CYCLES_LONG = 10_000;
 const QUEUES = ['a', 'b', 'c'];
 const GPU = 'nvidia.com/gpu';
 
@@ -327,7 +331,7 @@ function waitsAgain({ id, claim: of, gang: members, priority, queueId, expectedS
 }
 
 describe('on random fleets', () => {
-  it(`keeps every law, in ${RUNS} cycles and in those that follow`, () => {
+  it('keeps every law, in the cycle of a fleet and in those that follow', () => {
     fc.assert(
       fc.property(fleetArbitrary, fc.array(fc.boolean(), { minLength: 4, maxLength: 4 }), (fleet, goes) => {
         let now = fleet;
@@ -335,7 +339,7 @@ describe('on random fleets', () => {
           now = carriedOut(now, check(now), (index) => goes[(index + cycle) % goes.length]!);
         }
       }),
-      { numRuns: Math.ceil(RUNS / 3) },
+      propertyRuns(CYCLES / 3, Math.ceil(CYCLES_LONG / 3)),
     );
   }, 120_000);
 
@@ -344,7 +348,20 @@ describe('on random fleets', () => {
       fc.property(fleetArbitrary, (fleet) => {
         expect(planWorkloads(structuredClone(fleet))).toEqual(planWorkloads(fleet));
       }),
-      { numRuns: 500 },
+      propertyRuns(300, 2_000),
+    );
+  });
+
+  it('answers what is asked of a snapshot as if nothing had been asked of it before', () => {
+    fc.assert(
+      fc.property(fleetArbitrary, (fleet) => {
+        const [askedAll, queues] = [new DryRun(fleet), new Set(fleet.queues.map(({ id }) => id))];
+        const works = fleet.pending.filter(({ queueId }) => queues.has(queueId));
+        const again = [...works, ...works].map((work) => askedAll.ask(work));
+        const fresh = works.map((work) => new DryRun(fleet).ask(work));
+        expect(again).toEqual([...fresh, ...fresh]);
+      }),
+      propertyRuns(300, 2_000),
     );
   });
 
@@ -359,7 +376,7 @@ describe('on random fleets', () => {
         }
         expect({ stops: plan.stops, starts: plan.starts }).toEqual({ stops: [], starts: [] });
       }),
-      { numRuns: 200 },
+      propertyRuns(100, 200),
     );
   }, 60_000);
 });
