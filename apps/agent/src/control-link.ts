@@ -6,6 +6,7 @@ import {
   type AgentEvent,
   ackedSchema,
   DESIRED_BYTES_MAX,
+  type DesiredFetch,
   desiredHintSchema,
   type GatewayAnnouncement,
   gatewaySchema,
@@ -71,7 +72,7 @@ export class ControlLink {
     });
   }
 
-  async fetchDesired(have: { epoch: number; revision: number }): Promise<unknown> {
+  async fetchDesired(have: DesiredFetch): Promise<unknown> {
     return this.#request(SUBJECTS.desiredFetch(this.#clusterId), have);
   }
 

@@ -11,6 +11,7 @@ export * from './admin/rollouts.ts';
 export * from './admin/sync.ts';
 export * from './federation/bundle.ts';
 export * from './federation/desired.ts';
+export * from './federation/desired-outline.ts';
 export * from './federation/events.ts';
 export * from './federation/gateways.ts';
 export * from './federation/heartbeat.ts';

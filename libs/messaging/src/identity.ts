@@ -2,6 +2,7 @@
 // What is signed: the server's nonce, and a digest of everything else in the body, so neither can be replayed elsewhere.
 
 import { createHash } from 'node:crypto';
+import { canonicalJson } from '#domain';
 import { createKey, isSignedText, isUserPublicKey, keyFromSeed, type NatsKey, signText } from './nats-jwt.ts';
 
 /** What a process connects and proves itself with. */
@@ -19,14 +20,6 @@ export function createIdentity(): NatsKey {
 /** @throws CredentialError when the seed is malformed */
 export function identityFromSeed(seed: string): NatsKey {
   return keyFromSeed(seed);
-}
-
-/** JSON with keys sorted at every level and `undefined` members left out: one text for one value. */
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, part: unknown) => {
-    if (part === null || typeof part !== 'object' || Array.isArray(part)) return part;
-    return Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)));
-  });
 }
 
 function proofText(nonce: string, body: unknown): string {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { canonicalJson, contentHash, storableJson } from './canonical.ts';
+import { canonicalJson } from '#domain';
+import { contentHash, storableJson } from './canonical.ts';
 
 describe('canonical JSON', () => {
   it.each([

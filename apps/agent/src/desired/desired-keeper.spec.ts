@@ -183,6 +183,62 @@ describe('the fence of the desired document (invariant 4)', () => {
     expect(told).toEqual([verification]);
   });
 
+  describe('R5: what was not changed is not sent again', () => {
+    const replica = (id: string) => ({
+      replicaId: `01900000-0000-7000-8000-0000000000${id}`,
+      deploymentId: other,
+      deploymentName: 'chat',
+      servedModel: 'chat',
+      versionDigest: 'a'.repeat(64),
+      claim: { deviceType: 'cpu' as const, count: 1, schedulingPolicy: { topologyScope: 'node' as const } },
+      epoch: 1,
+      draining: false,
+    });
+    const [first, second, third] = [replica('01'), replica('02'), replica('03')];
+    const have = { ...stateOf(2, 5), replicas: [first, second] };
+    const delta = (replicas: unknown[]) => ({
+      state: null,
+      delta: { clusterId, epoch: 2, revision: 6, versions: [], replicas, tasks: [] },
+    });
+
+    it('an unchanged document is contact, and is not written', async () => {
+      const contacts: number[] = [];
+      const { keeper, seen } = keeperWith(have, [{ state: null, unchanged: true }], {
+        onContact: (agoMs) => void contacts.push(agoMs),
+      });
+      await keeper.open();
+      await keeper.fetch();
+      expect([contacts.length, seen.written, seen.applied]).toEqual([1, [], [5]]);
+    });
+
+    it('a difference makes the document of what is here', async () => {
+      const comes = delta([{ keep: { from: 1, count: 1 } }, { put: [third] }]);
+      const { keeper, seen } = keeperWith(have, [{ state: null, outlineWanted: true }, comes]);
+      await keeper.open();
+      await keeper.fetch();
+      expect([keeper.state?.replicas, seen.written]).toEqual([[second, third], [6]]);
+      expect(seen.asked).toMatchObject([{ held: { digest: expect.any(String) } }, { held: { needsBlobs: false } }]);
+      expect((seen.asked[0] as { held: object }).held).not.toHaveProperty('outline');
+      expect((seen.asked[1] as { held: object }).held).toHaveProperty('outline');
+    });
+
+    it('a difference to another document changes nothing', async () => {
+      const { keeper, seen } = keeperWith(have, [delta([{ keep: { from: 1, count: 2 } }])]);
+      await keeper.open();
+      await keeper.fetch();
+      expect([keeper.state, seen.applied, seen.refused]).toEqual([have, [5], ['malformed']]);
+    });
+
+    it('a hint asks for the difference at once', async () => {
+      const { keeper, seen } = keeperWith(have, [delta([{ keep: { from: 0, count: 2 } }])]);
+      await keeper.open();
+      keeper.hinted({ epoch: 2, revision: 6 });
+      await keeper.fetch();
+      expect((seen.asked[0] as { held: object }).held).toHaveProperty('outline');
+      await keeper.stop();
+    });
+  });
+
   it('asks for a new blob token only when the present one was refused', async () => {
     const { keeper, seen } = keeperWith(null, [reply(null), { ...reply(null), blobs: { ...blobs, token: 'second' } }]);
     expect((await keeper.blobSource(false)).token).toBe('t');

@@ -5,8 +5,15 @@
 // applied is on disk first, so that a restart applies the same (R4); silence changes nothing.
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import { type DesiredFetchReply, desiredFetchReplySchema, type desiredStateSchema } from '#contracts';
-import { type DesiredState, judgeDesired, retryDelayMs } from '#domain';
+import {
+  type DesiredFetch,
+  type DesiredFetchReply,
+  desiredFetchReplySchema,
+  desiredStateSchema,
+  outlineDigest,
+  outlineOf,
+} from '#contracts';
+import { applyListDelta, type DesiredState, judgeDesired, retryDelayMs } from '#domain';
 import { messageOf } from '../errors.ts';
 import type { AgentMetrics } from '../metrics.ts';
 import type { StateDocument } from '../state/document.ts';
@@ -25,7 +32,7 @@ export interface DesiredKeeperOptions {
   readonly clusterId: string;
   readonly document: Pick<StateDocument<typeof desiredStateSchema>, 'read' | 'write'>;
   /** One request for the document; rejects when nobody answers. */
-  readonly request: (have: { epoch: number; revision: number }) => Promise<unknown>;
+  readonly request: (have: DesiredFetch) => Promise<unknown>;
   /** Called with the stored document at `open`, and with each newer one after it is durable. */
   readonly apply: (state: DesiredState, before: DesiredState | null) => void;
   /** Default: the verifying key is remembered only until the next start. */
@@ -49,6 +56,8 @@ export class DesiredKeeper {
   #doubtedAtMs = Number.NEGATIVE_INFINITY;
   #fetching: Promise<void> | undefined;
   #isAskedAgain = false;
+  /** A hint said that there is another document: its difference is asked for at once. */
+  #isHinted = false;
   #timer: NodeJS.Timeout | undefined;
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
@@ -72,6 +81,8 @@ export class DesiredKeeper {
   keyDoubted(): void {
     if (performance.now() - this.#doubtedAtMs < DOUBT_MS) return;
     this.#doubtedAtMs = performance.now();
+    // With the next token comes the key.
+    this.#source = undefined;
     void this.fetch();
   }
 
@@ -104,7 +115,10 @@ export class DesiredKeeper {
   hinted(hint: { epoch: number; revision: number }): void {
     const { epoch, revision } = this.position;
     if (hint.epoch < epoch) this.#options.metrics.desiredRefused('older-epoch');
-    else if (hint.epoch > epoch || hint.revision > revision) void this.fetch();
+    else if (hint.epoch > epoch || hint.revision > revision) {
+      this.#isHinted = true;
+      void this.fetch();
+    }
   }
 
   /** One fetch at a time; a wish that comes meanwhile is served by one more. Never rejects. */
@@ -127,7 +141,7 @@ export class DesiredKeeper {
     if (isRefused) this.#source = undefined;
     if (this.#source === undefined || performance.now() > this.#source.untilMs) {
       this.#source = undefined;
-      await this.#ask();
+      await this.#ask({ needsBlobs: true });
     }
     if (this.#source === undefined) throw new Error('The control plane gave no blob token.');
     return this.#source;
@@ -143,14 +157,38 @@ export class DesiredKeeper {
   async #fetchOnce(): Promise<void> {
     try {
       const askedAtMs = performance.now();
-      const { state } = await this.#ask();
+      const hasToken = this.#source !== undefined && performance.now() < this.#source.untilMs;
+      const needsBlobs = this.#verifyingKey === undefined || !hasToken;
+      const withOutline = this.#isHinted;
+      this.#isHinted = false;
+      let reply = await this.#ask({ needsBlobs, withOutline });
+      if (reply.outlineWanted === true) reply = await this.#ask({ needsBlobs: false, withOutline: true });
       this.#failures = 0;
-      const isKnown = state === null ? this.#state === null : await this.#consider(state);
-      if (isKnown) this.#options.onContact?.(performance.now() - askedAtMs);
+      if (await this.#isKnownAfter(reply)) this.#options.onContact?.(performance.now() - askedAtMs);
     } catch (cause) {
       this.#options.log.debug({ reason: messageOf(cause) }, 'desired state not fetched; trying again later');
       this.#tryAgain();
     }
+  }
+
+  /** Takes what the reply brings; true when what it says is what is applied now. */
+  async #isKnownAfter({ state, unchanged, delta }: DesiredFetchReply): Promise<boolean> {
+    if (unchanged === true) return true;
+    if (delta !== undefined) return this.#consider(this.#withDelta(delta));
+    return state === null ? this.#state === null : this.#consider(state);
+  }
+
+  /** @throws Error when the difference is to something else than what is here; the next answer is asked for without it */
+  #withDelta(delta: NonNullable<DesiredFetchReply['delta']>): DesiredState {
+    const { clusterId, epoch, revision } = delta;
+    const versions = applyListDelta(this.#state?.versions ?? [], delta.versions);
+    const replicas = applyListDelta(this.#state?.replicas ?? [], delta.replicas);
+    const tasks = applyListDelta(this.#state?.tasks ?? [], delta.tasks);
+    if (versions === null || replicas === null || tasks === null) {
+      this.#options.metrics.desiredRefused('malformed');
+      throw new Error('The difference is to a document that is not here.');
+    }
+    return desiredStateSchema.parse({ clusterId, epoch, revision, versions, replicas, tasks });
   }
 
   /** Between regular fetches: waits longer each time, up to their interval; never more than one wait at a time. */
@@ -163,18 +201,27 @@ export class DesiredKeeper {
     this.#retry = setTimeout(() => void this.fetch(), waitMs);
   }
 
-  async #ask(): Promise<DesiredFetchReply> {
-    const answer = desiredFetchReplySchema.safeParse(await this.#options.request(this.position));
+  async #ask(how: { needsBlobs: boolean; withOutline?: boolean }): Promise<DesiredFetchReply> {
+    const answer = desiredFetchReplySchema.safeParse(await this.#options.request(this.#have(how)));
     if (!answer.success) {
       this.#options.metrics.desiredRefused('malformed');
       throw new Error(`The answer to a fetch is not of the contract: ${answer.error.issues[0]?.path.join('.')}`);
     }
     const { blobs, verification } = answer.data;
-    const { url, token, expiresInSeconds, verifyingKey } = blobs;
-    this.#source = { url, token, untilMs: performance.now() + expiresInSeconds * 1000 * TOKEN_USE };
-    if (verifyingKey !== undefined) await this.#keepKey(verifyingKey);
+    if (blobs !== undefined) {
+      const { url, token, expiresInSeconds, verifyingKey } = blobs;
+      this.#source = { url, token, untilMs: performance.now() + expiresInSeconds * 1000 * TOKEN_USE };
+      if (verifyingKey !== undefined) await this.#keepKey(verifyingKey);
+    }
     if (verification !== undefined) this.#options.onVerification?.(verification);
     return answer.data;
+  }
+
+  #have({ needsBlobs, withOutline = false }: { needsBlobs: boolean; withOutline?: boolean }): DesiredFetch {
+    const { position } = this;
+    const outline = outlineOf(this.#state ?? { versions: [], replicas: [], tasks: [] });
+    const digest = outlineDigest(position, outline);
+    return { ...position, held: { digest, needsBlobs, ...(withOutline ? { outline } : {}) } };
   }
 
   /** It counts at once; that it could not be stored costs only that a restart without the centre serves no neighbours. */

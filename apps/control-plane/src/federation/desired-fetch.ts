@@ -1,12 +1,22 @@
 /**
- * Answers an agent's fetch from Postgres: its whole document, the right to fetch the versions that it names, the key that
- * proves neighbours' tokens, and when what it holds is to be verified next.
+ * Answers an agent's fetch from Postgres: its document, whole or as the difference to what it holds, the right to fetch
+ * the versions that it names, the key that proves neighbours' tokens, and when what it holds is to be verified next.
  */
 import { Injectable } from '@nestjs/common';
-import type { DesiredFetchReply } from '#contracts';
-import { type Cluster, isMember, Store } from '#domain';
+import {
+  type DesiredFetchReply,
+  type DesiredFetch as DesiredFetchRequest,
+  itemHash,
+  outlineDigest,
+  outlineHashes,
+  outlineOf,
+} from '#contracts';
+import { type Cluster, type DesiredState, isMember, listDelta, Store } from '#domain';
 import { BlobTokens } from '../blobs/blob-tokens.ts';
 import { nextFire } from '../sync/cron.ts';
+
+/** Up to so many items the whole document costs less than another question. */
+const ITEMS_SENT_WHOLE_MAX = 4;
 
 @Injectable()
 export class DesiredFetch {
@@ -16,14 +26,37 @@ export class DesiredFetch {
   ) {}
 
   /** Null when the cluster is no member. */
-  async answer(clusterId: string): Promise<DesiredFetchReply | null> {
+  async answer(clusterId: string, { held }: DesiredFetchRequest): Promise<DesiredFetchReply | null> {
     const cluster = await this.store.read.clusters.find({ id: clusterId });
     if (cluster === null || !isMember(cluster.phase)) return null;
     const state = await this.store.read.desired.find(clusterId);
     const digests = state?.versions.map(({ digest }) => digest) ?? [];
-    const blobs = await this.blobTokens.issue(clusterId, digests);
-    return { state: state as DesiredFetchReply['state'], blobs, ...verificationOf(cluster, new Date()) };
+    const blobs = held?.needsBlobs === false ? {} : { blobs: await this.blobTokens.issue(clusterId, digests) };
+    return { ...documentFor(state, held), ...blobs, ...verificationOf(cluster, new Date()) };
   }
+}
+
+/** The document as whoever holds `held` needs it. Pure. */
+export function documentFor(
+  state: DesiredState | null,
+  held: DesiredFetchRequest['held'],
+): Pick<DesiredFetchReply, 'state' | 'unchanged' | 'outlineWanted' | 'delta'> {
+  const whole = { state: state as DesiredFetchReply['state'] };
+  if (state === null || held === undefined) return whole;
+  if (held.digest === outlineDigest(state, outlineOf(state))) return { state: null, unchanged: true };
+  if (state.versions.length + state.replicas.length + state.tasks.length <= ITEMS_SENT_WHOLE_MAX) return whole;
+  const { outline } = held;
+  if (outline === undefined) return { state: null, outlineWanted: true };
+  const { clusterId, epoch, revision } = state;
+  const delta = {
+    clusterId,
+    epoch,
+    revision,
+    versions: listDelta(outlineHashes(outline.versions), state.versions, itemHash),
+    replicas: listDelta(outlineHashes(outline.replicas), state.replicas, itemHash),
+    tasks: listDelta(outlineHashes(outline.tasks), state.tasks, itemHash),
+  };
+  return { state: null, delta: delta as NonNullable<DesiredFetchReply['delta']> };
 }
 
 /** Central clusters verify all they hold, edges a sample; nothing for a cron that never fires. */

@@ -40,8 +40,9 @@ export class FetchController {
   private async answerDesired(value: unknown, token: string): Promise<unknown> {
     const clusterId = idSchema.safeParse(token);
     if (!clusterId.success) return this.malformed('the subject names no cluster id');
-    if (!desiredFetchSchema.safeParse(value).success) return this.malformed('revision and epoch: numbers from 0 on');
-    const reply = await this.desired.answer(clusterId.data);
+    const asked = desiredFetchSchema.safeParse(value);
+    if (!asked.success) return this.malformed('revision and epoch: numbers from 0 on; held: what is here');
+    const reply = await this.desired.answer(clusterId.data, asked.data);
     if (reply !== null) {
       this.metrics.taken('fetch');
       return reply;

@@ -1,7 +1,8 @@
 /**
  * Conversation: desired state. Hint on `atoll.v1.<cluster>.desired` (control plane → agent, core, may be lost: every
  * report with an older revision is answered by a new hint). Fetch on `atoll.v1.<cluster>.fetch` (agent → control plane,
- * request–reply, any control plane may answer from Postgres). Dedupe: (epoch, revision). Bound: 4 MiB unpacked.
+ * request–reply, any control plane may answer from Postgres): the whole document, that nothing changed, or the difference to
+ * what the agent holds. Dedupe: (epoch, revision). Bound: 4 MiB unpacked.
  */
 import { z } from 'zod';
 import { GANG_SIZE_MAX, JOB_KINDS, LAUNCHERS, LOCAL_SCALING_RULES, STOP_CAUSES } from '#domain';
@@ -19,6 +20,7 @@ import {
   versionSignatureSchema,
 } from '../primitives.ts';
 import { adapterReferenceSchema, routingPolicySchema } from './bundle.ts';
+import { OUTLINE_CHARACTERS_MAX } from './desired-outline.ts';
 
 export const DESIRED_BYTES_MAX = 4_194_304;
 
@@ -108,20 +110,72 @@ export const desiredStateSchema = z.object({
   tasks: z.array(desiredTaskSchema).max(10_000).default([]),
 });
 
-export const desiredFetchSchema = z.object({ revision: revisionSchema, epoch: epochSchema });
+export const desiredOutlineSchema = z.object({
+  versions: z.string().max(OUTLINE_CHARACTERS_MAX),
+  replicas: z.string().max(OUTLINE_CHARACTERS_MAX),
+  tasks: z.string().max(OUTLINE_CHARACTERS_MAX),
+});
 
 /**
- * `state` is null when the cluster has none yet. Blobs: where to fetch and a token of at most 15 minutes; `verifyingKey`
- * (SPKI, PEM) proves the tokens that neighbours show. `verification`: how often, by which rule, what is held is hashed again.
+ * What the agent has. `held` makes the answer small (R5): by its `digest` the control plane sees that nothing changed, by
+ * its `outline` what did. Without `held` (an agent of before it) the answer is always the whole document and a token.
+ */
+export const desiredFetchSchema = z.object({
+  revision: revisionSchema,
+  epoch: epochSchema,
+  held: z
+    .object({
+      /** See `outlineDigest`. */
+      digest: z.string().max(64),
+      outline: desiredOutlineSchema.optional(),
+      /** False: the token here is still good, or none is needed. */
+      needsBlobs: z.boolean(),
+    })
+    .optional(),
+});
+export type DesiredFetch = z.infer<typeof desiredFetchSchema>;
+
+const listDeltaOf = <Item extends z.ZodType>(item: Item) =>
+  z
+    .array(
+      z.union([
+        z.object({ keep: z.object({ from: z.int().min(0), count: z.int().min(1) }) }),
+        z.object({ put: z.array(item).min(1).max(10_000) }),
+      ]),
+    )
+    .max(20_000);
+
+/**
+ * `state` is null when the cluster has none yet, and when `unchanged` or `delta` says more. Blobs: where to fetch and a
+ * token of at most 15 minutes; `verifyingKey` (SPKI, PEM) proves the tokens that neighbours show. `verification`: how
+ * often, by which rule, what is held is hashed again.
  */
 export const desiredFetchReplySchema = z.object({
   state: desiredStateSchema.nullable(),
-  blobs: z.object({
-    url: z.url(),
-    token: z.string().min(1),
-    expiresInSeconds: z.int().min(1),
-    verifyingKey: z.string().max(1_000).optional(),
-  }),
+  /** True: what the agent holds is the document, to the last item. */
+  unchanged: z.boolean().optional(),
+  /** True: the document differs and is large; ask again with the outline. */
+  outlineWanted: z.boolean().optional(),
+  /** The document as a difference to what the outline showed. */
+  delta: z
+    .object({
+      clusterId: idSchema,
+      epoch: epochSchema,
+      revision: revisionSchema,
+      versions: listDeltaOf(desiredVersionSchema),
+      replicas: listDeltaOf(desiredReplicaSchema),
+      tasks: listDeltaOf(desiredTaskSchema),
+    })
+    .optional(),
+  /** Absent only where the agent said that it needs none. */
+  blobs: z
+    .object({
+      url: z.url(),
+      token: z.string().min(1),
+      expiresInSeconds: z.int().min(1),
+      verifyingKey: z.string().max(1_000).optional(),
+    })
+    .optional(),
   verification: z
     .object({
       mode: z.enum(['full', 'sample']),
