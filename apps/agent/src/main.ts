@@ -15,6 +15,7 @@ import {
 } from '#telemetry';
 import { Agent } from './agent.ts';
 import { type AgentConfiguration, agentConfiguration } from './configuration.ts';
+import { createEngines } from './engines/named-engines.ts';
 import { ProcessEngine } from './engines/process-engine.ts';
 import { ClusterRemovedError, JoinRefusedError, messageOf, StateFolderInUseError } from './errors.ts';
 import { bindMetrics, showStatus } from './telemetry.ts';
@@ -39,8 +40,11 @@ async function run(configuration: AgentConfiguration): Promise<void> {
   const { modulesDirectory, command = ownEngineCommand() } = configuration.engine;
   const agent: Agent = new Agent({
     configuration,
-    engine: (stateFolder) =>
-      new ProcessEngine({ stateFolder, command, modulesDirectory, environment: process.env, log, metrics }),
+    engine: (stateFolder) => {
+      const context = { stateFolder, environment: process.env, log, metrics };
+      const standard = new ProcessEngine({ ...context, command, modulesDirectory });
+      return createEngines(configuration.engines, standard, context);
+    },
     environment: process.env,
     log,
     metrics,

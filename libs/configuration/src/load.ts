@@ -36,7 +36,7 @@ export interface LoadOptions {
   readonly foreign?: readonly string[];
 }
 
-type DeepReadonly<T> = T extends Secret | ((...parameters: never[]) => unknown)
+export type DeepReadonly<T> = T extends Secret | ((...parameters: never[]) => unknown)
   ? T
   : T extends object
     ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> }

@@ -2,7 +2,7 @@
 //
 // Adapters: `process-engine.ts` (this installation's own engine), `process/` (any command template), `attach/` (what runs
 // already), `kubernetes/` (Deployments). `engine-set.ts` picks one by the spec's engine name.
-import type { AdapterReference, NodeDevices, ResourceClaim } from '#domain';
+import type { AdapterReference, NodeDevices, NodePreferences, ResourceClaim } from '#domain';
 import { EngineError } from '../errors.ts';
 
 /** What an engine must be started as. Two equal specs (see `specHashOf`) are the same engine, and need no restart (R5). */
@@ -22,6 +22,8 @@ export interface EngineSpec {
   readonly claim?: ResourceClaim;
   /** The devices that it holds; absent: none were bound (a claim of `cpu`, or an adapter that binds by itself). */
   readonly devices?: readonly NodeDevices[];
+  /** For adapters that bind by themselves: which nodes it may run on, and likes to. Absent: any. */
+  readonly nodes?: NodePreferences;
 }
 
 /** One start of a replica's engine. */
@@ -99,6 +101,10 @@ export abstract class EngineAdapter {
   }
   /** False: it reads no model files of ours, so none need to be here. */
   needsFiles(_engine: string | undefined): boolean {
+    return true;
+  }
+  /** False: no device of this agent's nodes is bound for it: it runs already, or a scheduler of its own binds. */
+  bindsDevices(_engine: string | undefined): boolean {
     return true;
   }
 }

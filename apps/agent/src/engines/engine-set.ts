@@ -13,6 +13,8 @@ export interface EngineSetOptions {
   readonly standard: EngineAdapter;
   /** Name → adapter. */
   readonly named: ReadonlyMap<string, EngineAdapter>;
+  /** Ends what engines left that are not named any more. */
+  readonly endForgotten?: () => Promise<void>;
 }
 
 export class EngineSet extends EngineAdapter {
@@ -47,7 +49,8 @@ export class EngineSet extends EngineAdapter {
   }
 
   override async list(): Promise<EngineInstance[]> {
-    const { standard, named } = this.#options;
+    const { standard, named, endForgotten } = this.#options;
+    await endForgotten?.();
     return (await Promise.all([standard, ...named.values()].map((adapter) => adapter.list()))).flat();
   }
 
@@ -61,6 +64,10 @@ export class EngineSet extends EngineAdapter {
 
   override needsFiles(engine: string | undefined): boolean {
     return this.#find(engine)?.needsFiles(engine) ?? true;
+  }
+
+  override bindsDevices(engine: string | undefined): boolean {
+    return this.#find(engine)?.bindsDevices(engine) ?? true;
   }
 
   #find(name: string | undefined): EngineAdapter | undefined {

@@ -4,6 +4,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { access, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { DeepReadonly } from '#configuration';
+import { nodeDevicesSchema } from '#contracts';
 import type { EngineSpec } from './engine-adapter.ts';
 
 const specSchema = z.object({
@@ -16,8 +18,10 @@ const specSchema = z.object({
   contextSize: z.int().optional(),
   maxConcurrent: z.int(),
   maxQueue: z.int(),
+  engine: z.string().optional(),
+  devices: z.array(nodeDevicesSchema).optional(),
 });
-export type InstanceSpec = z.infer<typeof specSchema>;
+export type InstanceSpec = DeepReadonly<z.infer<typeof specSchema>>;
 
 const ownerSchema = z.object({ deploymentId: z.string() });
 const processSchema = z.object({ pid: z.int().min(1) });

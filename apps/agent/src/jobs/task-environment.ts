@@ -2,7 +2,8 @@
 //
 // Nothing of the agent's own comes in but what every program needs to find its libraries; what the job sets wins over
 // that, and what Atoll sets wins over the job.
-import type { DesiredTask, DeviceType, NodeDevices } from '#domain';
+import type { DesiredTask, NodeDevices } from '#domain';
+import { deviceEnvironment } from '../devices/visible-devices.ts';
 import { TASK_VARIABLE } from './runner/runner-contract.ts';
 
 /** What a command needs of our environment; our own secrets are not among it. */
@@ -10,14 +11,6 @@ const INHERITED = ['PATH', 'HOME', 'TMPDIR', 'LANG', 'LC_ALL', 'TZ', 'LD_LIBRARY
 
 /** What the control plane tells the command of a claim that said `auto`; of its names that begin so, only these come in. */
 const PLANNED = new Set(['ATOLL_TENSOR_PARALLEL', 'ATOLL_PIPELINE_PARALLEL', 'ATOLL_PARALLEL_ARGUMENTS']);
-
-/** The runtime's variable that names the devices a process may see. */
-const VISIBLE_DEVICES: Readonly<Record<DeviceType, string | null>> = {
-  'nvidia.com/gpu': 'CUDA_VISIBLE_DEVICES',
-  'huawei.com/ascend-npu': 'ASCEND_RT_VISIBLE_DEVICES',
-  'cambricon.com/mlu': 'MLU_VISIBLE_DEVICES',
-  cpu: null,
-};
 
 export interface TaskPlace {
   readonly folder: string;
@@ -85,19 +78,4 @@ function rankEnvironment(task: DesiredTask, { masterAddress, masterPort }: TaskP
 function mountEnvironment({ mounts }: DesiredTask, { mountsFolder }: TaskPlace): Record<string, string> {
   const variable = (name: string) => `ATOLL_${name.toUpperCase().replaceAll('-', '_')}_DIR`;
   return Object.fromEntries(mounts.map(({ name }) => [variable(name), `${mountsFolder}/${name}`]));
-}
-
-/** Devices of other types are hidden: what a task did not claim belongs to others. */
-function deviceEnvironment(deviceType: DeviceType, devices: readonly NodeDevices[]): Record<string, string> {
-  const ids = devices.flatMap(({ deviceIds }) => deviceIds);
-  const visible = Object.entries(VISIBLE_DEVICES).flatMap(([type, variable]) => {
-    return variable === null ? [] : [[variable, type === deviceType ? ids.map(visibleId).join(',') : '']];
-  });
-  return { ...Object.fromEntries(visible), ATOLL_DEVICES: ids.join(',') };
-}
-
-/** Runtimes want an index or a UUID of theirs: `gpu-3` is 3, `GPU-8c1f…` is itself. */
-function visibleId(deviceId: string): string {
-  if (/^(GPU|MIG)-/.test(deviceId)) return deviceId;
-  return /(\d+)$/.exec(deviceId)?.[1] ?? deviceId;
 }

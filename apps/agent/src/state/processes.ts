@@ -4,14 +4,36 @@ import { readdir, readFile } from 'node:fs/promises';
 
 /** Start time in clock ticks since boot: with the id, a name that is never used twice. Null: no such process, or no /proc. */
 export async function processStartTicks(pid: number): Promise<string | null> {
+  const fields = await statOf(pid);
+  return fields === null ? null : (fields[19] ?? null);
+}
+
+/** The id of the process group that it is in. Null: no such process, or no /proc. */
+export async function processGroupOf(pid: number): Promise<number | null> {
+  const fields = await statOf(pid);
+  return fields === null ? null : Number(fields[2]);
+}
+
+/** Fields of `/proc/<pid>/stat` from the state on; null also of what is dead and not yet waited for. */
+async function statOf(pid: number): Promise<string[] | null> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
     // The command stands in parentheses and may hold anything; the fields begin after the last one.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return fields[0] === 'Z' ? null : (fields[19] ?? null);
+    return fields[0] === 'Z' ? null : fields;
   } catch {
     return null;
   }
+}
+
+/**
+ * Bytes of memory that a process has to itself: what it allocated and what it holds of shared memory. Model files that it
+ * maps are not counted, for the system takes them back when it needs to. 0: no such process, or no /proc.
+ */
+export async function memoryBytesOf(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  const kibibytes = [...status.matchAll(/^Rss(?:Anon|Shmem):\s+(\d+) kB$/gm)].map(([, count]) => Number(count));
+  return kibibytes.reduce((sum, count) => sum + count, 0) * 1_024;
 }
 
 /** Identifies this boot of the machine; empty where the kernel does not say. */
