@@ -41,7 +41,7 @@ export class FetchController {
     const clusterId = idSchema.safeParse(token);
     if (!clusterId.success) return this.malformed('the subject names no cluster id');
     const asked = desiredFetchSchema.safeParse(value);
-    if (!asked.success) return this.malformed('revision and epoch: numbers from 0 on; held: what is here');
+    if (!asked.success) return this.malformed('revision and epoch: numbers from 0 on');
     const reply = await this.desired.answer(clusterId.data, asked.data);
     if (reply !== null) {
       this.metrics.taken('fetch');
