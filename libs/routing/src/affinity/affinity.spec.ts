@@ -1,12 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import {
-  type ChoiceOptions,
-  chooseReplica,
-  DEFAULT_CHOICE,
-  inverseLoadShares,
-  REPLICA_POLICY_NAMES,
-  smoothedLoad,
-} from './choose.ts';
+import { DEFAULT_ROUTING_POLICY, REPLICA_PICKS } from '#domain';
+import { type ChoiceOptions, chooseReplica, inverseLoadShares, smoothedLoad } from './choose.ts';
 import type { AffinityReplica, AffinityRequest } from './replicas.ts';
 
 /** Linear congruential generator: the only randomness here, from a seed. */
@@ -27,6 +21,7 @@ const replica = (id: string, rest: Partial<AffinityReplica> = {}): AffinityRepli
   freeMemoryBytes: 40e9,
   memoryBytes: 80e9,
   holds: new Set(),
+  cachedTokens: 0,
   prefillMsPerToken: 0.1,
   queuedMs: 0,
   outstanding: 0,
@@ -35,13 +30,9 @@ const replica = (id: string, rest: Partial<AffinityReplica> = {}): AffinityRepli
   ...rest,
 });
 
-const request = ({
-  cached = {},
-  ...rest
-}: Partial<AffinityRequest> & { cached?: Record<string, number> } = {}): AffinityRequest => ({
+const request = (rest: Partial<AffinityRequest> = {}): AffinityRequest => ({
   promptTokens: 1_000,
   sessionReplicaId: null,
-  cachedTokens: (id) => cached[id] ?? 0,
   memoryBytes: 0,
   needs: [],
   requiredLabels: {},
@@ -50,7 +41,7 @@ const request = ({
 });
 
 const options = (rest: Partial<ChoiceOptions> = {}): ChoiceOptions => ({
-  ...DEFAULT_CHOICE,
+  ...DEFAULT_ROUTING_POLICY,
   random: () => 0.5,
   ...rest,
 });
@@ -85,20 +76,17 @@ describe('which replica takes a request', () => {
     },
     {
       name: 'A02 a prefix of 80 % sticks',
-      replicas: [replica('a'), replica('b', { queuedMs: 150 })],
-      request: request({ cached: { b: 800 } }),
+      replicas: [replica('a'), replica('b', { queuedMs: 150, cachedTokens: 800 })],
       want: 'b by prefix',
     },
     {
       name: 'A02 one of less is a reason like any other',
-      replicas: [replica('a'), replica('b', { queuedMs: 90 })],
-      request: request({ cached: { b: 790 } }),
+      replicas: [replica('a'), replica('b', { queuedMs: 90, cachedTokens: 790 })],
       want: `a by ${PREDICTED}`,
     },
     {
       name: 'A02 spills when another is sooner by the bound',
-      replicas: [replica('a'), replica('b', { queuedMs: 400 })],
-      request: request({ cached: { b: 900 } }),
+      replicas: [replica('a'), replica('b', { queuedMs: 400, cachedTokens: 900 })],
       want: `a by ${PREDICTED}`,
     },
     {
@@ -131,8 +119,8 @@ describe('which replica takes a request', () => {
     { name: 'A08 nor when it is the only one', replicas: [replica('a', { isCordoned: true })], want: 'cordoned' },
     {
       name: 'A10 memory first, whatever else speaks for it',
-      replicas: [replica('a', { freeMemoryBytes: 1 }), replica('b', { queuedMs: 9_000 })],
-      request: request({ memoryBytes: 2, sessionReplicaId: 'a', cached: { a: 1_000 } }),
+      replicas: [replica('a', { freeMemoryBytes: 1, cachedTokens: 1_000 }), replica('b', { queuedMs: 9_000 })],
+      request: request({ memoryBytes: 2, sessionReplicaId: 'a' }),
       want: `b by ${PREDICTED}`,
     },
     {
@@ -170,12 +158,12 @@ describe('which replica takes a request', () => {
     expect(choose(replicas, wanted)).toBe(want);
   });
 
-  it.each(REPLICA_POLICY_NAMES)('A09 %s: ties are uniform (chi-square)', (policy) => {
+  it.each(REPLICA_PICKS)('A09 %s: ties are uniform (chi-square)', (pick) => {
     const random = seeded(11);
     const counts: Record<string, number> = { a: 0, b: 0, c: 0, d: 0 };
     const replicas = Object.keys(counts).map((id) => replica(id));
     for (let draw = 0; draw < 4_000; draw += 1) {
-      const choice = chooseReplica(replicas, request(), options({ policy, random }));
+      const choice = chooseReplica(replicas, request(), options({ pick, random }));
       if ('replica' in choice) counts[choice.replica.id]! += 1;
     }
     const chiSquare = Object.values(counts).reduce((sum, count) => sum + (count - 1_000) ** 2 / 1_000, 0);
@@ -204,11 +192,11 @@ function simulate(count: number, replicas: number, sharedTokens: number): { requ
   let nowMs = 0;
   for (let index = 0; index < count; index += 1) {
     nowMs += (random() * 2 * 100) / replicas; // about 90 % of what the replicas can do
-    const here = state.map(({ busyUntilMs }, place) =>
-      replica(String(place), { queuedMs: Math.max(0, busyUntilMs - nowMs), prefillMsPerToken: 0.09 }),
-    );
-    const wanted = request({ cachedTokens: (id) => state[Number(id)]!.cached });
-    const choice = chooseReplica(here, wanted, options({ random }));
+    const here = state.map(({ busyUntilMs, cached }, place) => {
+      const queuedMs = Math.max(0, busyUntilMs - nowMs);
+      return replica(String(place), { queuedMs, cachedTokens: cached, prefillMsPerToken: 0.09 });
+    });
+    const choice = chooseReplica(here, request(), options({ random }));
     if (!('replica' in choice)) throw new Error('nobody took it');
     const chosen = state[Number(choice.replica.id)]!;
     const costMs = 0.09 * (1_000 - chosen.cached);
@@ -262,7 +250,7 @@ describe('the reference formulas', () => {
 
   it('least-cost herds: with equal loads everything goes to whoever last looked fast', () => {
     const replicas = [replica('a', { latencyMs: 99, outstanding: 500, queuedMs: 60_000 }), replica('b')];
-    expect(choose(replicas, request(), { policy: 'least-cost' })).toBe('a by least-cost');
+    expect(choose(replicas, request(), { pick: 'least-cost' })).toBe('a by least-cost');
     expect(choose(replicas, request())).toBe(`b by ${PREDICTED}`);
   });
 });

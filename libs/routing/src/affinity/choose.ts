@@ -5,6 +5,7 @@
  * answer so much sooner. So a prefix that everybody shares cannot pile up on one replica (A03): its queue grows until
  * others are sooner, and then they hold the prefix too.
  */
+import type { ReplicaPick, RoutingPolicy } from '#domain';
 import {
   type AffinityReplica,
   type AffinityRequest,
@@ -14,26 +15,10 @@ import {
   rejectReplica,
 } from './replicas.ts';
 
-export interface ChoiceOptions {
-  readonly policy: ReplicaPolicyName;
-  /** A sticky replica is left when it is predicted to be later by more than this and by more than this share. */
-  readonly spillMs: number;
-  readonly spillRatio: number;
-  /** From this share of the prompt on, a prefix is sticky. */
-  readonly prefixHitMin: number;
-  /** Of the requests go to a replica that was never measured, if there is one (A07). */
-  readonly explorationShare: number;
+export interface ChoiceOptions extends RoutingPolicy {
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }
-
-export const DEFAULT_CHOICE = {
-  policy: 'predicted-first-token',
-  spillMs: 100,
-  spillRatio: 0.5,
-  prefixHitMin: 0.8,
-  explorationShare: 0.01,
-} as const satisfies Omit<ChoiceOptions, 'random'>;
 
 export interface Choice {
   readonly replica: AffinityReplica;
@@ -75,8 +60,8 @@ export function chooseReplica(
   }
 
   // 5 Who is best.
-  const replica = REPLICA_POLICIES[options.policy].pick(preferred, request, options.random);
-  return { replica, by: options.policy };
+  const replica = REPLICA_POLICIES[options.pick].pick(preferred, request, options.random);
+  return { replica, by: options.pick };
 }
 
 function stickyReplica(
@@ -141,10 +126,7 @@ export const REPLICA_POLICIES = {
       return first.outstanding <= second.outstanding ? first : second;
     },
   },
-} as const satisfies Readonly<Record<string, { meaning: string; pick: ReplicaPolicy }>>;
-
-export type ReplicaPolicyName = keyof typeof REPLICA_POLICIES;
-export const REPLICA_POLICY_NAMES = Object.keys(REPLICA_POLICIES) as [ReplicaPolicyName, ...ReplicaPolicyName[]];
+} as const satisfies Readonly<Record<ReplicaPick, { meaning: string; pick: ReplicaPolicy }>>;
 
 /** A load below this counts as this: nothing is infinitely better than anything else (A11). */
 const LOAD_MIN = 1e-3;

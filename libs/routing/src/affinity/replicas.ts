@@ -3,7 +3,8 @@
  * the router's own ledger included, because reported load is a second old (SCHEDULING.md, finding 2).
  */
 
-export interface AffinityReplica {
+/** What the caller knows of a replica. */
+export interface ReplicaFacts {
   readonly id: string;
   /** True: takes nothing new; what is in flight drains. */
   readonly isCordoned: boolean;
@@ -15,12 +16,18 @@ export interface AffinityReplica {
   readonly memoryBytes: number;
   /** Adapters and datasets that are held here, by name. */
   readonly holds: ReadonlySet<string>;
+}
+
+/** And what the router knows of it, for one request. */
+export interface AffinityReplica extends ReplicaFacts {
+  /** Tokens of the request's beginning that it has cached. */
+  readonly cachedTokens: number;
   /** Milliseconds of prefill a token. */
   readonly prefillMsPerToken: number;
   /** Work of this router that it has and has not finished: predicted milliseconds, and requests. */
   readonly queuedMs: number;
   readonly outstanding: number;
-  /** Observed milliseconds of one request, smoothed; null: never measured. */
+  /** Observed milliseconds of one request, smoothed; null: not measured, or too long ago. */
   readonly latencyMs: number | null;
   /** Load as reported or smoothed, any unit, ≥ 0; for the policies that use it. */
   readonly load: number;
@@ -30,8 +37,6 @@ export interface AffinityRequest {
   readonly promptTokens: number;
   /** Null: no session. */
   readonly sessionReplicaId: string | null;
-  /** Replica → tokens of the prompt's beginning that it has cached. */
-  readonly cachedTokens: (replicaId: string) => number;
   /** Bytes that it needs beside what is loaded. */
   readonly memoryBytes: number;
   /** Adapters and datasets that it needs, with what fetching each costs where it is not held. */
@@ -41,7 +46,7 @@ export interface AffinityRequest {
 }
 
 /** Why a replica may not take a request; the first that says no. A10: memory before any score. */
-export function rejectReplica(replica: AffinityReplica, request: AffinityRequest): string | null {
+export function rejectReplica(replica: ReplicaFacts, request: AffinityRequest): string | null {
   if (replica.isCordoned) return 'cordoned';
   if (replica.freeMemoryBytes < request.memoryBytes) {
     return `has ${replica.freeMemoryBytes} bytes free, ${request.memoryBytes} are needed`;
@@ -51,24 +56,43 @@ export function rejectReplica(replica: AffinityReplica, request: AffinityRequest
 }
 
 /** Share of the prompt that is cached there, 0..1. */
-export function prefixHit(replica: AffinityReplica, request: AffinityRequest): number {
-  if (request.promptTokens <= 0) return 0;
-  return Math.min(1, request.cachedTokens(replica.id) / request.promptTokens);
+export function prefixHit(
+  { cachedTokens }: AffinityReplica,
+  { promptTokens }: Pick<AffinityRequest, 'promptTokens'>,
+): number {
+  return promptTokens <= 0 ? 0 : Math.min(1, cachedTokens / promptTokens);
+}
+
+/** Tokens of the prompt that it must compute. */
+export function uncachedTokens(
+  { cachedTokens }: AffinityReplica,
+  { promptTokens }: Pick<AffinityRequest, 'promptTokens'>,
+): number {
+  return Math.max(0, promptTokens - cachedTokens);
 }
 
 /**
- * Milliseconds until the first token: what is queued, the start of the model where it is not loaded, what must be fetched,
- * and the prefill of what is not cached.
+ * Milliseconds of work until the first token, once it is this request's turn: the start of the model where it is not
+ * loaded, what must be fetched, and the prefill of what is not cached.
  */
-export function predictedFirstTokenMs(replica: AffinityReplica, request: AffinityRequest): number {
-  const start = replica.isLoaded ? 0 : replica.coldStartMs;
-  const fetched = request.needs.filter(({ name }) => !replica.holds.has(name));
-  const fetchMs = fetched.reduce((sum, need) => sum + need.fetchMs, 0);
-  const uncached = request.promptTokens * (1 - prefixHit(replica, request));
-  return replica.queuedMs + start + fetchMs + uncached * replica.prefillMsPerToken;
+export function predictedWorkMs(
+  replica: AffinityReplica,
+  request: Pick<AffinityRequest, 'needs' | 'promptTokens'>,
+): number {
+  let workMs = replica.isLoaded ? 0 : replica.coldStartMs;
+  for (const { name, fetchMs } of request.needs) if (!replica.holds.has(name)) workMs += fetchMs;
+  return workMs + uncachedTokens(replica, request) * replica.prefillMsPerToken;
+}
+
+/** Milliseconds until the first token: what is queued, and the work. */
+export function predictedFirstTokenMs(
+  replica: AffinityReplica,
+  request: Pick<AffinityRequest, 'needs' | 'promptTokens'>,
+): number {
+  return replica.queuedMs + predictedWorkMs(replica, request);
 }
 
 /** Preferred labels that it has. */
-export function preference(replica: AffinityReplica, { preferredLabels }: AffinityRequest): number {
+export function preference(replica: ReplicaFacts, { preferredLabels }: AffinityRequest): number {
   return Object.entries(preferredLabels).filter(([key, value]) => replica.labels[key] === value).length;
 }

@@ -1,0 +1,159 @@
+import { describe, expect, it } from '@jest/globals';
+import { AffinityLedger, type DispatchedWork } from './affinity-ledger.ts';
+
+const work = (workMs: number, rest: Partial<DispatchedWork> = {}): DispatchedWork => ({
+  uncachedTokens: workMs * 10,
+  workMs,
+  prefillMs: workMs,
+  tellsFirstToken: true,
+  ...rest,
+});
+
+describe('the ledger', () => {
+  it('predicts what is queued: all that was given, less what was worked since', () => {
+    const ledger = new AffinityLedger();
+    expect(ledger.queuedMs('a', 0)).toBe(0);
+    ledger.dispatched('a', work(100), 0);
+    ledger.dispatched('a', work(200), 10);
+    expect([10, 60, 100, 150].map((nowMs) => ledger.queuedMs('a', nowMs))).toEqual([290, 240, 200, 200]);
+    expect([ledger.queuedMs('b', 10), ledger.outstanding('a', 10), ledger.outstanding('b', 10)]).toEqual([0, 2, 0]);
+  });
+
+  it('corrects itself by every first token', () => {
+    const ledger = new AffinityLedger();
+    const first = ledger.dispatched('a', work(100), 0);
+    const second = ledger.dispatched('a', work(200), 0);
+    ledger.firstToken(first, 150);
+    expect([150, 250].map((nowMs) => ledger.queuedMs('a', nowMs))).toEqual([200, 100]);
+    ledger.firstToken(second, 300);
+    expect([ledger.queuedMs('a', 300), ledger.outstanding('a', 300)]).toEqual([0, 2]);
+  });
+
+  it('counts what it is told twice, or after the end, once', () => {
+    const ledger = new AffinityLedger();
+    const ticket = ledger.dispatched('a', work(100), 0);
+    const other = ledger.dispatched('a', work(50), 0);
+    for (const nowMs of [100, 110, 120]) ledger.firstToken(ticket, nowMs);
+    for (const nowMs of [200, 210]) ledger.finished(ticket, 'answered', nowMs);
+    ledger.firstToken(ticket, 220);
+    expect([ledger.queuedMs('a', 110), ledger.outstanding('a', 220), ledger.latencyMs('a', 220)]).toEqual([40, 1, 200]);
+    ledger.finished(other, 'failed', 230);
+    expect([ledger.queuedMs('a', 230), ledger.outstanding('a', 230), ledger.latencyMs('a', 230)]).toEqual([0, 0, 200]);
+  });
+
+  it('takes answers in one piece to be prefilled as predicted', () => {
+    const ledger = new AffinityLedger();
+    for (const workMs of [100, 50, 30]) ledger.dispatched('a', work(workMs, { tellsFirstToken: false }), 0);
+    expect([0, 120, 170, 200].map((nowMs) => ledger.queuedMs('a', nowMs))).toEqual([180, 60, 10, 0]);
+    expect(ledger.outstanding('a', 200)).toBe(3);
+  });
+
+  it('learns how fast a replica is, and takes one that it does not know to be as the others', () => {
+    const ledger = new AffinityLedger();
+    expect(ledger.prefillMsPerToken('a', 0)).toBe(0.1);
+    teach(ledger, 'a', 0.5, 10);
+    expect(ledger.prefillMsPerToken('a', 1_000)).toBeCloseTo(0.5, 2);
+    expect(ledger.prefillMsPerToken('b', 1_000)).toBeCloseTo(0.5, 2);
+    teach(ledger, 'b', 0.1, 20);
+    expect(ledger.prefillMsPerToken('a', 1_000)).toBeGreaterThan(0.45);
+    expect(ledger.prefillMsPerToken('b', 1_000)).toBeLessThan(0.15);
+  });
+
+  it('one hiccup counts for four times what was predicted at most', () => {
+    const ledger = new AffinityLedger();
+    teach(ledger, 'a', 0.1, 20);
+    const ticket = ledger.dispatched('a', work(100), 0);
+    ledger.firstToken(ticket, 60_000);
+    expect(ledger.prefillMsPerToken('a', 60_000)).toBeLessThan(0.14);
+  });
+
+  it('R8 one that was slow is taken to be as the others again after a while without a measurement', () => {
+    const ledger = new AffinityLedger();
+    teach(ledger, 'b', 0.1, 30);
+    teach(ledger, 'a', 0.4, 10);
+    teach(ledger, 'b', 0.1, 30);
+    expect(ledger.prefillMsPerToken('a', 0)).toBeGreaterThan(0.35);
+    expect(ledger.prefillMsPerToken('a', 120_000)).toBeLessThan(0.12);
+  });
+
+  it('does not learn from starts, from fetching, from whole caches or from answers in one piece', () => {
+    const ledger = new AffinityLedger();
+    teach(ledger, 'a', 0.1, 20);
+    const told = (rest: Partial<DispatchedWork>, tookMs: number) => {
+      ledger.firstToken(ledger.dispatched('a', { ...work(100), ...rest }, 0), tookMs);
+    };
+    told({ workMs: 5_100 }, 5_100);
+    told({ uncachedTokens: 0, prefillMs: 0, workMs: 0 }, 900);
+    told({ tellsFirstToken: false }, 900);
+    expect(ledger.prefillMsPerToken('a', 0)).toBeCloseTo(0.1, 6);
+  });
+
+  it('R8 a latency of more than ten seconds ago is none', () => {
+    const ledger = new AffinityLedger();
+    ledger.finished(ledger.dispatched('a', work(1), 0), 'answered', 500);
+    ledger.finished(ledger.dispatched('a', work(1), 500), 'answered', 1_500);
+    ledger.finished(ledger.dispatched('a', work(1), 1_500), 'cancelled', 9_000);
+    expect([1_500, 11_500, 11_501].map((nowMs) => ledger.latencyMs('a', nowMs))).toEqual([600, 600, null]);
+  });
+
+  it('smooths the load by what is in flight at every second', () => {
+    const ledger = new AffinityLedger({ loadAlpha: 0.8 });
+    const tickets = [0, 0].map((nowMs) => ledger.dispatched('a', work(1), nowMs));
+    expect([999, 1_000, 2_500].map((nowMs) => ledger.load('a', nowMs))).toEqual([0, 1.6, expect.closeTo(1.92)]);
+    for (const ticket of tickets) ledger.finished(ticket, 'answered', 2_600);
+    expect([ledger.load('a', 3_000), ledger.load('b', 3_000)]).toEqual([expect.closeTo(0.384), 0]);
+  });
+
+  it('forgets an engine that started anew; what is told of its requests later counts nothing', () => {
+    const ledger = new AffinityLedger();
+    const lost = ledger.dispatched('a', work(100), 0);
+    ledger.forget('a');
+    const next = ledger.dispatched('a', work(50), 10);
+    ledger.firstToken(lost, 20);
+    ledger.finished(lost, 'answered', 20);
+    expect([ledger.queuedMs('a', 20), ledger.outstanding('a', 20), ledger.latencyMs('a', 20)]).toEqual([40, 1, null]);
+    ledger.finished(next, 'answered', 60);
+    ledger.retain(new Set());
+    expect(ledger.latencyMs('a', 60)).toBeNull();
+  });
+
+  it('keeps the account of a replica that is gone until its last request is', () => {
+    const ledger = new AffinityLedger();
+    const ticket = ledger.dispatched('a', work(100), 0);
+    ledger.retain(new Set());
+    expect(ledger.outstanding('a', 0)).toBe(1);
+    ledger.finished(ticket, 'failed', 1);
+    ledger.retain(new Set());
+    expect(ledger.outstanding('a', 1)).toBe(0);
+  });
+
+  it('a request of which nothing is heard for an hour is lost', () => {
+    const ledger = new AffinityLedger();
+    const lost = ledger.dispatched('a', work(100), 0);
+    expect(ledger.outstanding('a', 3_599_999)).toBe(1);
+    expect([ledger.outstanding('a', 3_600_000), ledger.queuedMs('a', 3_600_000)]).toEqual([0, 0]);
+    ledger.finished(lost, 'answered', 3_600_001);
+    expect([ledger.outstanding('a', 3_600_001), ledger.latencyMs('a', 3_600_001)]).toEqual([0, null]);
+  });
+
+  it('a clock that goes back makes nothing negative', () => {
+    const ledger = new AffinityLedger();
+    const ticket = ledger.dispatched('a', work(100), 1_000);
+    expect(ledger.queuedMs('a', 500)).toBe(100);
+    ledger.firstToken(ticket, 400);
+    ledger.finished(ticket, 'answered', 300);
+    expect([ledger.queuedMs('a', 300), ledger.latencyMs('a', 300)]).toEqual([0, 0]);
+    expect(ledger.prefillMsPerToken('a', 300)).toBeGreaterThan(0);
+  });
+});
+
+/** So many prompts of 1,000 tokens, one after the other, at so many milliseconds a token, as predicted then. */
+function teach(ledger: AffinityLedger, replicaId: string, msPerToken: number, count: number): void {
+  for (let index = 0; index < count; index += 1) {
+    const prefillMs = 1_000 * ledger.prefillMsPerToken(replicaId, 0);
+    const ticket = ledger.dispatched(replicaId, work(prefillMs, { uncachedTokens: 1_000 }), 0);
+    // The prompt before it ended at the same moment, so that this is what it took.
+    ledger.firstToken(ticket, 1_000 * msPerToken);
+    ledger.finished(ticket, 'cancelled', 0);
+  }
+}

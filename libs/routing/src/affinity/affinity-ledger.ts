@@ -1,0 +1,263 @@
+/**
+ * The router's own account of the replicas of one cluster: the work that it gave each and has not seen done, and how fast
+ * each was seen to be. All that `predicted-first-token` needs, with no report that could be old (SCHEDULING.md, finding 2).
+ *
+ * An engine is taken to compute one prompt after the other, in the order in which they came. Engines that compute several
+ * at once share the same device, so that the sum of the work is right where the order is not.
+ *
+ * Speed is milliseconds of prefill a token: what passed from the later of "was given" and "the one before had its first
+ * token" until its own first token, over the tokens that were not cached. Sums of both, the older the less; one
+ * measurement counts for at most 4 times what was predicted, so that a hiccup does not empty a replica. The longer a
+ * replica was not measured, the more it is taken to be as the others: what was slow once is tried again (R8).
+ */
+import { smoothedLoad } from './choose.ts';
+
+export interface LedgerOptions {
+  /** Weight of what is now in the smoothed load; the reference takes 0.7 to 0.9. Default 0.8. */
+  readonly loadAlpha?: number;
+  /** Milliseconds of prefill a token that are assumed while nothing was measured anywhere. Default 0.1. */
+  readonly prefillMsPerToken?: number;
+}
+
+export interface DispatchedWork {
+  /** Tokens of the prompt that are not cached there. */
+  readonly uncachedTokens: number;
+  /** Predicted until the first token, apart from waiting. */
+  readonly workMs: number;
+  /** Of which prefill; the rest is starting and fetching. */
+  readonly prefillMs: number;
+  /** False: the answer comes in one piece, so that its first token is not seen. */
+  readonly tellsFirstToken: boolean;
+}
+
+/** `answered`: says how long it took. `failed` and `cancelled` say nothing about speed. */
+export type AnswerOutcome = 'answered' | 'failed' | 'cancelled';
+
+/** One dispatched request; what is told of it twice counts once. */
+export interface Ticket {
+  readonly replicaId: string;
+}
+
+interface OpenTicket extends Ticket, DispatchedWork {
+  readonly dispatchedMs: number;
+  /** Of which the ledger was told, or which it assumed: no longer queued. */
+  isPrefilled: boolean;
+  isFinished: boolean;
+}
+
+interface Account {
+  /** Without a first token, in order of dispatch; the head is at work since `headSinceMs`. */
+  readonly queue: OpenTicket[];
+  headSinceMs: number;
+  /** Not finished, in order of dispatch. */
+  readonly open: Set<OpenTicket>;
+  readonly speed: Speed;
+  latencyMs: number | null;
+  latencyAtMs: number;
+  load: number;
+  loadAtMs: number;
+}
+
+/** Decayed sums. */
+interface Speed {
+  tokens: number;
+  ms: number;
+  atMs: number;
+}
+
+/** Weight of the newest latency; small, so that one slow answer does not empty a replica. */
+const SMOOTHING = 0.2;
+/** A latency older than this counts as none (R8). */
+const MEASURED_FOR_MS = 10_000;
+/** Of the sums after each measurement: about the last ten prompts count. */
+const SPEED_KEPT = 0.9;
+/** In this time without a measurement a replica's own speed loses half its weight. */
+const SPEED_HALVED_MS = 10_000;
+/** Weight of the speed of all against a replica's own, in tokens. */
+const PRIOR_TOKENS = 256;
+const OUTLIER_FACTOR = 4;
+/** A request of which nothing was heard for so long is taken to be lost by its caller. */
+const LOST_AFTER_MS = 3_600_000;
+/** The load is looked at as often as clusters report it. */
+const LOAD_SAMPLE_MS = 1_000;
+
+export class AffinityLedger {
+  private readonly accounts = new Map<string, Account>();
+  /** Of all replicas: the prior of those that are not measured. */
+  private readonly speed: Speed = { tokens: 0, ms: 0, atMs: 0 };
+  private readonly loadAlpha: number;
+  private readonly firstGuess: number;
+
+  constructor({ loadAlpha = 0.8, prefillMsPerToken = 0.1 }: LedgerOptions = {}) {
+    this.loadAlpha = loadAlpha;
+    this.firstGuess = prefillMsPerToken;
+  }
+
+  dispatched(replicaId: string, work: DispatchedWork, nowMs: number): Ticket {
+    const account = this.settled(replicaId, nowMs);
+    const ticket: OpenTicket = { replicaId, ...work, dispatchedMs: nowMs, isPrefilled: false, isFinished: false };
+    if (account.queue.length === 0) account.headSinceMs = nowMs;
+    account.queue.push(ticket);
+    account.open.add(ticket);
+    return ticket;
+  }
+
+  /** The first byte of the answer's text. */
+  firstToken(told: Ticket, nowMs: number): void {
+    const ticket = told as OpenTicket;
+    const account = this.accounts.get(ticket.replicaId);
+    if (account === undefined || ticket.isPrefilled) return;
+    const sinceMs = Math.max(ticket.dispatchedMs, account.headSinceMs);
+    if (ticket.tellsFirstToken && account.queue[0] === ticket) this.measured(account, ticket, nowMs - sinceMs, nowMs);
+    leaveQueue(account, ticket, nowMs);
+  }
+
+  finished(told: Ticket, outcome: AnswerOutcome, nowMs: number): void {
+    const ticket = told as OpenTicket;
+    if (ticket.isFinished) return;
+    ticket.isFinished = true;
+    const account = this.accounts.get(ticket.replicaId);
+    if (account === undefined) return;
+    this.settle(account, nowMs);
+    leaveQueue(account, ticket, nowMs);
+    account.open.delete(ticket);
+    if (outcome !== 'answered') return;
+    const latencyMs = Math.max(0, nowMs - ticket.dispatchedMs);
+    const known = latencyOf(account, nowMs);
+    account.latencyMs = known === null ? latencyMs : known + SMOOTHING * (latencyMs - known);
+    account.latencyAtMs = nowMs;
+  }
+
+  /** Predicted milliseconds until all that it was given has its first token. */
+  queuedMs(replicaId: string, nowMs: number): number {
+    const account = this.settledOrNone(replicaId, nowMs);
+    const head = account?.queue[0];
+    if (account === undefined || head === undefined) return 0;
+    const workedMs = Math.max(0, nowMs - account.headSinceMs);
+    const queuedMs = account.queue.reduce((sum, { workMs }) => sum + workMs, 0);
+    return queuedMs - Math.min(head.workMs, workedMs);
+  }
+
+  outstanding(replicaId: string, nowMs: number): number {
+    return this.settledOrNone(replicaId, nowMs)?.open.size ?? 0;
+  }
+
+  /** Smoothed milliseconds of one request; null when not measured within the last 10 s. */
+  latencyMs(replicaId: string, nowMs: number): number | null {
+    const account = this.accounts.get(replicaId);
+    return account === undefined ? null : latencyOf(account, nowMs);
+  }
+
+  prefillMsPerToken(replicaId: string, nowMs: number): number {
+    const ofAll = this.speed.tokens > 0 ? this.speed.ms / this.speed.tokens : this.firstGuess;
+    const own = this.accounts.get(replicaId)?.speed;
+    if (own === undefined) return ofAll;
+    const weight = 2 ** (-Math.max(0, nowMs - own.atMs) / SPEED_HALVED_MS);
+    return (own.ms * weight + ofAll * PRIOR_TOKENS) / (own.tokens * weight + PRIOR_TOKENS);
+  }
+
+  /** Requests in flight, looked at every second and smoothed by α. */
+  load(replicaId: string, nowMs: number): number {
+    return this.settledOrNone(replicaId, nowMs)?.load ?? 0;
+  }
+
+  /** Its engine started anew: what it was given is lost, and what was measured may be so no longer. */
+  forget(replicaId: string): void {
+    const account = this.accounts.get(replicaId);
+    for (const ticket of account?.open ?? []) close(ticket);
+    this.accounts.delete(replicaId);
+  }
+
+  /** Forgets idle replicas that are not in `replicaIds`. */
+  retain(replicaIds: ReadonlySet<string>): void {
+    for (const [replicaId, { open }] of this.accounts) {
+      if (open.size === 0 && !replicaIds.has(replicaId)) this.accounts.delete(replicaId);
+    }
+  }
+
+  /** `tookMs`: from the moment that it was its turn until its first token. */
+  private measured({ speed }: Account, ticket: OpenTicket, tookMs: number, nowMs: number): void {
+    const { uncachedTokens, workMs, prefillMs } = ticket;
+    if (uncachedTokens <= 0 || prefillMs <= 0) return;
+    const prefillTookMs = tookMs - (workMs - prefillMs);
+    const boundedMs = Math.min(OUTLIER_FACTOR * prefillMs, Math.max(prefillMs / OUTLIER_FACTOR, prefillTookMs));
+    // Of the very first there is nothing to say what is too much.
+    const ms = this.speed.tokens === 0 && prefillTookMs > 0 ? prefillTookMs : boundedMs;
+    for (const sums of [speed, this.speed]) {
+      sums.tokens = sums.tokens * SPEED_KEPT + uncachedTokens;
+      sums.ms = sums.ms * SPEED_KEPT + ms;
+      sums.atMs = nowMs;
+    }
+  }
+
+  private settled(replicaId: string, nowMs: number): Account {
+    let account = this.accounts.get(replicaId);
+    if (account === undefined) {
+      account = newAccount(nowMs);
+      this.accounts.set(replicaId, account);
+    }
+    this.settle(account, nowMs);
+    return account;
+  }
+
+  private settledOrNone(replicaId: string, nowMs: number): Account | undefined {
+    const account = this.accounts.get(replicaId);
+    if (account !== undefined) this.settle(account, nowMs);
+    return account;
+  }
+
+  /** What time alone has changed. */
+  private settle(account: Account, nowMs: number): void {
+    for (const oldest of account.open) {
+      if (nowMs - oldest.dispatchedMs < LOST_AFTER_MS) break;
+      leaveQueue(account, oldest, nowMs);
+      account.open.delete(oldest);
+      close(oldest);
+    }
+    assumeSilent(account, nowMs);
+    const samples = Math.floor((nowMs - account.loadAtMs) / LOAD_SAMPLE_MS);
+    if (samples < 1) return;
+    account.loadAtMs += samples * LOAD_SAMPLE_MS;
+    account.load = smoothedLoad(account.load, account.open.size, 1 - (1 - this.loadAlpha) ** samples);
+  }
+}
+
+function newAccount(nowMs: number): Account {
+  return {
+    queue: [],
+    headSinceMs: nowMs,
+    open: new Set(),
+    speed: { tokens: 0, ms: 0, atMs: nowMs },
+    latencyMs: null,
+    latencyAtMs: nowMs,
+    load: 0,
+    loadAtMs: nowMs,
+  };
+}
+
+/** Answers in one piece do not say when their prompt was done: as predicted, then. */
+function assumeSilent(account: Account, nowMs: number): void {
+  for (let head = account.queue[0]; head !== undefined && !head.tellsFirstToken; head = account.queue[0]) {
+    const doneMs = account.headSinceMs + head.workMs;
+    if (doneMs > nowMs) return;
+    leaveQueue(account, head, doneMs);
+  }
+}
+
+function leaveQueue(account: Account, ticket: OpenTicket, nowMs: number): void {
+  if (ticket.isPrefilled) return;
+  ticket.isPrefilled = true;
+  const place = account.queue.indexOf(ticket);
+  if (place !== -1) account.queue.splice(place, 1);
+  // Whoever is head now was not at work before this moment, or it had been done before.
+  account.headSinceMs = nowMs;
+}
+
+function close(ticket: OpenTicket): void {
+  ticket.isPrefilled = true;
+  ticket.isFinished = true;
+}
+
+function latencyOf({ latencyMs, latencyAtMs }: Account, nowMs: number): number | null {
+  return nowMs - latencyAtMs > MEASURED_FOR_MS ? null : latencyMs;
+}
