@@ -96,6 +96,13 @@ export const openAiErrorTable = {
     message: 'No replica serves the wanted version yet.',
     retryAfterSeconds: 2,
   },
+  offline_permission: {
+    status: 503,
+    type: 'server_error',
+    code: 'offline_permission',
+    message: 'This cluster may not serve by itself now.',
+    retryAfterSeconds: 30,
+  },
   engine_overloaded: {
     status: 503,
     type: 'server_error',

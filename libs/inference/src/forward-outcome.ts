@@ -33,8 +33,10 @@ export interface ForwardCompleted {
   readonly status: number;
   readonly bytesSent: number;
   readonly isEventStream: boolean;
-  /** From the stream's usage chunk; null for answers that are not streams, or without one. */
+  /** From the stream's usage chunk, or of the answer where `readsUsage` asked for it; null: it did not say. */
   readonly usage: Usage | null;
+  /** Events of a stream with something generated in them; 0 for answers that are not streams. */
+  readonly contentEvents: number;
 }
 /** Nothing was sent to the client: safe to fail over. */
 export interface ForwardRefused {
@@ -50,12 +52,15 @@ export interface ForwardBroken {
   readonly status: number;
   readonly bytesSent: number;
   readonly usage: Usage | null;
+  readonly contentEvents: number;
   readonly error?: Error;
 }
 /** The client left or stopped reading; the upstream request was aborted. */
 export interface ForwardClientGone {
   readonly kind: 'client-gone';
   readonly bytesSent: number;
+  readonly usage: Usage | null;
+  readonly contentEvents: number;
 }
 export type ForwardOutcome = ForwardCompleted | ForwardRefused | ForwardBroken | ForwardClientGone;
 

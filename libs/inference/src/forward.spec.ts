@@ -116,7 +116,14 @@ describe('forwarding what is whole', () => {
     expect(seen!.url).toBe('/v1/x?y=1');
     expect(seen!.body).toBe('{"a": 1.0}');
     expect(seen!.rawHeaders.join()).not.toContain('Bearer client');
-    expect(await outcome).toEqual({ kind: 'completed', status: 418, bytesSent: 3, isEventStream: false, usage: null });
+    expect(await outcome).toEqual({
+      kind: 'completed',
+      status: 418,
+      bytesSent: 3,
+      isEventStream: false,
+      usage: null,
+      contentEvents: 0,
+    });
   });
 
   it('passes a stream as it comes and says what it cost', async () => {
@@ -137,6 +144,28 @@ describe('forwarding what is whole', () => {
     expect(await post(port)).toMatchObject({ status: 200, text: whole, isWhole: true });
     expect(await outcome).toMatchObject({ kind: 'completed', isEventStream: true, usage });
     expect(firstBytes).toBe(1);
+  });
+
+  it.each([
+    { readsUsage: true, want: { prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 } },
+    { readsUsage: false, want: null },
+  ])('says what an answer in one piece cost when it is asked to: $readsUsage', async ({ readsUsage, want }) => {
+    const answer = JSON.stringify({ choices: [], usage: { prompt_tokens: 3, completion_tokens: 4 } });
+    const { port, outcome } = await rig((_req, res) => res.end(answer), { readsUsage });
+    expect((await post(port)).text).toBe(answer);
+    expect((await outcome) as { usage: unknown }).toMatchObject({ kind: 'completed', usage: want });
+  });
+
+  it('reads the usage event that the client did not ask for, and keeps it', async () => {
+    const usage = { prompt_tokens: 1, completion_tokens: 2 };
+    const [first, last] = [sseEvent({ choices: [{ delta: { content: 'é' } }] }), sseEvent({ choices: [], usage })];
+    const upstream: Upstream = (_req, res) => {
+      res.setHeader('content-type', 'text/event-stream');
+      res.end(first + last + sseDone);
+    };
+    const { port, outcome } = await rig(upstream, { hidesUsageEvent: true });
+    expect((await post(port)).text).toBe(first + sseDone);
+    expect(await outcome).toMatchObject({ kind: 'completed', contentEvents: 1, usage: { total_tokens: 3 } });
   });
 
   it('counts a stream as complete when its connection breaks after [DONE]', async () => {

@@ -14,6 +14,7 @@ import { openAiError } from './errors.ts';
 import type { ForwardCause, ForwardOutcome, UpstreamAnswer } from './forward-outcome.ts';
 import { forwardableResponseHeaders, headerValue, toTextHeaders } from './headers.ts';
 import { SseScanner, sseError } from './sse.ts';
+import { readUsage, type Usage } from './usage.ts';
 
 export interface ForwardTimeouts {
   /** From the call to the upstream's head: waiting for a connection included. */
@@ -41,6 +42,10 @@ export interface ForwardRequest {
   readonly retryableStatuses?: ReadonlySet<number>;
   /** Ends the try: before the first byte as `refused`, after it as `broken`. */
   readonly signal?: AbortSignal;
+  /** Reads the usage of an answer that is no stream too. Default false: it costs holding on to the answer. */
+  readonly readsUsage?: boolean;
+  /** The client did not ask for the usage event that we asked the engine for: it is read, and not passed on. */
+  readonly hidesUsageEvent?: boolean;
   /** Called once, when the first byte goes to the client. */
   readonly onFirstByte?: (status: number) => void;
 }
@@ -48,6 +53,8 @@ export interface ForwardRequest {
 export const retryableStatusesDefault: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 const refusalBytesMax = 64 * 1024;
 const clientIdleMsDefault = 300_000;
+/** A longer answer's usage is not read. */
+const usageBytesMax = 4 * 1024 * 1024;
 
 /** Forwards once. Never rejects: every end is an outcome. */
 export function forwardRequest(request: ForwardRequest): Promise<ForwardOutcome> {
@@ -73,6 +80,8 @@ class Forwarding implements Dispatcher.DispatchHandler {
   #headers: string[] = [];
   #scanner: SseScanner | null = null;
   #refusal: { chunks: Buffer[]; bytes: number } | null = null;
+  /** The answer so far, while its usage is to be read. */
+  #answer: { chunks: Buffer[]; bytes: number } | null = null;
   #headSent = false;
   #completing = false;
   #bytesSent = 0;
@@ -124,7 +133,9 @@ class Forwarding implements Dispatcher.DispatchHandler {
       this.#refusal = { chunks: [], bytes: 0 };
       this.#timer = setTimeout(() => this.#fail('timeout'), this.#request.timeouts.headersMs);
     } else if (isEventStream(this.#headers)) {
-      this.#scanner = new SseScanner();
+      this.#scanner = new SseScanner(undefined, this.#request.hidesUsageEvent);
+    } else if (this.#request.readsUsage) {
+      this.#answer = { chunks: [], bytes: 0 };
     }
   }
 
@@ -135,6 +146,7 @@ class Forwarding implements Dispatcher.DispatchHandler {
       return;
     }
     const scanner = this.#scanner;
+    if (this.#answer !== null) this.#keepForUsage(this.#answer, chunk);
     const forwardable = scanner === null ? chunk : scanner.push(chunk);
     if (forwardable.length > 0) this.#send(forwardable, controller);
     if (scanner?.verdict === 'malformed') this.#fail('malformed');
@@ -218,13 +230,25 @@ class Forwarding implements Dispatcher.DispatchHandler {
         status: this.#status,
         bytesSent: this.#bytesSent,
         isEventStream: this.#scanner !== null,
-        usage: this.#scanner?.usage ?? null,
+        ...this.#counted(),
       });
     });
   }
 
   #clientGone(): void {
-    this.#stop('client-gone', { kind: 'client-gone', bytesSent: this.#bytesSent });
+    this.#stop('client-gone', { kind: 'client-gone', bytesSent: this.#bytesSent, ...this.#counted() });
+  }
+
+  #counted(): { usage: Usage | null; contentEvents: number } {
+    const scanner = this.#scanner;
+    if (scanner !== null) return { usage: scanner.usage, contentEvents: scanner.contentEvents };
+    return { usage: this.#answer === null ? null : usageOfAnswer(this.#answer.chunks), contentEvents: 0 };
+  }
+
+  #keepForUsage(answer: { chunks: Buffer[]; bytes: number }, chunk: Buffer): void {
+    answer.bytes += chunk.length;
+    if (answer.bytes > usageBytesMax) this.#answer = null;
+    else answer.chunks.push(chunk);
   }
 
   #fail(cause: ForwardCause, error?: Error): void {
@@ -236,7 +260,7 @@ class Forwarding implements Dispatcher.DispatchHandler {
         cause,
         status: this.#status,
         bytesSent: this.#bytesSent,
-        usage: this.#scanner?.usage ?? null,
+        ...this.#counted(),
         error,
       });
     } else if (this.#refusal === null) {
@@ -294,6 +318,15 @@ class Forwarding implements Dispatcher.DispatchHandler {
   #settle(outcome: ForwardOutcome): void {
     this.#settled = true;
     this.#resolve(outcome);
+  }
+}
+
+/** Null for what is not JSON, or not whole. */
+function usageOfAnswer(chunks: readonly Buffer[]): Usage | null {
+  try {
+    return readUsage(JSON.parse(Buffer.concat(chunks).toString('utf8')));
+  } catch {
+    return null;
   }
 }
 

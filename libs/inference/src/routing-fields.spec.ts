@@ -8,6 +8,7 @@ describe('readRoutingFields', () => {
     const body = { model: 'm', messages, stream: true, user: 'u', max_tokens: 5, max_completion_tokens: 7, x: [1] };
     expect(readRoutingFields(Buffer.from(JSON.stringify(body)))).toEqual({
       kind: 'fields',
+      value: body,
       fields: { model: 'm', stream: true, user: 'u', maxTokens: 7 },
     });
   });
@@ -16,6 +17,7 @@ describe('readRoutingFields', () => {
     const body = { model: 'm', prompt: 'x', stream: null, user: null, max_tokens: null };
     expect(readRoutingFields(Buffer.from(JSON.stringify(body)), 'completions')).toEqual({
       kind: 'fields',
+      value: body,
       fields: { model: 'm', stream: false, user: null, maxTokens: null },
     });
   });

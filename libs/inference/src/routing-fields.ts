@@ -16,7 +16,8 @@ export interface RoutingFields {
 }
 
 export type RoutingFieldsResult =
-  | { readonly kind: 'fields'; readonly fields: RoutingFields }
+  /** `value`: the parsed body, for whoever needs more of it. */
+  | { readonly kind: 'fields'; readonly fields: RoutingFields; readonly value: Readonly<Record<string, unknown>> }
   | { readonly kind: 'error'; readonly error: OpenAiError };
 
 /** Default bound on a request body. */
@@ -55,6 +56,7 @@ export function readRoutingFields(
   if (found !== null) return refuse(found);
   return {
     kind: 'fields',
+    value,
     fields: {
       model: value.model as string,
       stream: value.stream === true,

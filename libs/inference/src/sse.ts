@@ -38,11 +38,16 @@ export class SseScanner {
   verdict: SseVerdict = 'open';
   /** The last usage object that went by. */
   usage: Usage | null = null;
+  /** Events with something generated in them: about one a token, where the engine does not count. */
+  contentEvents = 0;
   #pending: Buffer = nothing;
   readonly #eventBytesMax: number;
+  readonly #hidesUsageEvent: boolean;
 
-  constructor(eventBytesMax = eventBytesMaxDefault) {
+  /** `hidesUsageEvent`: an event that holds nothing but the usage is read and not handed out. */
+  constructor(eventBytesMax = eventBytesMaxDefault, hidesUsageEvent = false) {
     this.#eventBytesMax = eventBytesMax;
+    this.#hidesUsageEvent = hidesUsageEvent;
   }
 
   /** Takes the next chunk; gives back what may be forwarded now, which may be empty. */
@@ -74,37 +79,46 @@ export class SseScanner {
     // latin1 is the cheapest decoding, and JSON is as valid in it as in UTF-8: the bytes above 127 are all in strings.
     const text = events.toString('latin1');
     const hasCarriageReturns = text.includes('\r');
-    let start = 0;
+    const kept: Buffer[] = [];
+    let [keptTo, start] = [0, 0];
     while (start < text.length) {
       const end = nextBoundary(text, start, hasCarriageReturns);
-      if (!this.#readEvent(text, start, end)) {
+      const kind = this.#readEvent(text, start, end);
+      if (kind === 'malformed') {
         this.verdict = 'malformed';
-        return start === 0 ? nothing : events.subarray(0, start);
+        return joined(kept, events.subarray(keptTo, start));
       }
       // What an upstream sends after its own error event (some send `[DONE]`) would make the break look clean.
-      if (this.verdict === 'error') return withNestedError(events, start, end);
+      if (this.verdict === 'error') return joined(kept, withNestedError(events.subarray(keptTo, end), start - keptTo));
+      if (kind === 'usage-only' && this.#hidesUsageEvent) {
+        kept.push(events.subarray(keptTo, start));
+        keptTo = end;
+      }
       start = end;
     }
-    return events;
+    return joined(kept, keptTo === 0 ? events : events.subarray(keptTo));
   }
 
-  #readEvent(text: string, start: number, end: number): boolean {
+  #readEvent(text: string, start: number, end: number): 'read' | 'usage-only' | 'malformed' {
     const payload = dataOf(text.slice(start, end));
-    if (payload === '') return true;
+    if (payload === '') return 'read';
     if (payload === '[DONE]') {
       if (this.verdict === 'open') this.verdict = 'done';
-      return true;
+      return 'read';
     }
     let value: unknown;
     try {
       value = JSON.parse(payload);
     } catch {
-      return false;
+      return 'malformed';
     }
-    if (typeof value !== 'object' || value === null) return true;
+    if (typeof value !== 'object' || value === null) return 'read';
     if (isError(value)) this.verdict = 'error';
-    this.usage = readUsage(value) ?? this.usage;
-    return true;
+    const usage = readUsage(value);
+    this.usage = usage ?? this.usage;
+    const isEmpty = 'choices' in value && Array.isArray(value.choices) && value.choices.length === 0;
+    if (!isEmpty) this.contentEvents += 1;
+    return isEmpty && usage !== null ? 'usage-only' : 'read';
   }
 }
 
@@ -117,16 +131,20 @@ function isFlatError(value: object): boolean {
   return 'object' in value && value.object === 'error';
 }
 
-/** Up to the end of an error event, which clients know in OpenAI's shape only: a flat one is written anew. */
-function withNestedError(events: Buffer, start: number, end: number): Buffer {
-  const payload = dataOf(events.toString('utf8', start, end));
+/** `events` end with an error event, which clients know in OpenAI's shape only: a flat one is written anew. */
+function withNestedError(events: Buffer, start: number): Buffer {
+  const payload = dataOf(events.toString('utf8', start));
   const value = JSON.parse(payload) as { readonly code?: unknown };
-  if (!isFlatError(value)) return events.subarray(0, end);
+  if (!isFlatError(value)) return events;
   const status = typeof value.code === 'number' && value.code >= 400 && value.code < 600 ? value.code : 500;
   return Buffer.concat([
     events.subarray(0, start),
     Buffer.from(sseError(adaptError(status, Buffer.from(payload)).body)),
   ]);
+}
+
+function joined(kept: readonly Buffer[], rest: Buffer): Buffer {
+  return kept.length === 0 ? rest : Buffer.concat([...kept, rest]);
 }
 
 function endOfLastEvent(bytes: Buffer): number {

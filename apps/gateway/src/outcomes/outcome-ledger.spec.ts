@@ -8,6 +8,7 @@ const completed = (status: number): ForwardOutcome => ({
   bytesSent: 1,
   isEventStream: false,
   usage: null,
+  contentEvents: 0,
 });
 const refused = (
   cause: 'connect' | 'reset' | 'timeout' | 'status' | 'aborted',
@@ -24,6 +25,7 @@ const broken = (cause: 'reset' | 'timeout' | 'unfinished' | 'reported' | 'aborte
   status: 200,
   bytesSent: 1,
   usage: null,
+  contentEvents: 0,
 });
 
 describe('what an attempt says of its version', () => {
@@ -49,8 +51,18 @@ describe('what an attempt says of its version', () => {
     ['a stream without its end', 'dialled', broken('unfinished'), 'failed'],
     ['an error event of the engine', 'dialled', broken('reported'), 'failed'],
     ['called back half-way', 'dialled', broken('aborted'), 'none'],
-    ['a client that left before the first byte', 'direct', { kind: 'client-gone', bytesSent: 0 }, 'none'],
-    ['a client that left after it', 'direct', { kind: 'client-gone', bytesSent: 1 }, 'succeeded'],
+    [
+      'a client that left before the first byte',
+      'direct',
+      { kind: 'client-gone', bytesSent: 0, usage: null, contentEvents: 0 },
+      'none',
+    ],
+    [
+      'a client that left after it',
+      'direct',
+      { kind: 'client-gone', bytesSent: 1, usage: null, contentEvents: 0 },
+      'succeeded',
+    ],
   ])('%s', (_name, path, outcome, want) => expect(attemptVerdict({ path }, outcome)).toBe(want));
 });
 
