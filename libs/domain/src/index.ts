@@ -27,6 +27,7 @@ export * from './ports/jobs.ts';
 export * from './ports/registry.ts';
 export * from './ports/store.ts';
 export * from './reconciliation.ts';
+export * from './replica-binding.ts';
 export * from './reports.ts';
 export * from './rollouts.ts';
 export * from './routes.ts';

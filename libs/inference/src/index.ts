@@ -1,4 +1,7 @@
 // The OpenAI surface and data plane that gateway, agent and engine serve: schemas, errors, SSE, usage, forwarding.
+
+export * from './budgets/lease-book.ts';
+export * from './budgets/lease-book-snapshot.ts';
 export * from './dialects/adapt-error.ts';
 export * from './dialects/adapt-request.ts';
 export * from './dialects/dialects.ts';

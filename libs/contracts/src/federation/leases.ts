@@ -21,6 +21,8 @@ export const leaseRequestSchema = z.object({
         leaseId: idSchema.nullable(),
         /** Tokens wanted beside what is left of it; the answer may be fewer. 0: only a later end. */
         tokens: z.int().min(0),
+        /** For the period after the present one, so that an agent that is cut off lasts past its end. */
+        ahead: z.boolean().optional(),
       }),
     )
     .max(LEASE_WISHES_MAX),
@@ -37,6 +39,10 @@ export const leaseGrantSchema = z.object({
   grantedTokens: z.int().min(0),
   /** Counted by the holder's monotonic clock, from the moment at which it asked. */
   expiresInSeconds: z.int().min(0),
+  /** A lease ahead of its period: counted in the same way, and nothing is spent from it before. */
+  startsInSeconds: z.int().min(0).optional(),
+  /** Its period ends then, so it cannot be made to last longer. */
+  endsWithPeriod: z.boolean().optional(),
 });
 export type LeaseGrant = z.infer<typeof leaseGrantSchema>;
 
