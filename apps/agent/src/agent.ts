@@ -143,7 +143,8 @@ export class Agent {
   /** A removed cluster's engines and tasks must not outlive the word of the centre, also those that an earlier agent left. */
   async #giveUp(cause: unknown): Promise<never> {
     if (cause instanceof ClusterRemovedError) {
-      const engine = this.#options.engine(this.#stateFolder);
+      const { publicKey } = await loadIdentity(this.#stateFolder);
+      const engine = this.#options.engine(this.#stateFolder, publicKey);
       await Promise.all((await engine.list()).map((instance) => engine.stop(instance)));
       await endAllTasks(join(this.#stateFolder, 'jobs'), await machineBootId());
     }

@@ -34,7 +34,8 @@ export const AGENT_VERSION = '0.1.0';
 
 export interface AgentOptions {
   readonly configuration: AgentConfiguration;
-  readonly engine: (stateFolder: string) => EngineAdapter;
+  /** `agent`: its public key. */
+  readonly engine: (stateFolder: string, agent: string) => EngineAdapter;
   /** Of this process; commands of jobs get only what they need of it. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly log: Logger;
@@ -163,7 +164,7 @@ export function assembleParts(context: AssemblyContext): Parts {
       metrics,
     });
   const replicas = new ReplicaSupervisor({
-    engine: engine(stateFolder),
+    engine: engine(stateFolder, identity.publicKey),
     startTimeoutMs: startTimeoutSeconds * 1000,
     drainMs: shutdown.drainSeconds * 1000,
     settings: { contextSize, maxConcurrent, maxQueue },

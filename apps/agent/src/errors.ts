@@ -84,6 +84,34 @@ export class UploadError extends Error {
   }
 }
 
+/** The Kubernetes API refused, or gave no answer. */
+export class KubernetesError extends Error {
+  override readonly name = 'KubernetesError';
+  /** HTTP status; 0 when there was no answer. */
+  readonly status: number;
+  /** As the API names it: `Conflict`, `Expired`, `Forbidden` …; empty when it did not. */
+  readonly reason: string;
+  /** Fields that another manager owns, when that is why: `conflict with "kubectl" using apps/v1: .spec.replicas`. */
+  readonly conflicts: readonly string[];
+
+  constructor(
+    status: number,
+    reason: string,
+    message: string,
+    options: { conflicts?: string[]; cause?: unknown } = {},
+  ) {
+    super(message, { cause: options.cause });
+    this.status = status;
+    this.reason = reason;
+    this.conflicts = options.conflicts ?? [];
+  }
+
+  /** What the caller has seen of the collection is too old to go on from. */
+  get isExpired(): boolean {
+    return this.status === 410 || this.reason === 'Expired' || this.reason === 'Gone';
+  }
+}
+
 /** The message of anything that was thrown. By shape: an error of another realm is no instance of our Error. */
 export function messageOf(cause: unknown): string {
   const message = (cause as { message?: unknown } | null | undefined)?.message;

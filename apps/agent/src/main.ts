@@ -40,8 +40,8 @@ async function run(configuration: AgentConfiguration): Promise<void> {
   const { modulesDirectory, command = ownEngineCommand() } = configuration.engine;
   const agent: Agent = new Agent({
     configuration,
-    engine: (stateFolder) => {
-      const context = { stateFolder, environment: process.env, log, metrics };
+    engine: (stateFolder, publicKey) => {
+      const context = { stateFolder, agent: publicKey, environment: process.env, log, metrics };
       const standard = new ProcessEngine({ ...context, command, modulesDirectory });
       return createEngines(configuration.engines, standard, context);
     },

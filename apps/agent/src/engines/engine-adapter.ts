@@ -3,7 +3,9 @@
 // Adapters: `process-engine.ts` (this installation's own engine), `process/` (any command template), `attach/` (what runs
 // already), `kubernetes/` (Deployments). `engine-set.ts` picks one by the spec's engine name.
 import type { AdapterReference, NodeDevices, NodePreferences, ResourceClaim } from '#domain';
+import type { FieldsOfModels } from '#inference';
 import { EngineError } from '../errors.ts';
+import type { CheckedAddress } from './checked-address.ts';
 
 /** What an engine must be started as. Two equal specs (see `specHashOf`) are the same engine, and need no restart (R5). */
 export interface EngineSpec {
@@ -56,13 +58,18 @@ export interface EngineAddress {
   readonly upstreamModel?: string;
   /** Row of the table of dialects; absent: plain OpenAI, nothing is changed on the way. */
   readonly dialect?: string;
+  /** Connections go here, whatever the host of the url may stand for by then (S6). Absent: the host is an address. */
+  readonly connectTo?: CheckedAddress;
+  /** What requests for its adapters carry; the same object while it is ready, however its adapters change. */
+  readonly fieldsOfModels?: FieldsOfModels;
 }
 
 export type EngineState =
-  | { readonly state: 'starting' }
+  /** `reason`: what it waits for, where that is not plain: no node takes it, its image is being pulled. */
+  | { readonly state: 'starting'; readonly reason?: string }
   | ({ readonly state: 'ready' } & EngineAddress)
-  /** It runs and does not answer. */
-  | { readonly state: 'silent' }
+  /** It runs and does not answer. `reason`: how, where that is known. */
+  | { readonly state: 'silent'; readonly reason?: string }
   | { readonly state: 'gone'; readonly reason: string };
 
 /** What an engine says of its own load. A metric that is missing is absent, not zero (E07). */

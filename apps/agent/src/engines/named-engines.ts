@@ -3,11 +3,13 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 import type { DeepReadonly } from '#configuration';
 import type { AgentMetrics } from '../metrics.ts';
+import { AttachedEngine } from './attach/attached-engine.ts';
 import { attachedEngineSchema } from './attach/configuration.ts';
 import type { EngineAdapter } from './engine-adapter.ts';
 import { EngineProcesses, enginesWithFolders } from './engine-processes.ts';
 import { EngineSet } from './engine-set.ts';
 import { kubernetesEngineSchema } from './kubernetes/configuration.ts';
+import { createKubernetesEngine } from './kubernetes/kubernetes-engine.ts';
 import { processEngineSchema } from './process/configuration.ts';
 import { ProcessTemplateEngine } from './process/process-template-engine.ts';
 
@@ -23,6 +25,8 @@ export type NamedEngineConfiguration = z.output<typeof namedEngineSchema>;
 
 export interface EngineContext {
   readonly stateFolder: string;
+  /** Whose engines they are: the agent's public key. */
+  readonly agent: string;
   /** Of this process; engines get only what they need of it. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly log: Logger;
@@ -37,7 +41,9 @@ const ADAPTERS: {
     context: EngineContext,
   ) => EngineAdapter;
 } = {
+  attach: (name, configuration, context) => new AttachedEngine({ ...context, name, configuration }),
   process: (name, configuration, context) => new ProcessTemplateEngine({ ...context, name, configuration }),
+  kubernetes: (name, configuration, context) => createKubernetesEngine(name, configuration, context),
 };
 
 /** `standard` runs what names no engine. */

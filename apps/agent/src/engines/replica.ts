@@ -10,6 +10,7 @@ import type { Pool } from 'undici';
 import { retryDelayMs } from '#domain';
 import { createUpstreamPool } from '#inference';
 import { EngineError, messageOf } from '../errors.ts';
+import { pinnedLookup } from './checked-address.ts';
 import type { EngineAdapter, EngineAddress, EngineInstance, EngineSpec } from './engine-adapter.ts';
 import { probeGeneration } from './generation-probe.ts';
 
@@ -31,7 +32,7 @@ export interface ReplicaOptions {
 }
 
 /** Where requests for a Ready replica go. */
-export interface EngineEndpoint extends Pick<EngineAddress, 'token' | 'upstreamModel' | 'dialect'> {
+export interface EngineEndpoint extends Pick<EngineAddress, 'token' | 'upstreamModel' | 'dialect' | 'fieldsOfModels'> {
   /** To the origin of the engine's url. */
   readonly pool: Pool;
   /** What stands before `/v1/…`: the path of its url, or ''. */
@@ -158,6 +159,7 @@ export class Replica {
       const state = await engine.probe(instance);
       if (signal.aborted) return;
       if (state.state === 'gone') throw new EngineError(state.reason);
+      if (state.state === 'starting') this.#waits(state.reason ?? '');
       if (state.state === 'ready') {
         const waits = await this.#open(instance, state, untilMs, signal);
         if (waits === null || signal.aborted) return;
@@ -165,7 +167,7 @@ export class Replica {
         if (why === '' || performance.now() <= untilMs) why = `did not pass its probe (${waits})`;
       }
       if (performance.now() > untilMs)
-        throw new EngineError(`The engine ${why || 'was not ready'} within ${startTimeoutMs / 1000} s.`);
+        throw new EngineError(lateWords(why || 'was not ready', startTimeoutMs, this.reason));
       await delay(STARTING_PROBE_MS, undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return;
     }
@@ -174,17 +176,19 @@ export class Replica {
   /** Ready once it has generated. Null when it is, else what it waits for; throws EngineError when it cannot. */
   async #open(
     instance: EngineInstance,
-    { url, token, upstreamModel, dialect }: EngineAddress,
+    { url, connectTo, token, upstreamModel, dialect, fieldsOfModels }: EngineAddress,
     untilMs: number,
     signal: AbortSignal,
   ): Promise<string | null> {
     const { origin, pathname } = new URL(url);
+    const connect = connectTo === undefined ? {} : { connect: { lookup: pinnedLookup(connectTo) } };
     const endpoint = {
-      pool: createUpstreamPool(origin),
+      pool: createUpstreamPool(origin, connect),
       basePath: pathname.replace(/\/$/, ''),
       token,
       upstreamModel,
       dialect,
+      fieldsOfModels,
     };
     const { pool } = endpoint;
     const waits = await this.#prove(instance, endpoint, untilMs, signal).catch(async (cause: unknown) => {
@@ -226,6 +230,10 @@ export class Replica {
     this.#options.onFailed(this, reason);
   }
 
+  #waits(reason: string): void {
+    if (reason !== this.reason && this.phase === 'Starting') this.#become('Starting', reason);
+  }
+
   #become(phase: Replica['phase'], reason: string): void {
     this.phase = phase;
     this.reason = reason;
@@ -244,4 +252,9 @@ export class Replica {
     this.endpoint = undefined;
     await endpoint?.pool.destroy();
   }
+}
+
+function lateWords(what: string, timeoutMs: number, waitsFor: string): string {
+  const within = `The engine ${what} within ${timeoutMs / 1000} s`;
+  return waitsFor === '' ? `${within}.` : `${within}: ${waitsFor}`;
 }

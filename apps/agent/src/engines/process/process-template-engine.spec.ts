@@ -44,6 +44,7 @@ describe('engines of others, as processes by a command template', () => {
       ...change,
     });
   const context = () => ({
+    agent: 'UAGENT',
     stateFolder: folder.path,
     environment: { HOME: '/home/engine', ATOLL_JOIN_TOKEN: 'secret' },
     log,

@@ -1,0 +1,63 @@
+// How a Kubernetes cluster is reached and how its words map to ours; what engines, tasks and nodes of it share.
+import { z } from 'zod';
+import { DEVICE_TYPES } from '#domain';
+
+const labelKey = z
+  .string()
+  .max(317)
+  .regex(
+    /^([a-z0-9]([a-z0-9.-]*[a-z0-9])?\/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$/,
+    'must be a Kubernetes label key',
+  );
+
+export const objectNameSchema = z
+  .string()
+  .max(63)
+  .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/, 'must be a DNS label');
+
+/** Absent, both: the service account of the pod that the agent runs in. */
+export const connectionSchema = z.strictObject({
+  /** A kubeconfig file. */
+  kubeconfig: z.string().min(1).optional(),
+  /** A context of it. Default: its current one. */
+  context: z.string().min(1).optional(),
+});
+export type ConnectionConfiguration = z.output<typeof connectionSchema>;
+
+/** Device type → extended resource. Device plugins of one vendor differ in it: `huawei.com/Ascend910`, `cambricon.com/mlu370`. */
+export const DEFAULT_RESOURCE_NAMES = {
+  'nvidia.com/gpu': 'nvidia.com/gpu',
+  'huawei.com/ascend-npu': 'huawei.com/Ascend910',
+  'cambricon.com/mlu': 'cambricon.com/mlu',
+  cpu: 'cpu',
+} as const;
+
+const resourceName = z
+  .string()
+  .max(317)
+  .regex(/^([a-z0-9]([a-z0-9.-]*[a-z0-9])?\/)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$/, 'must be a resource name');
+
+export const resourceNamesSchema = z
+  .partialRecord(z.enum(DEVICE_TYPES), resourceName)
+  .default({})
+  .transform((given) => ({ ...DEFAULT_RESOURCE_NAMES, ...given }));
+export type ResourceNames = z.output<typeof resourceNamesSchema>;
+
+/** Node labels that say where a node stands. */
+export const topologyKeysSchema = z
+  .strictObject({
+    node: labelKey.default('kubernetes.io/hostname'),
+    rack: labelKey.default('topology.kubernetes.io/rack'),
+    zone: labelKey.default('topology.kubernetes.io/zone'),
+  })
+  .prefault({});
+export type TopologyKeys = z.output<typeof topologyKeysSchema>;
+
+export const tolerationSchema = z.strictObject({
+  key: labelKey.optional(),
+  operator: z.enum(['Exists', 'Equal']).default('Equal'),
+  value: z.string().max(63).optional(),
+  effect: z.enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute']).optional(),
+  tolerationSeconds: z.int().min(0).optional(),
+});
+export type Toleration = z.output<typeof tolerationSchema>;
