@@ -1,16 +1,24 @@
 // One real generation of one token, before an engine takes traffic: a port that answers and a model that computes are two
 // things (a model can load and fail at its first token: out of device memory, a broken kernel, weights of nonsense shape).
 import { z } from 'zod';
+import { adaptError } from '#inference';
 import { messageOf } from '../errors.ts';
 import type { EngineEndpoint } from './replica.ts';
 
 /** What an engine says of one token is a few hundred bytes. */
 const ANSWER_BYTES_MAX = 65_536;
 const WORDS_MAX = 300;
-const PATH = '/v1/completions';
 
-const completionSchema = z.object({ choices: z.array(z.object({ text: z.string() })).min(1) });
-const errorSchema = z.object({ error: z.object({ message: z.string() }) });
+/** Asked in order: an engine that has no way for text alone (404, 405, 501) has one for chats. */
+const ASKED = [
+  { path: '/v1/completions', prompt: { prompt: 'Hello' } },
+  { path: '/v1/chat/completions', prompt: { messages: [{ role: 'user', content: 'Hello' }] } },
+] as const;
+const NO_SUCH_WAY: ReadonlySet<number> = new Set([404, 405, 501]);
+
+const completionSchema = z.object({
+  choices: z.array(z.union([z.object({ text: z.string() }), z.object({ message: z.object({}) })])).min(1),
+});
 
 export type ProbeAnswer =
   | { readonly answer: 'generated' }
@@ -23,28 +31,41 @@ export type ProbeAnswer =
 
 /** Asks an engine for one token of `servedModel`. Never throws; `signal` makes it silent. */
 export async function probeGeneration(
-  { pool, basePath, token, upstreamModel }: EngineEndpoint,
+  endpoint: EngineEndpoint,
   servedModel: string,
   signal: AbortSignal,
 ): Promise<ProbeAnswer> {
   try {
-    const { statusCode, body } = await pool.request({
-      method: 'POST',
-      path: `${basePath}${PATH}`,
-      headers: {
-        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
-        'content-type': 'application/json',
-      },
-      body: JSON.stringify({ model: upstreamModel ?? servedModel, prompt: 'Hello', max_tokens: 1, temperature: 0 }),
-      // A large model on a slow machine takes its time: the caller's signal is the bound.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      signal,
-    });
-    return judgeAnswer(statusCode, await readText(body));
+    let [status, text] = [404, ''];
+    for (const way of ASKED) {
+      if (NO_SUCH_WAY.has(status)) [status, text] = await ask(endpoint, servedModel, way, signal);
+    }
+    return judgeAnswer(status, text);
   } catch (cause) {
     return { answer: 'silent', reason: `The engine did not answer the probe (${messageOf(cause)}).` };
   }
+}
+
+async function ask(
+  { pool, basePath, token, upstreamModel }: EngineEndpoint,
+  servedModel: string,
+  { path, prompt }: (typeof ASKED)[number],
+  signal: AbortSignal,
+): Promise<[status: number, text: string]> {
+  const { statusCode, body } = await pool.request({
+    method: 'POST',
+    path: `${basePath}${path}`,
+    headers: {
+      ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+      'content-type': 'application/json',
+    },
+    body: JSON.stringify({ model: upstreamModel ?? servedModel, ...prompt, max_tokens: 1, temperature: 0 }),
+    // A large model on a slow machine takes its time: the caller's signal is the bound.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    signal,
+  });
+  return [statusCode, await readText(body)];
 }
 
 /** What an answer to the probe says of the engine. Pure. */
@@ -54,8 +75,8 @@ export function judgeAnswer(status: number, text: string): ProbeAnswer {
     if (completionSchema.safeParse(body).success) return { answer: 'generated' };
     return { answer: 'failed', reason: `The engine answered the probe without a completion: ${short(text)}` };
   }
-  const words = errorSchema.safeParse(body).data?.error.message ?? text;
-  const reason = `The engine answered ${status} to the probe: ${short(words) || 'nothing more'}`;
+  const words = text.trim() === '' ? 'nothing more' : adaptError(status, Buffer.from(text)).body.error.message;
+  const reason = `The engine answered ${status} to the probe: ${short(words)}`;
   return { answer: status === 429 || status === 503 ? 'busy' : 'failed', reason };
 }
 

@@ -11,7 +11,7 @@ import { retryDelayMs } from '#domain';
 import { createUpstreamPool } from '#inference';
 import { EngineError, messageOf } from '../errors.ts';
 import { pinnedLookup } from './checked-address.ts';
-import type { EngineAdapter, EngineAddress, EngineInstance, EngineSpec } from './engine-adapter.ts';
+import type { EngineAdapter, EngineAddress, EngineInstance, EngineSpec, EngineState } from './engine-adapter.ts';
 import { probeGeneration } from './generation-probe.ts';
 
 const STARTING_PROBE_MS = 100;
@@ -146,8 +146,7 @@ export class Replica {
       if (state.state === 'gone') throw new EngineError(state.reason);
       const nowMs = performance.now();
       if (state.state === 'ready') answeredAtMs = nowMs;
-      if (nowMs - answeredAtMs > SILENT_MS_MAX)
-        throw new EngineError(`The engine has not answered for ${SILENT_MS_MAX / 1000} s.`);
+      if (nowMs - answeredAtMs > SILENT_MS_MAX) throw new EngineError(silentWords(state));
       if (nowMs - readyAtMs > FORGIVEN_AFTER_MS) this.#failures = 0;
     }
   }
@@ -252,6 +251,11 @@ export class Replica {
     this.endpoint = undefined;
     await endpoint?.pool.destroy();
   }
+}
+
+function silentWords(state: EngineState): string {
+  const what = `The engine has not answered for ${SILENT_MS_MAX / 1000} s`;
+  return state.state === 'silent' && state.reason !== undefined ? `${what}: ${state.reason}` : `${what}.`;
 }
 
 function lateWords(what: string, timeoutMs: number, waitsFor: string): string {

@@ -1,10 +1,34 @@
 import { z } from 'zod';
+import { DIALECT_NAMES } from '#inference';
+
+/** A path on the engine's server, appended to its url. */
+const pathSchema = z.string().startsWith('/').max(1_024);
+const httpUrlSchema = z.url({ protocol: /^https?$/ });
 
 /** An engine that runs already; the agent asks it and starts nothing. */
 export const attachedEngineSchema = z.strictObject({
   kind: z.literal('attach'),
-  url: z.url({ protocol: /^https?$/ }),
+  /** Origin and base path; `/v1` at its end may be given or left out. */
+  url: httpUrlSchema,
   /** A file of its owner only that holds the bearer token, read at each start. Absent: it asks for none. */
   tokenFile: z.string().min(1).optional(),
+  /** What it speaks: how requests, errors, health, load and adapters are told. Default: plain OpenAI. */
+  dialect: z.enum(DIALECT_NAMES).default('openai'),
+  /** What it calls the model. Default: the served name if it lists that, else the only model that it lists. */
+  model: z.string().min(1).max(256).optional(),
+  /** Answers 2xx while it can take requests. Default: that of its dialect. */
+  healthPath: pathSchema.optional(),
+  /** Where its metrics are, when that is another address than its dialect's path on `url` (MindIE: another port). */
+  metricsUrl: httpUrlSchema.optional(),
+  /** It reads model files from this agent's folder, so they must be here before it is used. Default false. */
+  needsFiles: z.boolean().default(false),
+  timeouts: z
+    .strictObject({
+      /** Connecting, and an answer about its health, models or metrics. Default 3. */
+      probeSeconds: z.int().min(1).max(60).default(3),
+      /** Loading an adapter. Default 120. */
+      adapterSeconds: z.int().min(1).max(3_600).default(120),
+    })
+    .prefault({}),
 });
 export type AttachedEngineConfiguration = z.output<typeof attachedEngineSchema>;

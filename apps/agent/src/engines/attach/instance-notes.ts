@@ -1,0 +1,70 @@
+// What the agent keeps of a replica that is bound to an attached engine: one small file each, so that the next agent
+// adopts the binding instead of making another (R5), and knows which adapters are its own.
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { writeDurably } from '../../state/durable-file.ts';
+import type { EngineInstance } from '../engine-adapter.ts';
+
+const adapterSchema = z.object({ name: z.string(), versionDigest: z.string() });
+const noteSchema = z.object({
+  instanceId: z.string(),
+  replicaId: z.string(),
+  deploymentId: z.string(),
+  versionDigest: z.string(),
+  generation: z.int().min(1),
+  specHash: z.string(),
+  servedModel: z.string(),
+  isProven: z.boolean(),
+  adapters: z.array(adapterSchema).default([]),
+});
+export type InstanceNote = z.output<typeof noteSchema>;
+
+export class InstanceNotes {
+  constructor(private readonly folder: string) {}
+
+  async write(note: InstanceNote): Promise<void> {
+    await mkdir(this.folder, { recursive: true, mode: 0o700 });
+    await writeDurably(this.#pathOf(note.instanceId), JSON.stringify(note));
+  }
+
+  /** Null: it was never written, or cannot be read. */
+  async read(instanceId: string): Promise<InstanceNote | null> {
+    return readNote(this.#pathOf(instanceId));
+  }
+
+  async remove(instanceId: string): Promise<void> {
+    await rm(this.#pathOf(instanceId), { force: true });
+  }
+
+  /** Notes that are whole; what is not (cut, of another release, somebody else's file) is removed. */
+  async all(): Promise<InstanceNote[]> {
+    const names = await readdir(this.folder).catch(() => []);
+    const notes = await Promise.all(
+      names.map(async (name) => {
+        const note = await readNote(join(this.folder, name));
+        if (note !== null && name === `${note.instanceId}.json`) return note;
+        await rm(join(this.folder, name), { recursive: true, force: true }).catch(() => undefined);
+        return null;
+      }),
+    );
+    return notes.filter((note) => note !== null);
+  }
+
+  #pathOf(instanceId: string): string {
+    return join(this.folder, `${instanceId}.json`);
+  }
+}
+
+/** `engine`: its name in the configuration. */
+export function instanceOf({ adapters: _adapters, ...note }: InstanceNote, engine: string): EngineInstance {
+  return { ...note, engine };
+}
+
+async function readNote(path: string): Promise<InstanceNote | null> {
+  try {
+    return noteSchema.parse(JSON.parse(await readFile(path, 'utf8')));
+  } catch {
+    return null;
+  }
+}
