@@ -11,6 +11,7 @@ import { KnownGateways } from './data-plane/known-gateways.ts';
 import { LinkKeeper } from './data-plane/link-keeper.ts';
 import { DesiredKeeper, verifyingKeySchema } from './desired/desired-keeper.ts';
 import type { EngineAdapter } from './engines/engine-adapter.ts';
+import { readReplicaLog } from './engines/replica-log.ts';
 import { ReplicaSupervisor } from './engines/replica-supervisor.ts';
 import { ClusterRemovedError, messageOf } from './errors.ts';
 import { Outbox } from './events/outbox.ts';
@@ -108,6 +109,8 @@ export function assembleParts(context: AssemblyContext): Parts {
     onAcked: (ids) => void outbox.acknowledged(ids).catch(warn('acknowledged events not removed')),
     onGateway: heard,
     onTaskLogs: (request) => tasks.readLog(request),
+    onReplicaLogs: (request) =>
+      readReplicaLog(join(stateFolder, 'logs'), request, replicas.find(request.replicaId) !== undefined),
   });
   const outbox = new Outbox({
     folder: join(stateFolder, 'outbox'),

@@ -11,7 +11,9 @@ import {
   type GatewayAnnouncement,
   gatewaySchema,
   gatewaysFetchReplySchema,
+  type ReplicaLogsRequest,
   type ReportMessage,
+  replicaLogsRequestSchema,
   SUBJECTS,
   type SyncPlanRequest,
   type TaskLogsReply,
@@ -48,6 +50,7 @@ export interface ControlLinkOptions {
   readonly onAcked: (ids: readonly string[]) => void;
   readonly onGateway: (gateway: GatewayAnnouncement) => void;
   readonly onTaskLogs: (request: TaskLogsRequest) => Promise<TaskLogsReply>;
+  readonly onReplicaLogs: (request: ReplicaLogsRequest) => Promise<TaskLogsReply>;
 }
 
 export class ControlLink {
@@ -144,6 +147,7 @@ export class ControlLink {
     this.#listen(SUBJECTS.acked(this.#clusterId), ackedSchema, ({ ids }) => this.#options.onAcked(ids));
     this.#listen(SUBJECTS.gateways, gatewaySchema, this.#options.onGateway);
     this.#answer(SUBJECTS.rpc(this.#clusterId, 'task-logs'), taskLogsRequestSchema, this.#options.onTaskLogs);
+    this.#answer(SUBJECTS.rpc(this.#clusterId, 'replica-logs'), replicaLogsRequestSchema, this.#options.onReplicaLogs);
     this.#options.onConnected();
   }
 

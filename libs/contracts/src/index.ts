@@ -18,6 +18,7 @@ export * from './federation/heartbeat.ts';
 export * from './federation/join.ts';
 export * from './federation/leases.ts';
 export * from './federation/outcomes.ts';
+export * from './federation/replica-logs.ts';
 export * from './federation/report.ts';
 export * from './federation/routes.ts';
 export * from './federation/sync.ts';

@@ -12,7 +12,8 @@ export interface LogRange {
   readonly isAtEnd: boolean;
 }
 
-interface Part {
+/** A file of a log: which of its bytes it holds. */
+export interface LogPart {
   readonly path: string;
   readonly start: number;
   readonly end: number;
@@ -23,7 +24,11 @@ interface Part {
  * character is cut: a range ends before one that does not fit, and begins after one that was cut before.
  */
 export async function readTaskLog(folder: string, offset: number, bytesMax: number): Promise<LogRange> {
-  const parts = await listParts(folder);
+  return readLogParts(await listParts(folder), offset, bytesMax);
+}
+
+/** The same of parts in their order. */
+export async function readLogParts(parts: readonly LogPart[], offset: number, bytesMax: number): Promise<LogRange> {
   const [first, last] = [parts[0]?.start ?? 0, parts.at(-1)?.end ?? 0];
   const from = Math.min(Math.max(offset < 0 ? last + offset : offset, first), last);
   const bytes = await readBytes(parts, from, Math.min(last, from + bytesMax));
@@ -42,10 +47,10 @@ export async function newestLogPart(folder: string): Promise<string> {
   return (await listParts(folder)).at(-1)?.path ?? join(folder, logPartName(0));
 }
 
-async function listParts(folder: string): Promise<Part[]> {
+async function listParts(folder: string): Promise<LogPart[]> {
   const names = await readdir(folder).catch(() => []);
   const parts = await Promise.all(
-    names.map(async (name): Promise<Part | null> => {
+    names.map(async (name): Promise<LogPart | null> => {
       const start = logPartStart(name);
       if (start === null) return null;
       const path = join(folder, logPartName(start));
@@ -58,7 +63,7 @@ async function listParts(folder: string): Promise<Part[]> {
   return parts.filter((part) => part !== null).sort((left, right) => left.start - right.start);
 }
 
-async function readBytes(parts: readonly Part[], from: number, to: number): Promise<Buffer> {
+async function readBytes(parts: readonly LogPart[], from: number, to: number): Promise<Buffer> {
   const pieces: Buffer[] = [];
   for (const { path, start, end } of parts) {
     const [begin, stop] = [Math.max(from, start), Math.min(to, end)];

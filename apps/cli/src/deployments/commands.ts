@@ -16,8 +16,10 @@ import {
   showPlan,
   TIMEOUT_SECONDS_DEFAULT,
 } from './changes.ts';
+import { addReplicaLogs } from './replica-logs.ts';
 import { addRolloutOptions, type RolloutOptions, rolloutPolicyOf } from './rollout-arguments.ts';
 import { addRolloutCommands } from './rollout-commands.ts';
+import { addServingOptions, changesServing, type ServingArguments, servingOf } from './serving-arguments.ts';
 import {
   addSpecificationOptions,
   addVersionOptions,
@@ -35,6 +37,7 @@ export function addDeploymentCommands(program: Command, terminal: Terminal): voi
   addRolloutCommands(deployment, terminal);
   addDelete(deployment, terminal);
   addWait(deployment, terminal);
+  addReplicaLogs(deployment, terminal);
   addExplain(deployment.command('explain'), terminal);
   addExplain(explainCommand(program).command('deployment'), terminal);
 }
@@ -86,13 +89,9 @@ function addUpdates(deployment: Command, terminal: Terminal): void {
     .action((name: string, version: number, options: ChangeOptions) =>
       update(name, { version }, options, terminal, `${name} is to serve version ${version}.`),
     );
-  addRolloutOptions(
-    addVersionOptions(
-      addChangeOptions(
-        deployment.command('update').description('change its version, how it rolls out, or its replicas'),
-      ),
-      'another version; it follows no alias any more',
-    ),
+  const described = deployment.command('update').description('change its version, how it rolls out or is served');
+  addServingOptions(
+    addRolloutOptions(addVersionOptions(addChangeOptions(described), 'another version; it follows no alias any more')),
   )
     .argument('<name>', 'its name', parseName)
     .option('--replicas <number>', 'how many', wholeNumber(0, REPLICAS_MAX))
@@ -102,7 +101,8 @@ function addUpdates(deployment: Command, terminal: Terminal): void {
 }
 
 type UpdateOptions = ChangeOptions &
-  RolloutOptions & {
+  RolloutOptions &
+  ServingArguments & {
     readonly version?: number;
     readonly alias?: string;
     readonly replicas?: number;
@@ -114,17 +114,19 @@ async function updateAsSaid(name: string, options: UpdateOptions, terminal: Term
   const { version, alias, replicas, queue, priorityClass } = options;
   // Checked before anybody is asked; then what is not said stays as it is.
   const isRolloutChanged = rolloutPolicyOf(options) !== null;
-  if (!isRolloutChanged && [version, alias, replicas, queue, priorityClass].every((each) => each === undefined)) {
+  const isPolicyChanged = isRolloutChanged || changesServing(options);
+  if (!isPolicyChanged && [version, alias, replicas, queue, priorityClass].every((each) => each === undefined)) {
     throw new UsageError('nothing to change was said; see: atoll deployment update --help');
   }
-  const current = isRolloutChanged ? (await connect(terminal, options).deployment(name)).rolloutPolicy : undefined;
+  const current = isPolicyChanged ? await connect(terminal, options).deployment(name) : undefined;
   const body = {
     version,
     alias,
     replicas,
     queue,
     priorityClass,
-    rollout: rolloutPolicyOf(options, current) ?? undefined,
+    ...servingOf(options, current),
+    rollout: rolloutPolicyOf(options, current?.rolloutPolicy) ?? undefined,
   };
   await update(name, body, options, terminal, `${name} is changed.`);
 }

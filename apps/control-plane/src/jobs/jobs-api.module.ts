@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { AgentLogsModule } from '../agent-logs/agent-logs.module.ts';
 import { QueuesModule } from '../queues/queues.module.ts';
 import { JobArtifacts } from './job-artifacts.ts';
 import { JobForesight } from './job-foresight.ts';
@@ -8,7 +9,7 @@ import { Jobs } from './jobs.ts';
 
 /** The admin API's side of jobs; the leader's side is a module of its own. */
 @Module({
-  imports: [QueuesModule],
+  imports: [AgentLogsModule, QueuesModule],
   controllers: [JobsController],
   providers: [Jobs, JobForesight, JobLogs, JobArtifacts],
 })

@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiHeader, ApiOperation, ApiParam, ApiProduces, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -21,6 +20,7 @@ import {
   pageQuerySchema,
   problemSchema,
 } from '#contracts';
+import { sendLog } from '../agent-logs/send-log.ts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
 import { sendBlob } from '../blobs/send-blob.ts';
@@ -135,12 +135,9 @@ export class JobsController {
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const listening = new AbortController();
-    reply.raw.once('close', () => listening.abort());
-    const pieces = await this.jobLogs.read(actor.tenantId, name, query, listening.signal);
-    // A command that says nothing for a minute is no idle socket.
-    if (query.follow === 'true') request.raw.socket.setTimeout(0);
-    await reply.type('text/plain; charset=utf-8').send(Readable.from(pieces, { objectMode: false }));
+    await sendLog(request, reply, query.follow === 'true', (listening) =>
+      this.jobLogs.read(actor.tenantId, name, query, listening),
+    );
   }
 
   @Get(':name/artifacts')

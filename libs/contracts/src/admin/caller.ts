@@ -97,6 +97,13 @@ export class AdminCaller {
     return this.pieces(response.body);
   }
 
+  /** A text that grows, in pieces that cut no character. */
+  protected async *text(path: string, signal: AbortSignal | undefined): AsyncGenerator<string> {
+    const decoder = new TextDecoder();
+    for await (const bytes of await this.stream(path, signal)) yield decoder.decode(bytes, { stream: true });
+    yield decoder.decode();
+  }
+
   private async *pieces(body: Response['body']): AsyncGenerator<Uint8Array> {
     if (body === null) return;
     try {
@@ -137,4 +144,10 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** A query of what is given; what is undefined is left out. */
+export function queryOf(wanted: Readonly<Record<string, string | number | boolean | undefined>>): URLSearchParams {
+  const entries = Object.entries(wanted).filter(([, value]) => value !== undefined);
+  return new URLSearchParams(entries.map(([key, value]): [string, string] => [key, String(value)]));
 }

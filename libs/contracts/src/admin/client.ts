@@ -4,7 +4,7 @@
  */
 import type { ReadableStream } from 'node:stream/web';
 import { z } from 'zod';
-import { AdminCaller } from './caller.ts';
+import { AdminCaller, queryOf } from './caller.ts';
 import {
   type ClusterDto,
   type CreateJoinToken,
@@ -265,6 +265,17 @@ export class AdminClient extends AdminCaller {
     return this.call('POST', path, deploymentPlanSchema, body);
   }
 
+  /** What a replica's engine wrote, piece by piece; with `follow` as it comes, until the replica is gone. */
+  async *replicaLog(
+    deployment: string,
+    replicaId: string,
+    options: { follow?: boolean; tailBytes?: number; signal?: AbortSignal } = {},
+  ): AsyncGenerator<string> {
+    const { signal, ...wanted } = options;
+    const path = `/deployments/${encodeURIComponent(deployment)}/replicas/${encodeURIComponent(replicaId)}/logs`;
+    yield* this.text(`${path}?${queryOf(wanted)}`, signal);
+  }
+
   async removeDeployment(name: string): Promise<void> {
     await this.call('DELETE', `/deployments/${encodeURIComponent(name)}`, z.unknown());
   }
@@ -325,12 +336,7 @@ export class AdminClient extends AdminCaller {
   /** Its pieces as they come; with `follow` until the member ended. */
   async *followJobLog(name: string, options: JobLogOptions & { follow?: boolean } = {}): AsyncGenerator<string> {
     const { signal, ...wanted } = options;
-    const entries = Object.entries(wanted).filter(([, value]) => value !== undefined);
-    const query = new URLSearchParams(entries.map(([key, value]): [string, string] => [key, String(value)]));
-    const body = await this.stream(`/jobs/${encodeURIComponent(name)}/logs?${query}`, signal);
-    const decoder = new TextDecoder();
-    for await (const bytes of body) yield decoder.decode(bytes, { stream: true });
-    yield decoder.decode();
+    yield* this.text(`/jobs/${encodeURIComponent(name)}/logs?${queryOf(wanted)}`, signal);
   }
 
   jobArtifacts(name: string): Promise<JobArtifactsDto> {

@@ -6,11 +6,16 @@ import {
   DEFAULT_DISCONNECT_POLICY,
   DEFAULT_QUEUE_NAME,
   DEFAULT_ROLLOUT_POLICY,
+  DEFAULT_ROUTING_POLICY,
   DEFAULT_SERVING_PRIORITY_CLASS,
+  LOCAL_SCALING_RULES,
   PLACEMENT_PHASES,
   RECONCILE_RULES,
+  REPLACE_RULES,
   REPLICA_PHASES,
 } from '#domain';
+import { routingPolicySchema } from '../federation/bundle.ts';
+import { localScalingSchema, nodePreferencesSchema } from '../federation/desired.ts';
 import { claimSchema, digestSchema, idSchema, labelsSchema, nameSchema } from '../primitives.ts';
 import { rolloutPolicySchema, rolloutSchema } from './rollouts.ts';
 
@@ -29,8 +34,64 @@ export const disconnectSchema = z.strictObject({
     .min(0)
     .max(86_400 * 30)
     .default(DEFAULT_DISCONNECT_POLICY.lostAfterSeconds),
+  /** elsewhere: its replicas are placed in other clusters then; never: they are waited for. */
+  replace: z.enum(REPLACE_RULES).default(DEFAULT_DISCONNECT_POLICY.replace),
   reconcile: z.enum(RECONCILE_RULES).default(DEFAULT_DISCONNECT_POLICY.reconcile),
 });
+
+const servedNameSchema = z
+  .string()
+  .min(1)
+  .max(128)
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/,
+    'must start with a letter or digit and hold only letters, digits, ".", "_", ":", "/" or "-"',
+  );
+
+const routing = routingPolicySchema.shape;
+/** What is left out is at its default. */
+export const routingSchema = z.strictObject({
+  pick: routing.pick.default(DEFAULT_ROUTING_POLICY.pick),
+  spillMs: routing.spillMs.default(DEFAULT_ROUTING_POLICY.spillMs),
+  spillRatio: routing.spillRatio.default(DEFAULT_ROUTING_POLICY.spillRatio),
+  prefixHitMin: routing.prefixHitMin.default(DEFAULT_ROUTING_POLICY.prefixHitMin),
+  explorationShare: routing.explorationShare.default(DEFAULT_ROUTING_POLICY.explorationShare),
+});
+
+const scaling = localScalingSchema.shape;
+export const localScalingInputSchema = z.strictObject({
+  replicasMax: scaling.replicasMax,
+  rule: scaling.rule.default(LOCAL_SCALING_RULES[0]),
+  targetInflight: scaling.targetInflight.default(4),
+});
+
+export const nodesSchema = z.strictObject({
+  /** Labels that a node must have. */
+  required: nodePreferencesSchema.shape.required.default({}),
+  /** Labels that a node had better have. */
+  preferred: nodePreferencesSchema.shape.preferred.default({}),
+});
+
+export const ADAPTERS_MAX = 64;
+
+/** A LoRA adapter: a published version that is loaded beside the deployment's own. */
+export const adapterSchema = z.strictObject({
+  /** What clients give as `model`. */
+  name: servedNameSchema,
+  model: nameSchema,
+  version: z.int().min(1),
+});
+
+/** How replicas are run and chosen inside a cluster. */
+const servingShape = {
+  /** Of the agents' own configuration; null: each agent's default. */
+  engine: nameSchema.nullable(),
+  routing: routingSchema,
+  /** Null: agents start no replicas by themselves. */
+  localScaling: localScalingInputSchema.nullable(),
+  nodes: nodesSchema,
+  adapters: z.array(adapterSchema).max(ADAPTERS_MAX),
+};
 
 /** `POST /api/v1/deployments[?dryRun=true]` */
 export const createDeploymentSchema = z.strictObject({
@@ -41,15 +102,7 @@ export const createDeploymentSchema = z.strictObject({
   /** Follow this alias of the model: when it moves, a rollout begins. */
   alias: nameSchema.optional(),
   /** What clients give as `model`; default: the model's name. */
-  servedModel: z
-    .string()
-    .min(1)
-    .max(128)
-    .regex(
-      /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/,
-      'must start with a letter or digit and hold only letters, digits, ".", "_", ":", "/" or "-"',
-    )
-    .optional(),
+  servedModel: servedNameSchema.optional(),
   replicas: z.int().min(0).max(REPLICAS_MAX).default(1),
   /** Of each replica. `auto`: sized from the version and the devices that the selected clusters have. */
   claim: z
@@ -57,6 +110,11 @@ export const createDeploymentSchema = z.strictObject({
     .default({ deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } }),
   selector: selectorSchema.default({}),
   disconnect: disconnectSchema.default(DEFAULT_DISCONNECT_POLICY),
+  engine: servingShape.engine.default(null),
+  routing: servingShape.routing.default(DEFAULT_ROUTING_POLICY),
+  localScaling: servingShape.localScaling.default(null),
+  nodes: servingShape.nodes.default({ required: {}, preferred: {} }),
+  adapters: servingShape.adapters.default([]),
   rollout: rolloutPolicySchema.default(() => rolloutPolicySchema.parse(DEFAULT_ROLLOUT_POLICY)),
   /** Whose account its replicas are charged to. */
   queue: nameSchema.default(DEFAULT_QUEUE_NAME),
@@ -75,6 +133,12 @@ export const updateDeploymentSchema = z.strictObject({
   alias: nameSchema.optional(),
   selector: selectorSchema.optional(),
   disconnect: disconnectSchema.optional(),
+  engine: servingShape.engine.optional(),
+  routing: servingShape.routing.optional(),
+  localScaling: servingShape.localScaling.optional(),
+  nodes: servingShape.nodes.optional(),
+  /** All of them: what is left out of the list is taken away. */
+  adapters: servingShape.adapters.optional(),
   rollout: rolloutPolicySchema.optional(),
   queue: nameSchema.optional(),
   /** Also takes the number that the class has now. */
@@ -105,6 +169,12 @@ export const deploymentSchema = z.object({
   claim: claimSchema,
   selector: selectorSchema,
   disconnect: disconnectSchema,
+  engine: servingShape.engine,
+  routing: routingPolicySchema,
+  localScaling: localScalingSchema.nullable(),
+  nodes: nodePreferencesSchema,
+  /** With the versions' digests. */
+  adapters: z.array(z.object({ ...adapterSchema.shape, versionDigest: digestSchema })),
   /** The alias that it follows; null when its version is pinned. */
   alias: nameSchema.nullable(),
   rolloutPolicy: rolloutPolicySchema,
@@ -140,3 +210,11 @@ export const deploymentPlanSchema = z.object({
   candidates: z.array(candidateSchema),
 });
 export type DeploymentPlanDto = z.infer<typeof deploymentPlanSchema>;
+
+/** `GET /api/v1/deployments/{name}/replicas/{id}/logs`: text that grows; ends with the replica when it is followed. */
+export const replicaLogsQuerySchema = z.strictObject({
+  follow: z.enum(['true', 'false']).default('false'),
+  /** Only so much of the end; default: all that is kept. */
+  tailBytes: z.coerce.number().int().min(1).max(67_108_864).optional(),
+});
+export type ReplicaLogsQuery = z.output<typeof replicaLogsQuerySchema>;
