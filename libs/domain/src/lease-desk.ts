@@ -127,30 +127,30 @@ class Desk {
     this.write(lease);
     this.answered.set(wish.requestId, lease.id);
     this.newlyAnswered.push({ requestId: wish.requestId, leaseId: lease.id });
-    this.grants.push(this.grantOf(wish, lease, this.budgets.get(lease.budgetId)!)); // judged by it
+    this.grants.push(this.grantOf(wish, lease));
   }
 
+  /** Of a lease that is over it is told too, if its holder has not given it back: it may not know of it yet. */
   private repeat(wish: LeaseWish, leaseId: string): void {
     const lease = this.leases.get(leaseId);
-    const budget = lease && this.budgets.get(lease.budgetId);
-    const isUsable = lease?.phase === 'Active' && lease.expiresAt.getTime() > this.terms.nowMs;
-    if (budget !== undefined && isUsable) {
-      this.grants.push(this.grantOf(wish, lease, budget));
+    if (lease !== undefined && lease.phase !== 'Ended' && !lease.isReturned) {
+      this.grants.push(this.grantOf(wish, lease));
       return;
     }
     this.ended.add(leaseId);
     this.refuse(wish, { reason: 'the lease that was granted has ended', retryAfterSeconds: 1 });
   }
 
-  private grantOf({ requestId }: LeaseWish, lease: Lease, { period }: Budget): LeaseGrant {
+  private grantOf({ requestId }: LeaseWish, lease: Lease): LeaseGrant {
     const { nowMs } = this.terms;
-    const expiresMs = lease.expiresAt.getTime();
-    const isAhead = lease.periodKey !== periodKeyOf(period, nowMs);
-    const endsMs = periodEndMs(period, isAhead ? (periodEndMs(period, nowMs) ?? nowMs) : nowMs);
+    const { period } = this.budgets.get(lease.budgetId) ?? { period: 'total' as const };
+    const [thisEndsMs, expiresMs] = [periodEndMs(period, nowMs), lease.expiresAt.getTime()];
+    const isAhead = thisEndsMs !== null && lease.periodKey === periodKeyOf(period, thisEndsMs);
+    const endsMs = isAhead ? periodEndMs(period, thisEndsMs) : thisEndsMs;
     return {
       ...{ requestId, budgetId: lease.budgetId, leaseId: lease.id, grantedTokens: lease.grantedTokens },
       expiresInSeconds: Math.max(0, Math.floor((expiresMs - nowMs) / 1_000)),
-      ...(isAhead ? { startsInSeconds: Math.ceil(((periodEndMs(period, nowMs) ?? nowMs) - nowMs) / 1_000) } : {}),
+      ...(isAhead ? { startsInSeconds: Math.ceil((thisEndsMs - nowMs) / 1_000) } : {}),
       ...(endsMs === expiresMs ? { endsWithPeriod: true } : {}),
     };
   }

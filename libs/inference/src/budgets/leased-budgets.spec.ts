@@ -34,6 +34,8 @@ class Centre {
   readonly leases = new Map<string, Lease>();
   readonly answered = new Map<string, string>();
   readonly accounts = new Map<string, { spentTokens: number; overdraftTokens: number }>();
+  /** Requests that come after those that were sent later; nobody waits for the answers any more. */
+  readonly late: { holderId: string; request: LeaseDemand }[] = [];
   private readonly inbox = new Set<string>();
   private made = 0;
 
@@ -152,7 +154,7 @@ const step = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('ask' as const),
       who,
-      fate: fc.constantFrom('answered', 'answered', 'asked twice', 'answer lost', 'lost'),
+      fate: fc.constantFrom('answered', 'answered', 'asked twice', 'answer lost', 'lost', 'late'),
     }),
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('tell' as const), who, times: fc.integer({ min: 1, max: 2 }) }) },
@@ -164,6 +166,10 @@ function ask(centre: Centre, holder: Holder, fate: string, nowMs: number): void 
   const request = holder.book.wishes(nowMs);
   holder.write(nowMs);
   if (request === null || fate === 'lost') return;
+  if (fate === 'late') {
+    centre.late.push({ holderId: holder.id, request });
+    return;
+  }
   const answer = centre.answer(holder.id, request, nowMs);
   if (fate === 'asked twice') centre.answer(holder.id, request, nowMs);
   if (fate !== 'answer lost') holder.book.granted(answer, nowMs);
@@ -191,6 +197,7 @@ it('R12, invariant 8: nobody overspends, and in the end all that was spent is kn
       if (each.do === 'wait') {
         nowMs += each.minutes * MINUTE;
         centre.expire(nowMs);
+        for (const { holderId, request } of centre.late.splice(0)) centre.answer(holderId, request, nowMs);
       } else if (each.do === 'reserve') {
         const reserved = holder.book.reserve(['day', 'total'], each.tokens, nowMs);
         if (!('refused' in reserved)) {
@@ -220,6 +227,7 @@ it('R12, invariant 8: nobody overspends, and in the end all that was spent is kn
       for (let round = 0; round < 3; round += 1) ask(centre, holder, 'answered', nowMs);
       tell(centre, holder, 2);
     }
+    expect([...centre.leases.values()].filter(({ phase }) => phase !== 'Ended')).toEqual([]);
     const perPeriod = new Map<string, number>();
     for (const [leaseId, tokens] of spent) {
       const { budgetId, periodKey } = centre.leases.get(leaseId)!;
