@@ -9,6 +9,8 @@ import { v7 } from 'uuid';
 import { type DesiredFetchReply, desiredFetchReplySchema, type ReportMessage, SUBJECTS } from '#contracts';
 import {
   type Cluster,
+  DEFAULT_DEPLOYMENT_SERVING,
+  DEFAULT_DISCONNECT_POLICY,
   DEFAULT_MODEL_POLICY,
   DEFAULT_QUEUE_ID,
   DEFAULT_ROLLOUT_POLICY,
@@ -187,6 +189,8 @@ export async function makeCluster(store: Store, change: Partial<Cluster> = {}): 
     publicKey: createIdentity().publicKey,
     phase: 'Ready',
     cordoned: false,
+    drain: null,
+    ahead: null,
     phaseSince: now,
     createdAt: now,
     revision: 1,
@@ -252,7 +256,8 @@ export async function makeDeployment(
     replicas: 1,
     claim: CPU,
     selector: {},
-    disconnect: { lostAfterSeconds: 300, reconcile: 'prefer-central' },
+    disconnect: DEFAULT_DISCONNECT_POLICY,
+    serving: DEFAULT_DEPLOYMENT_SERVING,
     queueId: DEFAULT_QUEUE_ID,
     priorityClass: 'serving',
     priority: 9,

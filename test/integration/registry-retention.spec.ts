@@ -6,7 +6,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Client } from 'pg';
 import { v7 } from 'uuid';
-import { DEFAULT_QUEUE_ID, DEFAULT_ROLLOUT_POLICY, type ModelVersion } from '#domain';
+import {
+  DEFAULT_DEPLOYMENT_SERVING,
+  DEFAULT_DISCONNECT_POLICY,
+  DEFAULT_QUEUE_ID,
+  DEFAULT_ROLLOUT_POLICY,
+  type ModelVersion,
+} from '#domain';
 import { eventually } from '#testing';
 import { collectBlobs } from '../../apps/control-plane/src/blobs/collection.ts';
 import { BlobsJanitor } from '../../apps/control-plane/src/blobs/janitor.ts';
@@ -59,7 +65,8 @@ async function useAllButTwo(): Promise<void> {
       replicas: 0,
       claim: { deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } },
       selector: {},
-      disconnect: { lostAfterSeconds: 300, reconcile: 'prefer-central' },
+      disconnect: DEFAULT_DISCONNECT_POLICY,
+      serving: DEFAULT_DEPLOYMENT_SERVING,
       queueId: DEFAULT_QUEUE_ID,
       priorityClass: 'serving',
       priority: 9,

@@ -3,7 +3,15 @@
 import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { v7 } from 'uuid';
-import { DEFAULT_QUEUE_ID, DEFAULT_ROLLOUT_POLICY, type Deployment, manifestText, signedText } from '#domain';
+import {
+  DEFAULT_DEPLOYMENT_SERVING,
+  DEFAULT_DISCONNECT_POLICY,
+  DEFAULT_QUEUE_ID,
+  DEFAULT_ROLLOUT_POLICY,
+  type Deployment,
+  manifestText,
+  signedText,
+} from '#domain';
 import { type Answer, gguf, type Installation, startInstallation, upload } from './admin.fixture.ts';
 import { publishFiles, storeOf, uploadFiles } from './registry.fixture.ts';
 
@@ -262,7 +270,8 @@ function follower(modelId: string, tenantId: string, versionId: string): Deploym
     replicas: 0,
     claim: { deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } },
     selector: {},
-    disconnect: { lostAfterSeconds: 300, reconcile: 'prefer-central' },
+    disconnect: DEFAULT_DISCONNECT_POLICY,
+    serving: DEFAULT_DEPLOYMENT_SERVING,
     queueId: DEFAULT_QUEUE_ID,
     priorityClass: 'serving',
     priority: 9,

@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { DataSource } from 'typeorm';
 import { v7 } from 'uuid';
 import {
+  DEFAULT_DEPLOYMENT_SERVING,
+  DEFAULT_DISCONNECT_POLICY,
   DEFAULT_PRIORITY_CLASSES,
   DEFAULT_QUEUE_ID,
   DEFAULT_QUEUE_NAME,
@@ -13,7 +15,7 @@ import {
 import { migrate, openStore, SchemaOutdatedError, StoreUnreachableError } from '#store';
 import { createTestDatabase } from '#testing';
 // The schema's law needs the entities themselves, which the library does not show to anyone else.
-import { dataSourceOf } from '../../libs/store/src/data-source.ts';
+import { dataSourceOf, MIGRATIONS } from '../../libs/store/src/data-source.ts';
 import { insertDeployment } from './store.fixture.ts';
 
 describe('the schema', () => {
@@ -34,11 +36,13 @@ describe('the schema', () => {
   });
 
   it('does nothing when it is migrated again', async () => {
-    expect(await migrate(database.url)).toEqual({ ran: [], already: 3 });
+    expect(await migrate(database.url)).toEqual({ ran: [], already: ALL.length });
   });
 });
 
-const ALL = ['Initial1795440000000', 'ModelSync1795446000000', 'Jobs1795450000000'];
+const ALL = MIGRATIONS.map(({ name }) => name);
+/** Those after the named one. */
+const laterThan = (name: string) => ALL.slice(ALL.indexOf(name) + 1);
 
 const INSERT_OLD_CLUSTER = `
   INSERT INTO clusters (id, tenant_id, name, kind, region, zone, labels, public_key, phase, cordoned, phase_since,
@@ -65,6 +69,12 @@ describe('migrate', () => {
     return work(store).finally(() => store.close());
   }
 
+  async function undo(names: readonly string[]): Promise<void> {
+    await withDataSource(async (dataSource) => {
+      for (const _ of names) await dataSource.undoLastMigration();
+    });
+  }
+
   it('is asked for by name when it is missing', async () => {
     await expect(openStore({ url: database.url })).rejects.toThrow(SchemaOutdatedError);
     await expect(openStore({ url: database.url })).rejects.toThrow('Initial1795440000000');
@@ -88,7 +98,7 @@ describe('migrate', () => {
 
   it('gives deployments from before jobs the default queue and the class of serving', async () => {
     const deployment = await withStore(insertDeployment);
-    await withDataSource((dataSource) => dataSource.undoLastMigration());
+    await undo(laterThan('ModelSync1795446000000'));
     await migrate(database.url);
     const { tenantId } = deployment;
     const [found, queue, serving] = await withStore(async ({ read }) => [
@@ -105,6 +115,14 @@ describe('migrate', () => {
     expect(queue).toMatchObject({ id: DEFAULT_QUEUE_ID, weight: 1, quota: {}, order: 'class-shortest', paused: false });
   });
 
+  it('gives deployments from before they could be said how to be served what they did then', async () => {
+    const deployment = await withStore(insertDeployment);
+    await undo(laterThan('Jobs1795450000000'));
+    await migrate(database.url);
+    const found = await withStore(({ read }) => read.deployments.find({ id: deployment.id }));
+    expect(found).toMatchObject({ serving: DEFAULT_DEPLOYMENT_SERVING, disconnect: DEFAULT_DISCONNECT_POLICY });
+  });
+
   it('gives the default tenant the priority classes that every tenant has', async () => {
     const page = { tenantId: DEFAULT_TENANT_ID, after: null, limit: 50 };
     const classes = await withStore(({ read }) => read.priorityClasses.list(page));
@@ -118,8 +136,8 @@ describe('migrate', () => {
   });
 
   it('gives clusters from before model sync the policy of their kind', async () => {
+    await undo(laterThan('Initial1795440000000'));
     await withDataSource(async (dataSource) => {
-      for (const _ of ALL.slice(1)) await dataSource.undoLastMigration();
       for (const kind of ['central', 'edge'])
         await dataSource.query(INSERT_OLD_CLUSTER, [v7(), DEFAULT_TENANT_ID, kind]);
     });

@@ -304,6 +304,8 @@ function makeCluster(index: number, createdAt: Date): Cluster {
     publicKey: `U${index}`,
     phase: 'Ready',
     cordoned: false,
+    drain: null,
+    ahead: null,
     phaseSince: createdAt,
     createdAt,
     revision: 1,

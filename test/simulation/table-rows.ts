@@ -263,6 +263,9 @@ function desiredRows({ tables: { desired } }: RowsContext): Async<Rows['desired'
       desired.set(clusterId, state);
       return { state, changed: true };
     },
+    raise: async () => {
+      throw new Error('nobody restores the simulated database from a backup');
+    },
   };
 }
 

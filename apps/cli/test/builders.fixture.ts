@@ -16,7 +16,13 @@ import type {
   VersionDto,
   VersionSyncDto,
 } from '#contracts';
-import { DEFAULT_MODEL_POLICY, DEFAULT_ROLLOUT_POLICY, DEFAULT_SYNC_POLICIES } from '#domain';
+import {
+  DEFAULT_DISCONNECT_POLICY,
+  DEFAULT_MODEL_POLICY,
+  DEFAULT_ROLLOUT_POLICY,
+  DEFAULT_ROUTING_POLICY,
+  DEFAULT_SYNC_POLICIES,
+} from '#domain';
 
 export const ID = '01900000-0000-7000-8000-000000000001';
 export const DIGEST = 'a'.repeat(64);
@@ -77,7 +83,12 @@ export function aDeployment(changes: Partial<DeploymentDto> = {}): DeploymentDto
     readyReplicas: 1,
     claim: { deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } },
     selector: { kinds: ['edge'] },
-    disconnect: { lostAfterSeconds: 300, reconcile: 'prefer-central' },
+    disconnect: DEFAULT_DISCONNECT_POLICY,
+    engine: null,
+    routing: DEFAULT_ROUTING_POLICY,
+    localScaling: null,
+    nodes: { required: {}, preferred: {} },
+    adapters: [],
     alias: null,
     rolloutPolicy: { ...DEFAULT_ROLLOUT_POLICY, waves: [{ percent: 100, soakSeconds: 0, pauseAfter: false }] },
     rollout: null,

@@ -1,3 +1,4 @@
+import type { ClusterDrain } from './drains.ts';
 import type { Labels } from './names.ts';
 import type { SyncPolicy } from './sync.ts';
 
@@ -5,7 +6,7 @@ export const CLUSTER_KINDS = ['central', 'edge'] as const;
 export type ClusterKind = (typeof CLUSTER_KINDS)[number];
 
 /**
- * PendingApproval → Ready → (Suspect → Unknown) → Draining → Left.
+ * PendingApproval → Ready → (Suspect → Unknown) → Left, with Draining in the place of Ready while `drain` is set.
  * Suspect and Unknown are judged from heartbeats and revert by themselves; Draining and Left are intent.
  */
 export const CLUSTER_PHASES = ['PendingApproval', 'Ready', 'Suspect', 'Unknown', 'Draining', 'Left'] as const;
@@ -25,10 +26,22 @@ export interface Cluster {
   readonly phase: ClusterPhase;
   /** True: nothing new is placed here, what runs keeps running. */
   readonly cordoned: boolean;
+  /** Null: it is not being emptied. */
+  readonly drain: ClusterDrain | null;
+  /** Set while its agent has applied a document that this database does not know (R20): it gets none until a resync. */
+  readonly ahead: DocumentLead | null;
   readonly phaseSince: Date;
   readonly createdAt: Date;
   /** Optimistic lock, also the ETag. Starts at 1. */
   readonly revision: number;
+}
+
+/** How far ahead of the database an agent says to be. */
+export interface DocumentLead {
+  readonly epoch: number;
+  readonly revision: number;
+  /** RFC 3339: when it was first seen. */
+  readonly since: string;
 }
 
 const NEXT_PHASES: Readonly<Record<ClusterPhase, readonly ClusterPhase[]>> = {
@@ -36,7 +49,7 @@ const NEXT_PHASES: Readonly<Record<ClusterPhase, readonly ClusterPhase[]>> = {
   Ready: ['Suspect', 'Unknown', 'Draining', 'Left'],
   Suspect: ['Ready', 'Unknown', 'Draining', 'Left'],
   Unknown: ['Ready', 'Draining', 'Left'],
-  Draining: ['Ready', 'Left'],
+  Draining: ['Ready', 'Suspect', 'Unknown', 'Left'],
   Left: [],
 };
 

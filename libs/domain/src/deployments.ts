@@ -3,6 +3,7 @@ import type { ResourceClaim } from './devices.ts';
 import type { NodeDevices } from './jobs.ts';
 import type { Labels } from './names.ts';
 import type { RolloutPolicy } from './rollouts.ts';
+import { DEFAULT_ROUTING_POLICY, type LocalScaling, type NodePreferences, type RoutingPolicy } from './serving.ts';
 
 /** Which clusters may run a deployment. Every given part must match; an absent part matches everything. */
 export interface ClusterSelector {
@@ -14,16 +15,50 @@ export interface ClusterSelector {
 }
 
 export const RECONCILE_RULES = ['prefer-central', 'prefer-edge'] as const;
+/** elsewhere: replicas of a lost cluster are placed in others; never: they are waited for, however long it takes. */
+export const REPLACE_RULES = ['elsewhere', 'never'] as const;
 
 /** What to do about a cluster out of contact (DESIGN §5 E). */
 export interface DisconnectPolicy {
   /** Seconds after Unknown before replicas are placed elsewhere. Default 300. */
   readonly lostAfterSeconds: number;
+  /** What happens then. Default `elsewhere`. */
+  readonly replace: (typeof REPLACE_RULES)[number];
   /** Who wins when both sides changed while apart. Default `prefer-central`. */
   readonly reconcile: (typeof RECONCILE_RULES)[number];
 }
 
-export const DEFAULT_DISCONNECT_POLICY: DisconnectPolicy = { lostAfterSeconds: 300, reconcile: 'prefer-central' };
+export const DEFAULT_DISCONNECT_POLICY: DisconnectPolicy = {
+  lostAfterSeconds: 300,
+  replace: 'elsewhere',
+  reconcile: 'prefer-central',
+};
+
+/** An adapter by its version; documents name it by digest. */
+export interface DeployedAdapter {
+  /** What clients give as `model`. */
+  readonly name: string;
+  readonly versionId: string;
+}
+
+/** How replicas are run, and chosen for a request, inside a cluster. What is left at its default is in no document. */
+export interface DeploymentServing {
+  /** Of the agents' own configuration, by name; null: each agent's default. */
+  readonly engine: string | null;
+  readonly routing: RoutingPolicy;
+  /** Null: agents start no replicas by themselves. */
+  readonly localScaling: LocalScaling | null;
+  readonly nodes: NodePreferences;
+  readonly adapters: readonly DeployedAdapter[];
+}
+
+export const DEFAULT_DEPLOYMENT_SERVING: DeploymentServing = {
+  engine: null,
+  routing: DEFAULT_ROUTING_POLICY,
+  localScaling: null,
+  nodes: { required: {}, preferred: {} },
+  adapters: [],
+};
 
 export interface Deployment {
   readonly id: string;
@@ -41,6 +76,7 @@ export interface Deployment {
   readonly claim: ResourceClaim;
   readonly selector: ClusterSelector;
   readonly disconnect: DisconnectPolicy;
+  readonly serving: DeploymentServing;
   /** Whose account it is charged to. */
   readonly queueId: string;
   readonly priorityClass: string;

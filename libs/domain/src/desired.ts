@@ -102,3 +102,17 @@ export function judgeDesired(
   if (incoming.epoch === current.epoch && incoming.revision === current.revision) return 'same';
   return 'accepted';
 }
+
+/**
+ * How a position that an agent says to have applied stands to the document that is stored. Revisions rise by one and
+ * epochs never fall, so a position that is neither the stored one nor before it was never written here, or was written
+ * and lost again: the database is older than its fleet (R20).
+ */
+export function judgePosition(
+  stored: Pick<DesiredState, 'epoch' | 'revision'> | null,
+  reported: Pick<DesiredState, 'epoch' | 'revision'>,
+): 'current' | 'behind' | 'ahead' {
+  const { epoch, revision } = stored ?? { epoch: 0, revision: 0 };
+  if (reported.revision === revision && reported.epoch === epoch) return 'current';
+  return reported.revision < revision && reported.epoch <= epoch ? 'behind' : 'ahead';
+}

@@ -68,12 +68,25 @@ export function judgeSilence(silenceMs: number): Life {
   return silenceMs > SUSPECT_AFTER_MS ? 'Suspect' : 'Alive';
 }
 
-/** The phase that a judgement asks for, or null when the phase stays. Only Ready, Suspect and Unknown are judged. */
-export function judgedPhase(phase: ClusterPhase, life: Life, seenSinceWatching: boolean): ClusterPhase | null {
-  const judged: ClusterPhase = life === 'Alive' ? 'Ready' : life;
-  if (phase === judged || !['Ready', 'Suspect', 'Unknown'].includes(phase)) return null;
+/** Phases that heartbeats judge; PendingApproval and Left are intent alone. */
+export const JUDGED_PHASES: ReadonlySet<ClusterPhase> = new Set(['Ready', 'Draining', 'Suspect', 'Unknown']);
+
+/**
+ * The phase that a judgement asks for, or null when the phase stays. One that is alive and to be emptied is Draining
+ * instead of Ready.
+ */
+export function judgedPhase(
+  phase: ClusterPhase,
+  life: Life,
+  seenSinceWatching: boolean,
+  isDrained = false,
+): ClusterPhase | null {
+  const alive: ClusterPhase = isDrained ? 'Draining' : 'Ready';
+  const judged: ClusterPhase = life === 'Alive' ? alive : life;
+  if (phase === judged || !JUDGED_PHASES.has(phase)) return null;
+  const wasInContact = phase === 'Ready' || phase === 'Draining';
   // Recovery needs a real sign of life, not merely an observer that has just begun to watch.
-  if (judged === 'Ready' && !seenSinceWatching) return null;
+  if (judged === alive && !seenSinceWatching && !wasInContact) return null;
   // An observer that has just begun to watch must not soften Unknown to Suspect either.
   if (phase === 'Unknown' && judged === 'Suspect') return null;
   return judged;

@@ -38,6 +38,8 @@ export interface RouteDeployment {
   readonly tenantId: string;
   readonly name: string;
   readonly servedModel: string;
+  /** Names of adapters that its replicas answer to besides `servedModel`. Absent: none. */
+  readonly adapters?: readonly string[];
   /** The version that the deployment wants; replicas of older ones may still serve. */
   readonly versionDigest: string;
   /** Unix seconds, for `/v1/models`. */

@@ -1,11 +1,13 @@
 /**
- * Which devices of one cluster are taken. Claims are packed in the order given: smallest domain that fits first (T04),
- * then the devices with the least sufficient memory, so that large ones stay free for who needs them.
+ * Which devices of one cluster are taken. Claims are packed in the order given: only on nodes with the labels that are
+ * required, preferred nodes first (A12), then the smallest domain that fits (T04), then the devices with the least
+ * sufficient memory, so that large ones stay free for who needs them.
  *
  * In a central cluster what is chosen here is bound; in an edge cluster the agent chooses, and this packing only answers
  * whether a claim fits beside the others. Domains are those of `workloads/devices/topology.ts`.
  */
-import type { Device, Node, NodeDevices, ResourceClaim, TopologyScope } from '#domain';
+import type { Device, Node, NodeDevices, NodePreferences, ResourceClaim, TopologyScope } from '#domain';
+import { ANY_NODE, describeLabels, isNodeAllowed, nodePreference } from './node-labels.ts';
 import { domainKey } from './workloads/devices/topology.ts';
 
 interface Slot {
@@ -35,32 +37,33 @@ export class DeviceLedger {
   }
 
   /** Null when the claim fits now, else why not. */
-  misfit(claim: ResourceClaim): Misfit | null {
+  misfit(claim: ResourceClaim, nodes: NodePreferences = ANY_NODE): Misfit | null {
     const { deviceType, count, memoryBytesPerDevice, schedulingPolicy } = claim;
-    const key = `${deviceType} ${count} ${memoryBytesPerDevice} ${schedulingPolicy.topologyScope}`;
+    const where = describeLabels(nodes.required);
+    const key = `${deviceType} ${count} ${memoryBytesPerDevice} ${schedulingPolicy.topologyScope} ${where}`;
     const known = this.misfits.get(key);
     if (known !== undefined) return known;
-    const misfit = this.findMisfit(claim);
+    const misfit = this.findMisfit(claim, nodes);
     this.misfits.set(key, misfit);
     return misfit;
   }
 
-  private findMisfit(claim: ResourceClaim): Misfit | null {
-    if (this.findFree(claim) !== null) return null;
-    const ofType = this.slots.filter((slot) => slot.device.deviceType === claim.deviceType);
+  private findMisfit(claim: ResourceClaim, nodes: NodePreferences): Misfit | null {
+    if (this.findFree(claim, nodes) !== null) return null;
+    const ofType = this.slotsOf(claim, nodes);
     if (ofType.length === 0) return 'missing-type';
     if (!ofType.some((slot) => isLargeEnough(slot, claim))) return 'too-small';
-    return this.smallestDomain(claim, ofType) === null ? 'too-few' : 'busy';
+    return this.bestDomain(claim, ofType, nodes) === null ? 'too-few' : 'busy';
   }
 
   /** Takes devices for `holder`; false, and nothing taken, when the claim does not fit. */
-  take(holder: string, claim: ResourceClaim): boolean {
-    return this.bind(holder, claim) !== null;
+  take(holder: string, claim: ResourceClaim, nodes: NodePreferences = ANY_NODE): boolean {
+    return this.bind(holder, claim, nodes) !== null;
   }
 
   /** As `take`, and says which devices; null when the claim does not fit. */
-  bind(holder: string, claim: ResourceClaim): NodeDevices[] | null {
-    const found = this.findFree(claim);
+  bind(holder: string, claim: ResourceClaim, nodes: NodePreferences = ANY_NODE): NodeDevices[] | null {
+    const found = this.findFree(claim, nodes);
     if (found === null) return null;
     this.hold(found, holder);
     return [...Map.groupBy(found, ({ node }) => node.name)].map(([node, slots]) => ({
@@ -85,12 +88,17 @@ export class DeviceLedger {
    * Takes devices for something that runs already: those it was bound to as `takeBound` does, else by packing. When the
    * claim no longer fits (a device vanished), it takes what is left of its type: it may be running on any of them.
    */
-  takeRunning(holder: string, claim: ResourceClaim, devices: readonly NodeDevices[] | null = null): void {
+  takeRunning(
+    holder: string,
+    claim: ResourceClaim,
+    devices: readonly NodeDevices[] | null = null,
+    nodes: NodePreferences = ANY_NODE,
+  ): void {
     if (devices !== null) {
       this.takeBound(holder, devices);
       return;
     }
-    if (this.take(holder, claim)) return;
+    if (this.take(holder, claim, nodes)) return;
     const left = this.slots.filter((slot) => slot.holder === null && slot.device.deviceType === claim.deviceType);
     this.hold(left.slice(0, claim.count), holder);
   }
@@ -103,10 +111,10 @@ export class DeviceLedger {
   }
 
   /** Whether the claim would fit if `holder` were gone. Changes nothing. */
-  fitsWithout(holder: string, claim: ResourceClaim): boolean {
+  fitsWithout(holder: string, claim: ResourceClaim, nodes: NodePreferences = ANY_NODE): boolean {
     const held = this.slots.filter((slot) => slot.holder === holder);
     for (const slot of held) slot.holder = null;
-    const fits = this.findFree(claim) !== null;
+    const fits = this.findFree(claim, nodes) !== null;
     for (const slot of held) slot.holder = holder;
     return fits;
   }
@@ -128,24 +136,29 @@ export class DeviceLedger {
     this.freeShares.clear();
   }
 
-  private findFree(claim: ResourceClaim): Slot[] | null {
-    return this.smallestDomain(
-      claim,
-      this.slots.filter((slot) => slot.holder === null && slot.device.deviceType === claim.deviceType),
-    );
+  private findFree(claim: ResourceClaim, nodes: NodePreferences): Slot[] | null {
+    const free = this.slotsOf(claim, nodes).filter(({ holder }) => holder === null);
+    return this.bestDomain(claim, free, nodes);
   }
 
-  private smallestDomain(claim: ResourceClaim, among: readonly Slot[]): Slot[] | null {
+  /** Devices of the claimed type on nodes where it may be. */
+  private slotsOf({ deviceType }: ResourceClaim, nodes: NodePreferences): Slot[] {
+    return this.slots.filter(({ node, device }) => device.deviceType === deviceType && isNodeAllowed(node, nodes));
+  }
+
+  private bestDomain(claim: ResourceClaim, among: readonly Slot[], nodes: NodePreferences): Slot[] | null {
     const scope = claim.schedulingPolicy.topologyScope;
     const domains = Map.groupBy(
       among.filter((slot) => isLargeEnough(slot, claim)),
       (slot) => domainOf(slot, scope),
     );
     const fitting = [...domains.values()].filter((slots) => slots.length >= claim.count);
-    const smallest = fitting.sort((left, right) => left.length - right.length)[0];
-    if (smallest === undefined) return null;
-    return [...smallest]
-      .sort((left, right) => left.device.memoryBytes - right.device.memoryBytes)
+    const preference = ({ node }: Slot) => nodePreference(node, nodes);
+    const best = (slots: readonly Slot[]) => Math.max(...slots.map(preference));
+    const chosen = fitting.sort((left, right) => best(right) - best(left) || left.length - right.length)[0];
+    if (chosen === undefined) return null;
+    return [...chosen]
+      .sort((left, right) => preference(right) - preference(left) || left.device.memoryBytes - right.device.memoryBytes)
       .slice(0, claim.count);
   }
 }

@@ -2,7 +2,8 @@
  * Which clusters may take one more replica. A table: the first filter that says no gives the reason; `because` names
  * what to change in this cluster, `summary` is the phrase that equal reasons are counted under.
  */
-import type { Deployment, ResourceClaim } from '#domain';
+import type { Deployment, NodePreferences, ResourceClaim } from '#domain';
+import { ANY_NODE, describeLabels, isNodeAllowed } from './node-labels.ts';
 import { type Rejection, reject, rejectSelected, SELECTOR_FILTERS } from './selector-filters.ts';
 import type { WorkingCluster } from './working-fleet.ts';
 
@@ -41,7 +42,11 @@ export const FILTERS: readonly Filter[] = [
     reject: ({ cluster }, _deployment, failedIn) =>
       failedIn.has(cluster.id) ? reject('this version lately failed here too often', 'where it lately failed') : null,
   },
-  { name: 'devices', reject: ({ ledger }, { claim }) => rejectMisfit(ledger.misfit(claim), claim) },
+  { name: 'nodes', reject: (here, { serving }) => rejectNodes(here, serving.nodes) },
+  {
+    name: 'devices',
+    reject: ({ ledger }, { claim, serving: { nodes } }) => rejectMisfit(ledger.misfit(claim, nodes), claim, nodes),
+  },
 ];
 
 /** Why a deployment may no longer be in a cluster in which it runs, or null when it may. Room now is another question. */
@@ -49,8 +54,23 @@ export function rejectWhere({ cluster }: WorkingCluster, { selector }: Deploymen
   return rejectSelected(cluster, selector)?.rejection ?? null;
 }
 
-function rejectMisfit(misfit: ReturnType<WorkingCluster['ledger']['misfit']>, claim: ResourceClaim): Rejection | null {
-  const devices = describeClaim(claim);
+function rejectNodes({ nodes }: WorkingCluster, wanted: NodePreferences): Rejection | null {
+  if (nodes.some((node) => isNodeAllowed(node, wanted))) return null;
+  const labels = describeLabels(wanted.required);
+  return labels === ''
+    ? null
+    : reject(
+        `none of its nodes has the label ${labels}; label one, or require less`,
+        `without a node labelled ${labels}`,
+      );
+}
+
+function rejectMisfit(
+  misfit: ReturnType<WorkingCluster['ledger']['misfit']>,
+  claim: ResourceClaim,
+  nodes: NodePreferences,
+): Rejection | null {
+  const devices = describeClaim(claim, nodes);
   switch (misfit) {
     case null:
       return null;
@@ -73,8 +93,10 @@ const SCOPE_WORDS = {
   cluster: '',
 } as const;
 
-/** Such as `huawei.com/ascend-npu ×2 in one node`. */
-export function describeClaim(claim: ResourceClaim): string {
+/** Such as `huawei.com/ascend-npu ×2 in one node`, with the labels that nodes must have. */
+export function describeClaim(claim: ResourceClaim, nodes: NodePreferences = ANY_NODE): string {
   const memory = claim.memoryBytesPerDevice === undefined ? '' : ` of ${claim.memoryBytesPerDevice} bytes`;
-  return `${claim.deviceType} ×${claim.count}${memory}${SCOPE_WORDS[claim.schedulingPolicy.topologyScope]}`;
+  const labels = describeLabels(nodes.required);
+  const where = labels === '' ? '' : ` on nodes labelled ${labels}`;
+  return `${claim.deviceType} ×${claim.count}${memory}${SCOPE_WORDS[claim.schedulingPolicy.topologyScope]}${where}`;
 }

@@ -1,6 +1,8 @@
 /** Builders of snapshots for this library's specs: names in, ids made from them, defaults everywhere, fixed time. */
 import {
   type Cluster,
+  DEFAULT_DEPLOYMENT_SERVING,
+  DEFAULT_DISCONNECT_POLICY,
   DEFAULT_ROLLOUT_POLICY,
   DEFAULT_SYNC_POLICIES,
   DEFAULT_TENANT_ID,
@@ -76,6 +78,8 @@ export function cluster(name: string, sketch: ClusterSketch = {}): ClusterSnapsh
       publicKey: `U${name}`,
       phase: 'Ready',
       cordoned: false,
+      drain: null,
+      ahead: null,
       phaseSince: at(phaseSecondsAgo ?? 10_000),
       createdAt: at(10_000),
       revision: 1,
@@ -109,7 +113,8 @@ export function deployment(name: string, rest: Partial<Deployment> = {}): Deploy
     replicas: 1,
     claim: claim(),
     selector: {},
-    disconnect: { lostAfterSeconds: 300, reconcile: 'prefer-central' },
+    disconnect: DEFAULT_DISCONNECT_POLICY,
+    serving: DEFAULT_DEPLOYMENT_SERVING,
     queueId: 'queue',
     priorityClass: 'serving',
     priority: 9,

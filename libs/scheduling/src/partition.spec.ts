@@ -40,7 +40,7 @@ describe('a cluster out of contact', () => {
     {
       name: 'as long as the deployment says',
       clusters: [...lost('a'), ...ready('b', 'c')],
-      deployment: { disconnect: { lostAfterSeconds: 3_600, reconcile: 'prefer-central' } },
+      deployment: { disconnect: { lostAfterSeconds: 3_600, replace: 'elsewhere', reconcile: 'prefer-central' } },
       placed: [placed('p', 'chat', 'a')],
       want: [],
     },
@@ -85,7 +85,7 @@ describe('a cluster out of contact', () => {
 describe('a cluster that came back', () => {
   const back = cluster('a', { phaseSecondsAgo: 5, held: ['v1'] });
   const both = [placed('old', 'chat', 'a'), placed('new', 'chat', 'b', { createdSecondsAgo: 60 })];
-  const edge = { disconnect: { lostAfterSeconds: 300, reconcile: 'prefer-edge' } as const };
+  const edge = { disconnect: { lostAfterSeconds: 300, replace: 'elsewhere', reconcile: 'prefer-edge' } as const };
   check([
     {
       name: 'X01 prefer-central: its replica goes once the replacement serves',

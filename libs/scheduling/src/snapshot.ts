@@ -5,6 +5,7 @@ import type {
   HeldVersion,
   Node,
   NodeDevices,
+  NodePreferences,
   Placement,
   ReplicaReport,
   ResourceClaim,
@@ -34,6 +35,8 @@ export interface Reservation {
   readonly claim: ResourceClaim;
   /** Null: bound by the cluster itself. */
   readonly devices: readonly NodeDevices[] | null;
+  /** Where the cluster may bind it. Absent: anywhere. */
+  readonly nodes?: NodePreferences;
 }
 
 export interface FleetSnapshot {

@@ -37,7 +37,7 @@ function fitsInPlace(fleet: WorkingFleet, deployment: Deployment, { placement, h
   const passes = FILTERS.every(
     ({ name, reject }) => name === 'devices' || reject(here!, deployment, failedIn) === null,
   );
-  return passes && here!.ledger.fitsWithout(placement.id, deployment.claim);
+  return passes && here!.ledger.fitsWithout(placement.id, deployment.claim, deployment.serving.nodes);
 }
 
 /**

@@ -4,6 +4,8 @@ import {
   type Deployment,
   type HeldVersion,
   isMassUnknown,
+  type Node,
+  type NodePreferences,
   type Placement,
   type ReplicaReport,
   type Rollout,
@@ -16,6 +18,7 @@ export interface WorkingCluster {
   readonly cluster: Cluster;
   readonly hasReport: boolean;
   readonly isSettled: boolean;
+  readonly nodes: readonly Node[];
   readonly ledger: DeviceLedger;
   readonly replicas: ReadonlyMap<string, ReplicaReport>;
   readonly versions: ReadonlyMap<string, HeldVersion>;
@@ -40,16 +43,20 @@ export class WorkingFleet {
       const here = this.clusters.get(placement.clusterId);
       if (here !== undefined && placement.phase === 'Assigned') count(here, placement.deploymentId, 1);
     }
-    this.takeHeld([...inOrder.map(toReservation), ...snapshot.reservations]);
+    const nodes = new Map(snapshot.deployments.map(({ id, serving }) => [id, serving.nodes]));
+    const held = inOrder.map((placement) => toReservation(placement, nodes.get(placement.deploymentId)));
+    this.takeHeld([...held, ...snapshot.reservations]);
   }
 
-  /** What is bound has its own devices; the rest is packed around it. */
+  /** What is bound has its own devices; the rest is packed around it, what may not be on every node first. */
   private takeHeld(held: readonly Reservation[]): void {
     for (const { clusterId, holderId, devices } of held) {
       if (devices !== null) this.clusters.get(clusterId)?.ledger.takeBound(holderId, devices);
     }
-    for (const { clusterId, holderId, claim, devices } of held) {
-      if (devices === null) this.clusters.get(clusterId)?.ledger.takeRunning(holderId, claim);
+    const unbound = held.filter(({ devices }) => devices === null);
+    const isChoosy = ({ nodes }: Reservation) => nodes !== undefined && Object.keys(nodes.required).length > 0;
+    for (const each of [...unbound.filter(isChoosy), ...unbound.filter((each) => !isChoosy(each))]) {
+      this.clusters.get(each.clusterId)?.ledger.takeRunning(each.holderId, each.claim, null, each.nodes);
     }
   }
 
@@ -81,7 +88,7 @@ export class WorkingFleet {
   assign(clusterId: string, deployment: Deployment): void {
     const here = this.clusters.get(clusterId)!;
     this.taken += 1;
-    here.ledger.take(`planned:${this.taken}`, deployment.claim);
+    here.ledger.take(`planned:${this.taken}`, deployment.claim, deployment.serving.nodes);
     count(here, deployment.id, 1);
   }
 
@@ -95,8 +102,11 @@ export class WorkingFleet {
   }
 }
 
-function toReservation({ id: holderId, clusterId, claim, devices }: Placement): Reservation {
-  return { holderId, clusterId, claim, devices };
+function toReservation(
+  { id: holderId, clusterId, claim, devices }: Placement,
+  nodes: NodePreferences | undefined,
+): Reservation {
+  return { holderId, clusterId, claim, devices, ...(nodes === undefined ? {} : { nodes }) };
 }
 
 function toWorking({ cluster, report }: ClusterSnapshot): WorkingCluster {
@@ -104,6 +114,7 @@ function toWorking({ cluster, report }: ClusterSnapshot): WorkingCluster {
     cluster,
     hasReport: report !== null,
     isSettled: report?.isSettled ?? false,
+    nodes: report?.nodes ?? [],
     ledger: new DeviceLedger(report?.nodes ?? []),
     replicas: new Map(report?.replicas.map((replica) => [replica.replicaId, replica])),
     versions: new Map(report?.versions.map((version) => [version.digest, version])),

@@ -3,8 +3,9 @@ import { DataSource } from 'typeorm';
 import { Initial1795440000000 } from '../../../migrations/1795440000000-initial.ts';
 import { ModelSync1795446000000 } from '../../../migrations/1795446000000-model-sync.ts';
 import { Jobs1795450000000 } from '../../../migrations/1795450000000-jobs.ts';
+import { EdgeServing1795461000000 } from '../../../migrations/1795461000000-edge-serving.ts';
 import { VersionArtifactRow } from './entities/artifacts.ts';
-import { ClusterRow, RevocationRow } from './entities/clusters.ts';
+import { ClusterConflictRow, ClusterRow, RevocationRow } from './entities/clusters.ts';
 import { DeploymentRow, PlacementRow } from './entities/deployments.ts';
 import { AuditRow, DecisionRow } from './entities/history.ts';
 import {
@@ -29,7 +30,7 @@ import { SilentLogger } from './silence.ts';
 import { TYPE_PARSERS } from './timestamps.ts';
 
 /** In the order in which they ran everywhere; append only. */
-export const MIGRATIONS = [Initial1795440000000, ModelSync1795446000000, Jobs1795450000000];
+export const MIGRATIONS = [Initial1795440000000, ModelSync1795446000000, Jobs1795450000000, EdgeServing1795461000000];
 
 const ENTITIES = [
   TenantRow,
@@ -37,6 +38,7 @@ const ENTITIES = [
   PriorityClassRow,
   QueueUsageRow,
   ClusterRow,
+  ClusterConflictRow,
   RevocationRow,
   ApiKeyRow,
   JoinTokenRow,

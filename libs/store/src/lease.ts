@@ -86,7 +86,12 @@ async function waitForLock(client: Client, holder: string, signal: AbortSignal):
   return Number(rows[0].epoch);
 }
 
-const NEXT_EPOCH = 'UPDATE leader SET epoch = epoch + 1, holder = $1, since = now() RETURNING epoch';
+// Above what any agent has seen, too: after a restore the row itself may be behind the fleet (R20).
+const NEXT_EPOCH = `
+  UPDATE leader SET holder = $1, since = now(), epoch = 1 + greatest(epoch, (
+    SELECT max((ahead ->> 'epoch')::bigint) FROM clusters WHERE ahead IS NOT NULL AND phase <> 'Left'
+  ))
+  RETURNING epoch`;
 
 function hold(client: Client, epoch: number, silenceMsMax: number): HeldLease {
   const lost = new AbortController();

@@ -50,6 +50,8 @@ function centralCluster(name: string, now: Date): Cluster {
     publicKey: `U-${name}`,
     phase: 'Ready',
     cordoned: false,
+    drain: null,
+    ahead: null,
     phaseSince: now,
     createdAt: now,
     revision: 1,

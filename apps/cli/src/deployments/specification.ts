@@ -7,12 +7,14 @@ import {
   type DeviceType,
   type Labels,
   RECONCILE_RULES,
+  REPLACE_RULES,
   TOPOLOGY_SCOPES,
 } from '#domain';
 import { accepted, collect, oneOf, parseBytes, parseLabel, parseName, wholeNumber } from '../arguments.ts';
 import { addRolloutOptions, type RolloutOptions, rolloutPolicyOf } from './rollout-arguments.ts';
+import { addServingOptions, type ServingArguments, servingOf } from './serving-arguments.ts';
 
-export interface SpecificationOptions extends RolloutOptions {
+export interface SpecificationOptions extends RolloutOptions, ServingArguments {
   readonly model: string;
   readonly version?: number;
   readonly alias?: string;
@@ -27,6 +29,7 @@ export interface SpecificationOptions extends RolloutOptions {
   readonly deviceMemory?: number;
   readonly topology: (typeof TOPOLOGY_SCOPES)[number];
   readonly lostAfterSeconds?: number;
+  readonly replace?: (typeof REPLACE_RULES)[number];
   readonly reconcile?: (typeof RECONCILE_RULES)[number];
   readonly queue?: string;
   readonly priorityClass?: string;
@@ -37,10 +40,12 @@ const LOST_AFTER_SECONDS_MAX = 86_400 * 30;
 const parseServedModel = accepted(createDeploymentSchema.shape.servedModel.unwrap());
 
 export function addSpecificationOptions(command: Command): Command {
-  return addRolloutOptions(
-    addVersionOptions(
-      command.requiredOption('--model <model>', 'the model', parseName),
-      'its version (default: the newest published)',
+  return addServingOptions(
+    addRolloutOptions(
+      addVersionOptions(
+        command.requiredOption('--model <model>', 'the model', parseName),
+        'its version (default: the newest published)',
+      ),
     ),
   )
     .option('--served-model <name>', 'what clients call it (default: the model’s name)', parseServedModel)
@@ -64,6 +69,7 @@ export function addSpecificationOptions(command: Command): Command {
       'replace replicas of a cluster out of contact after so long',
       wholeNumber(0, LOST_AFTER_SECONDS_MAX),
     )
+    .addOption(new Option('--replace <rule>', 'what happens then').choices(REPLACE_RULES))
     .addOption(new Option('--reconcile <rule>', 'who wins after a partition').choices(RECONCILE_RULES))
     .option('--queue <queue>', 'whose account it is charged to (default: default)', parseName)
     .option('--priority-class <class>', 'how important it is (default: serving)', parseName);
@@ -82,8 +88,8 @@ export function addVersionOptions(command: Command, description: string): Comman
 
 export function specificationOf(name: string, options: SpecificationOptions): CreateDeployment {
   const { model, version, alias, servedModel, replicas, kind: kinds, region: regions, label: labels } = options;
-  const { lostAfterSeconds, reconcile, deviceMemory: memoryBytesPerDevice } = options;
-  const hasPolicy = lostAfterSeconds !== undefined || reconcile !== undefined;
+  const { lostAfterSeconds, replace, reconcile, deviceMemory: memoryBytesPerDevice } = options;
+  const hasPolicy = [lostAfterSeconds, replace, reconcile].some((each) => each !== undefined);
   return {
     name,
     model,
@@ -98,7 +104,8 @@ export function specificationOf(name: string, options: SpecificationOptions): Cr
       schedulingPolicy: { topologyScope: options.topology },
     },
     selector: { kinds: kinds && [...new Set(kinds)], regions, labels, clusterNames: options.cluster },
-    disconnect: hasPolicy ? { lostAfterSeconds, reconcile } : undefined,
+    disconnect: hasPolicy ? { lostAfterSeconds, replace, reconcile } : undefined,
+    ...servingOf(options),
     rollout: rolloutPolicyOf(options) ?? undefined,
     queue: options.queue,
     priorityClass: options.priorityClass,

@@ -4,6 +4,7 @@ import { renderTable } from '../output/table.ts';
 import { formatBytes, relativeTime } from '../output/units.ts';
 import type { Terminal } from '../terminal.ts';
 import { policyFields } from './rollout-arguments.ts';
+import { servingFields } from './serving-arguments.ts';
 
 type Screen = Pick<Terminal, 'columns' | 'hasColours' | 'now'>;
 
@@ -37,7 +38,8 @@ export function renderDeployment(deployment: DeploymentDto, screen: Screen): str
     ['Needs', `${claim.count} ${claim.deviceType}${memory}, in one ${claim.schedulingPolicy.topologyScope}`],
     ['Where', whereOf(deployment)],
     ['Account', `queue ${deployment.queue}, class ${deployment.priorityClass} (${deployment.priority})`],
-    ['Out of contact', `replaced after ${disconnect.lostAfterSeconds} s, then ${disconnect.reconcile}`],
+    ['Out of contact', outOfContactOf(disconnect)],
+    ...servingFields(deployment),
     ...policyFields(deployment.rolloutPolicy),
     ['Rollout', rolloutOf(deployment)],
     ['Made', relativeTime(deployment.createdAt, screen.now())],
@@ -91,6 +93,11 @@ export function renderPlan(plan: DeploymentPlanDto, screen: Screen): string {
 /** What the agent says of a replica; before it said anything, what was decided. */
 export function phaseOf({ phase, placementPhase }: DeploymentDto['placements'][number]): string {
   return placementPhase === 'Draining' ? 'Draining' : (phase ?? 'Pending');
+}
+
+function outOfContactOf({ lostAfterSeconds, replace, reconcile }: DeploymentDto['disconnect']): string {
+  if (replace === 'never') return `waited for, however long; then ${reconcile}`;
+  return `replaced elsewhere after ${lostAfterSeconds} s, then ${reconcile}`;
 }
 
 function rolloutOf({ rollout }: DeploymentDto): string | null {

@@ -154,6 +154,8 @@ function newCluster(id: string, token: JoinToken, publicKey: string): Cluster {
     publicKey,
     phase,
     cordoned: false,
+    drain: null,
+    ahead: null,
     sync: DEFAULT_SYNC_POLICIES[kind],
     phaseSince: now,
     createdAt: now,

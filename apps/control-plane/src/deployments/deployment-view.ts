@@ -4,6 +4,7 @@ import type { DeploymentDto, DeploymentPlanDto } from '#contracts';
 import type { CandidateVerdict, Cluster, Deployment, Placement, ReplicaReport, Rows } from '#domain';
 import type { DeploymentPlan } from '#scheduling';
 import { describeRollout, viewRollouts } from '../rollouts/rollout-view.ts';
+import { viewServing } from './serving.ts';
 
 type ReplicaDto = DeploymentDto['placements'][number];
 
@@ -34,7 +35,9 @@ export async function viewDeployment(rows: Rows, deployment: Deployment): Promis
   const { id, name, servedModel, replicas: count, claim, disconnect, alias, revision } = deployment;
   const { priorityClass, priority } = deployment;
   const queue = await rows.queues.find({ id: deployment.queueId });
+  const serving = await viewServing(rows, deployment.serving);
   return {
+    ...serving,
     ...{ id, name, servedModel, replicas: count, readyReplicas, claim, disconnect, alias, rollout, revision },
     ...{ queue: queue?.name ?? deployment.queueId, priorityClass, priority },
     model: model?.name ?? '',

@@ -4,7 +4,7 @@ import { Injectable } from '@nestjs/common';
 import { v7 as uuidv7 } from 'uuid';
 import type { z } from 'zod';
 import type { createDeploymentSchema, DeploymentDto, DeploymentPlanDto, updateDeploymentSchema } from '#contracts';
-import { type Deployment, RefusedError, type Rows, refuse, Store } from '#domain';
+import { DEFAULT_DEPLOYMENT_SERVING, type Deployment, RefusedError, type Rows, refuse, Store } from '#domain';
 import type { Actor } from '../auth/actor.ts';
 import { BlobStore } from '../blobs/blob-store.ts';
 import { demandMatch, repeatable } from '../mutations/headers.ts';
@@ -15,6 +15,7 @@ import { changeVersion } from '../rollouts/version-change.ts';
 import { viewDeployment, viewPlan } from './deployment-view.ts';
 import { planChange } from './dry-run.ts';
 import { resolveReplicaClaim } from './resolve-claim.ts';
+import { changedServing, demandAdapters, oweServing } from './serving.ts';
 import { demandPublished, demandStaying, findDeployment, lockAlias, wantedVersion } from './wanted-version.ts';
 
 export interface DeploymentTarget {
@@ -44,6 +45,7 @@ export class Deployments {
       const deployment = await newDeployment(rows, this.blobs, actor.tenantId, wanted);
       await rows.deployments.insert(deployment);
       await demandPublished(rows, deployment.versionId);
+      await demandAdapters(rows, deployment.serving);
       return deed(rows, deployment, { ...wanted });
     });
   }
@@ -73,12 +75,15 @@ export class Deployments {
       const deployment = await findDeployment(rows, actor.tenantId, target.name, true);
       demandMatch(target.ifMatch, deployment);
       const changed = await changedDeployment(rows, deployment, change);
-      const { replicas, versionId, alias, selector, disconnect, rollout, queueId, priorityClass, priority } = changed;
+      const { replicas, versionId, alias, selector, disconnect, serving, rollout } = changed;
+      const { queueId, priorityClass, priority } = changed;
       if (versionId !== deployment.versionId) await startRollout(rows, actor, deployment, changed);
       const account = { queueId, priorityClass, priority };
-      const written = { replicas, versionId, alias, selector, disconnect, rollout, ...account };
+      const written = { replicas, versionId, alias, selector, disconnect, serving, rollout, ...account };
       await rows.deployments.update(deployment.id, deployment.revision, written);
       if (versionId !== deployment.versionId) await demandPublished(rows, versionId);
+      if (serving !== deployment.serving) await demandAdapters(rows, serving);
+      if (serving !== deployment.serving) await oweServing(rows, deployment.id);
       return deed(rows, { ...changed, revision: deployment.revision + 1 }, { name: deployment.name, ...change });
     });
   }
@@ -147,7 +152,8 @@ async function newDeployment(rows: Rows, blobs: BlobStore, tenantId: string, wan
   const { name, replicas, selector, disconnect, rollout, servedModel = model.name } = wanted;
   const claim = await resolveReplicaClaim(rows, blobs, wanted, version);
   const ids = { id: uuidv7(), tenantId, modelId: model.id, versionId: version.id };
-  const specification = { name, servedModel, replicas, claim, selector, disconnect, alias, rollout };
+  const serving = await changedServing(rows, { ...ids, servedModel }, DEFAULT_DEPLOYMENT_SERVING, wanted);
+  const specification = { name, servedModel, replicas, claim, selector, disconnect, serving, alias, rollout };
   const account = await accountOf(rows, tenantId, wanted);
   return { ...ids, ...specification, ...account, deletedAt: null, createdAt: new Date(), revision: 1 };
 }
@@ -173,9 +179,16 @@ async function accountOf<Named extends Pick<Change, 'queue' | 'priorityClass'>>(
 /** @throws RefusedError conflict when it is being removed, invalid `version` or `alias` when there is no such version */
 async function changedDeployment(rows: Rows, deployment: Deployment, change: Change): Promise<Deployment> {
   demandStaying(deployment);
-  const { version: number, alias: name, queue, priorityClass, ...rest } = change;
+  const { version: number, alias: name, queue, priorityClass, ...others } = change;
+  const { engine, routing, localScaling, nodes, adapters, ...rest } = others;
+  const inside = { engine, routing, localScaling, nodes, adapters };
+  const isServedOtherwise = Object.values(inside).some((value) => value !== undefined);
+  const serving = isServedOtherwise
+    ? await changedServing(rows, deployment, deployment.serving, inside)
+    : deployment.serving;
   const account = await accountOf(rows, deployment.tenantId, { queue, priorityClass });
-  const given = { ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)), ...account };
+  const said = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
+  const given = { ...said, ...account, serving };
   if (number === undefined && name === undefined) return { ...deployment, ...given };
   const model = await rows.models.find({ id: deployment.modelId });
   const named = { id: deployment.modelId, name: model?.name ?? '' };

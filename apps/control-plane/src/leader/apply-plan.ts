@@ -5,7 +5,7 @@
  * `device_holds` (ADR 10). Agents learn of it through the documents and hints written in the same transaction.
  */
 import { v7 as uuidv7 } from 'uuid';
-import type { Decision, Deployment, Placement, Rollout, Rows, Store } from '#domain';
+import type { Decision, Deployment, NodePreferences, Placement, Rollout, Rows, Store } from '#domain';
 import { type DeploymentPlan, DeviceLedger, mayRunVersion, type PlannedAssignment } from '#scheduling';
 import { takeWork } from './assigned-work.ts';
 import { chargePlacements } from './charge-placements.ts';
@@ -92,7 +92,8 @@ async function accept(
     const room = await readRoom(rows, clusterId);
     for (const assignment of byCluster.get(clusterId)!) {
       const wanted = toPlacement(deployment, epoch, assignment);
-      const placed = rejectVersion(deployment, rollout, assignment) ?? (await takeRoom(rows, room, wanted));
+      const { nodes } = deployment.serving;
+      const placed = rejectVersion(deployment, rollout, assignment) ?? (await takeRoom(rows, room, wanted, nodes));
       if (typeof placed === 'string') rejected.push({ assignment, reason: placed });
       else assigned.push(placed);
     }
@@ -114,10 +115,15 @@ interface Room {
 const TAKEN = 'its devices were taken meanwhile';
 
 /** The placement with its devices, which it holds from now on, or why it cannot be. */
-async function takeRoom(rows: Rows, room: Room | string, placement: Placement): Promise<Placement | string> {
+async function takeRoom(
+  rows: Rows,
+  room: Room | string,
+  placement: Placement,
+  nodes: NodePreferences,
+): Promise<Placement | string> {
   if (typeof room === 'string') return room;
   const { id, claim, clusterId } = placement;
-  const devices = room.ledger.bind(id, claim);
+  const devices = room.ledger.bind(id, claim, nodes);
   if (devices === null) return TAKEN;
   if (!room.isBound) return placement;
   const without = await rows.deviceHolds.take([{ clusterId, holderId: id, devices }]);
@@ -135,9 +141,26 @@ async function readRoom(rows: Rows, clusterId: string): Promise<Room | string> {
   if (isBound)
     for (const { holderId, devices } of await rows.deviceHolds.ofClusters([clusterId]))
       ledger.takeBound(holderId, devices);
-  const placements = await rows.placements.live({ clusterId });
+  const placements = await readWithNodes(rows, clusterId);
   takeWork(ledger, clusterId, placements, await rows.attempts.live({ clusterId }), isBound);
   return { ledger, isBound };
+}
+
+/** Replicas here with the nodes on which their deployments may be; those that may not be on every node first. */
+async function readWithNodes(rows: Rows, clusterId: string) {
+  const placements = await rows.placements.live({ clusterId });
+  const nodesOf = new Map<string, NodePreferences>();
+  const unbound = placements.filter(({ devices }) => devices === null);
+  for (const id of new Set(unbound.map(({ deploymentId }) => deploymentId))) {
+    const deployment = await rows.deployments.find({ id });
+    if (deployment !== null) nodesOf.set(id, deployment.serving.nodes);
+  }
+  const required = (id: string) => Object.keys(nodesOf.get(id)?.required ?? {}).length;
+  const choosyFirst = [...placements].sort((left, right) => required(right.deploymentId) - required(left.deploymentId));
+  return choosyFirst.map((placement) => {
+    const nodes = nodesOf.get(placement.deploymentId);
+    return nodes === undefined ? placement : { ...placement, nodes };
+  });
 }
 
 /** What is stored must not claim what was not committed. */

@@ -1,5 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
-import type { Deployment, Model, ModelVersion, Placement } from '#domain';
+import {
+  DEFAULT_DEPLOYMENT_SERVING,
+  DEFAULT_ROUTING_POLICY,
+  type Deployment,
+  type DeploymentServing,
+  type Model,
+  type ModelVersion,
+  type Placement,
+} from '#domain';
 import { desiredContentOf } from './desired-content.ts';
 
 const AT = new Date(0);
@@ -10,7 +18,11 @@ const version = (id: string, digest: string | null = `digest-${id}`) =>
   ({ id, modelId: 'm', number: Number(id.slice(1)), digest, files: FILES, signature: null }) as unknown as ModelVersion;
 const versions = new Map(['v1', 'v2'].map((id) => [id, version(id)]));
 const models = new Map([['m', { id: 'm', name: 'tiny' } as Model]]);
-const deployments = new Map([['d', { id: 'd', name: 'chat', servedModel: 'tiny' } as Deployment]]);
+const served = (serving: Partial<DeploymentServing> = {}) => {
+  const whole = { ...DEFAULT_DEPLOYMENT_SERVING, ...serving };
+  return new Map([['d', { id: 'd', name: 'chat', servedModel: 'tiny', serving: whole } as Deployment]]);
+};
+const deployments = served();
 
 function placement(id: string, rest: Partial<Placement> = {}): Placement {
   return {
@@ -47,6 +59,38 @@ describe('the content of a desired document', () => {
         draining: false,
       })),
     });
+  });
+
+  it.each<[string, Partial<DeploymentServing>, object]>([
+    ['its engine', { engine: 'vllm' }, { engine: 'vllm' }],
+    [
+      'another routing',
+      { routing: { ...DEFAULT_ROUTING_POLICY, pick: 'power-of-two' } },
+      { routing: { ...DEFAULT_ROUTING_POLICY, pick: 'power-of-two' } },
+    ],
+    [
+      'local scaling',
+      { localScaling: { replicasMax: 3, rule: 'target-tracking', targetInflight: 4 } },
+      { localScaling: { replicasMax: 3, rule: 'target-tracking', targetInflight: 4 } },
+    ],
+    [
+      'A12 labels of nodes',
+      { nodes: { required: {}, preferred: { disk: 'nvme' } } },
+      { nodes: { required: {}, preferred: { disk: 'nvme' } } },
+    ],
+    [
+      'adapters by their digests',
+      { adapters: [{ name: 'legal', versionId: 'v2' }] },
+      { adapters: [{ name: 'legal', versionDigest: 'digest-v2' }] },
+    ],
+  ])('R5 names %s only where that is not as ever', (_name, serving, want) => {
+    const said = ['engine', 'routing', 'localScaling', 'nodes', 'adapters'];
+    const saidOf = (replica: object) =>
+      Object.fromEntries(Object.entries(replica).filter(([key]) => said.includes(key)));
+    const [plain] = build(placement('p1')).replicas;
+    const { replicas, versions: wanted } = desiredContentOf([placement('p1')], versions, models, served(serving));
+    expect([saidOf(plain!), saidOf(replicas[0]!)]).toEqual([{}, want]);
+    expect(wanted.map(({ versionId }) => versionId)).toEqual('adapters' in serving ? ['v1', 'v2'] : ['v1']);
   });
 
   it('names what is mirrored besides, once, and shows the signature of a version that has one', () => {

@@ -3,7 +3,16 @@
  * its tasks mount (`desired-tasks.ts`): the same rows give the same content, and only a changed content becomes a new
  * revision.
  */
-import type { Deployment, DesiredReplica, DesiredVersion, Model, ModelVersion, Placement } from '#domain';
+import {
+  DEFAULT_ROUTING_POLICY,
+  type Deployment,
+  type DesiredReplica,
+  type DesiredVersion,
+  type Model,
+  type ModelVersion,
+  type Placement,
+  type RoutingPolicy,
+} from '#domain';
 
 export interface DesiredContent {
   readonly versions: readonly DesiredVersion[];
@@ -25,7 +34,11 @@ export function desiredContentOf(
 ): DesiredContent {
   const inOrder = [...placements].sort((left, right) => (left.id < right.id ? -1 : 1));
   // A version that only draining replicas use need not be fetched: agents keep what is in use.
-  const needed = inOrder.filter(({ phase }) => phase === 'Assigned').map(({ versionId }) => versionId);
+  const assigned = inOrder.filter(({ phase }) => phase === 'Assigned');
+  const needed = assigned.flatMap(({ versionId, deploymentId }) => {
+    const { adapters } = found(deployments, deploymentId, 'deployment').serving;
+    return [versionId, ...adapters.map((adapter) => adapter.versionId)];
+  });
   const wanted = new Set([...needed, ...besides]);
   return {
     versions: [...wanted].sort().map((versionId) => {
@@ -52,9 +65,35 @@ export function desiredContentOf(
         epoch: placement.epoch,
         draining: placement.phase === 'Draining',
         ...(placement.devices === null ? {} : { devices: placement.devices }),
+        ...servingOf(deployment, versions),
       };
     }),
   };
+}
+
+/** Only what is not as ever: a deployment that says nothing of it has the document that it had before this could be said. */
+function servingOf(
+  { serving }: Deployment,
+  versions: ReadonlyMap<string, ModelVersion>,
+): Pick<DesiredReplica, 'engine' | 'routing' | 'localScaling' | 'nodes' | 'adapters'> {
+  const { engine, routing, localScaling, nodes } = serving;
+  const hasNodes = Object.keys(nodes.required).length + Object.keys(nodes.preferred).length > 0;
+  const adapters = serving.adapters.map(({ name, versionId }) => ({
+    name,
+    versionDigest: digestOf(found(versions, versionId, 'version')),
+  }));
+  return {
+    ...(engine === null ? {} : { engine }),
+    ...(isDefault(routing) ? {} : { routing }),
+    ...(localScaling === null ? {} : { localScaling }),
+    ...(hasNodes ? { nodes } : {}),
+    ...(adapters.length === 0 ? {} : { adapters }),
+  };
+}
+
+function isDefault(routing: RoutingPolicy): boolean {
+  const keys = Object.keys(DEFAULT_ROUTING_POLICY) as (keyof RoutingPolicy)[];
+  return keys.every((key) => routing[key] === DEFAULT_ROUTING_POLICY[key]);
 }
 
 function found<Row>(rows: ReadonlyMap<string, Row>, id: string, what: string): Row {

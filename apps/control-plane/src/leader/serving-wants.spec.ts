@@ -13,6 +13,7 @@ interface Case {
   readonly waiting: number;
   readonly rejectedBy?: readonly (string | null)[];
   readonly isDeleted?: boolean;
+  readonly isChoosy?: boolean;
   /** Replicas wanted; 0: the deployment is not named. */
   readonly want: number;
 }
@@ -26,8 +27,11 @@ function wantsOf(given: Case) {
     waiting,
     rejectedBy = ['devices'],
     isDeleted = false,
+    isChoosy = false,
   } = given;
-  const deployment = { id: 'd', replicas, deletedAt: isDeleted ? new Date(0) : null } as Deployment;
+  const nodes = { required: isChoosy ? { disk: 'nvme' } : {}, preferred: {} };
+  const deletedAt = isDeleted ? new Date(0) : null;
+  const deployment = { id: 'd', replicas, deletedAt, serving: { nodes } } as Deployment;
   const placements = Array.from({ length: there }, (_, index) => ({ id: `p${index}`, deploymentId: 'd' }) as Placement);
   const plan = {
     deploymentId: 'd',
@@ -55,6 +59,7 @@ describe('replicas for which jobs may have to make room', () => {
       want: 0,
     },
     { title: 'being deleted', replicas: 1, waiting: 1, isDeleted: true, want: 0 },
+    { title: 'must be on certain nodes', replicas: 1, waiting: 1, isChoosy: true, want: 0 },
     { title: 'more than room is made for at a time', replicas: 100, waiting: 100, want: WANTED_REPLICAS_MAX },
   ])('$title', (given) => {
     const wants = wantsOf(given);

@@ -16,14 +16,18 @@ export interface ServingWant {
 /** Room is made for this many replicas of a deployment at a time. */
 export const WANTED_REPLICAS_MAX = 16;
 
-/** Pure. A replica that is only to be replaced by another version makes nobody else stop. */
+/**
+ * Pure. A replica that is only to be replaced by another version makes nobody else stop; neither does one that must be
+ * on certain nodes: the workload planner knows no labels and might stop who is in nobody's way.
+ */
 export function servingWantsOf(snapshot: FleetSnapshot, plans: readonly DeploymentPlan[]): ServingWant[] {
   const deployments = new Map(snapshot.deployments.map((deployment) => [deployment.id, deployment]));
   return plans.flatMap((plan) => {
     const deployment = deployments.get(plan.deploymentId);
     const replicas = deployment === undefined ? 0 : missingReplicas(snapshot, deployment, plan);
+    const isChoosy = Object.keys(deployment?.serving.nodes.required ?? {}).length > 0;
     const lacksDevices = plan.decision.candidates.some(({ rejectedBy }) => rejectedBy === 'devices');
-    if (deployment === undefined || replicas === 0 || !lacksDevices) return [];
+    if (deployment === undefined || replicas === 0 || !lacksDevices || isChoosy) return [];
     const avoidClusterIds = [...(snapshot.failedIn.get(deployment.id) ?? [])];
     return [{ deployment, replicas: Math.min(replicas, WANTED_REPLICAS_MAX), avoidClusterIds }];
   });

@@ -91,13 +91,15 @@ async function readNamed(rows: Rows, placements: readonly Placement[], mountedId
   const versions = new Map<string, ModelVersion>();
   const models = new Map<string, Model>();
   const deployments = new Map<string, Deployment>();
-  const versionIds = [...new Set([...placements.map(({ versionId }) => versionId), ...mountedIds])];
-  for (const version of await rows.versions.findAll(versionIds)) versions.set(version.id, version);
-  const modelIds = [...new Set([...versions.values()].map(({ modelId }) => modelId))];
-  for (const model of await rows.models.findAll(modelIds)) models.set(model.id, model);
   for (const id of new Set(placements.map(({ deploymentId }) => deploymentId))) {
     const deployment = await rows.deployments.find({ id });
     if (deployment !== null) deployments.set(id, deployment);
   }
+  const adapters = [...deployments.values()].flatMap(({ serving }) => serving.adapters);
+  const named = [...placements, ...adapters].map(({ versionId }) => versionId);
+  const versionIds = [...new Set([...named, ...mountedIds])];
+  for (const version of await rows.versions.findAll(versionIds)) versions.set(version.id, version);
+  const modelIds = [...new Set([...versions.values()].map(({ modelId }) => modelId))];
+  for (const model of await rows.models.findAll(modelIds)) models.set(model.id, model);
   return { versions, models, deployments };
 }

@@ -101,6 +101,8 @@ export function cluster(name: string, change: Partial<Cluster> = {}): Cluster {
     publicKey: '',
     phase: 'Ready',
     cordoned: false,
+    drain: null,
+    ahead: null,
     phaseSince: NOW,
     createdAt: NOW,
     revision: 1,

@@ -7,7 +7,7 @@ export class RouteTable {
   readonly clusters: ReadonlyMap<string, RouteCluster>;
   readonly replicaIds: ReadonlySet<string>;
   private readonly keys: ReadonlyMap<string, RouteKey>;
-  /** Tenant → served model → deployments. */
+  /** Tenant → served model or adapter → deployments. */
   private readonly served: ReadonlyMap<string, ReadonlyMap<string, readonly RouteDeployment[]>>;
 
   constructor(readonly view: RoutesView) {
@@ -19,7 +19,8 @@ export class RouteTable {
     const served = new Map<string, Map<string, RouteDeployment[]>>();
     for (const deployment of view.deployments) {
       const models = served.get(deployment.tenantId) ?? new Map<string, RouteDeployment[]>();
-      models.set(deployment.servedModel, [...(models.get(deployment.servedModel) ?? []), deployment]);
+      for (const name of new Set([deployment.servedModel, ...(deployment.adapters ?? [])]))
+        models.set(name, [...(models.get(name) ?? []), deployment]);
       served.set(deployment.tenantId, models);
     }
     this.served = served;
@@ -33,7 +34,7 @@ export class RouteTable {
     return this.served.get(tenantId)?.get(servedModel) ?? [];
   }
 
-  /** Served models that this key may name, in name order, each with the oldest deployment's creation time. */
+  /** Served models and adapters that this key may name, in name order, each with the oldest deployment's creation time. */
   modelsFor(key: RouteKey): { id: string; createdAtSeconds: number }[] {
     return [...(this.served.get(key.tenantId) ?? [])]
       .filter(([model]) => key.models === null || key.models.includes(model))

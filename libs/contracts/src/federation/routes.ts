@@ -46,6 +46,7 @@ export const routesViewSchema = z.object({
       tenantId: idSchema,
       name: nameSchema,
       servedModel: z.string(),
+      adapters: z.array(z.string()).optional(),
       versionDigest: digestSchema,
       createdAtSeconds: z.int(),
       replicas: z.array(

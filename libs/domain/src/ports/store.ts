@@ -5,6 +5,7 @@
  * `Store.transaction`; whatever the work throws rolls everything back.
  */
 import type { Cluster } from '../clusters.ts';
+import type { ClusterConflict } from '../conflicts.ts';
 import type { Decision } from '../decisions.ts';
 import type { Deployment, Placement, PlacementPhase } from '../deployments.ts';
 import type { DesiredReplica, DesiredState, DesiredTask, DesiredVersion } from '../desired.ts';
@@ -48,11 +49,11 @@ export abstract class ClusterRows {
   abstract lock(ids: readonly string[]): Promise<Cluster[]>;
   /** Without those that left. */
   abstract list(page: PageRequest): Promise<Cluster[]>;
-  /** Writes phase, cordon, labels and bumps the revision; false when `revision` is no longer the row's. */
+  /** Writes phase, cordon, drain, labels and bumps the revision; false when `revision` is no longer the row's. */
   abstract update(
     id: string,
     revision: number,
-    change: Partial<Pick<Cluster, 'phase' | 'cordoned' | 'labels' | 'region' | 'zone' | 'sync'>>,
+    change: Partial<Pick<Cluster, 'phase' | 'cordoned' | 'drain' | 'ahead' | 'labels' | 'region' | 'zone' | 'sync'>>,
   ): Promise<boolean>;
   /** Every cluster of the installation that has not left, for leader loops and the routes view. */
   abstract all(): Promise<Cluster[]>;
@@ -156,6 +157,7 @@ export abstract class DeploymentRows {
         | 'alias'
         | 'selector'
         | 'disconnect'
+        | 'serving'
         | 'rollout'
         | 'queueId'
         | 'priorityClass'
@@ -212,6 +214,34 @@ export abstract class DesiredRows {
       tasks: readonly DesiredTask[];
     },
   ): Promise<{ state: DesiredState; changed: boolean }>;
+  /**
+   * After this the next `put` writes a revision above `revision`, whatever its content. The epoch stays: until that `put`
+   * no agent takes what is stored.
+   */
+  abstract raise(clusterId: string, revision: number): Promise<void>;
+}
+
+/** What clusters and this database changed apart from each other; see `ClusterConflict`. */
+export abstract class ConflictRows {
+  /** Those that are open already, by cluster, kind and subject, stay as they are. Returns the new ones. */
+  abstract open(conflicts: readonly ClusterConflict[]): Promise<ClusterConflict[]>;
+  /** False when it was resolved or dropped before. */
+  abstract resolve(id: string, resolution: string, at: Date): Promise<boolean>;
+  /** Nothing came of it. */
+  abstract drop(id: string): Promise<void>;
+  /** Every open one of clusters that have not left, for the leader. */
+  abstract allOpen(): Promise<ClusterConflict[]>;
+  /** Open ones first, then the newest. */
+  abstract ofCluster(clusterId: string, limit: number): Promise<ClusterConflict[]>;
+  abstract removeResolvedBefore(before: Date): Promise<number>;
+}
+
+export abstract class LeaderRows {
+  /**
+   * An epoch above `floor`, and the newest there is: raised when it must be, which ends the present leader's term once
+   * its transactions under way are over. Locks the leader's row until the transaction ends.
+   */
+  abstract epochAbove(floor: number): Promise<number>;
 }
 
 export interface OutboxMessage {
@@ -298,6 +328,8 @@ export interface Rows {
   readonly placements: PlacementRows;
   readonly observations: ObservationRows;
   readonly desired: DesiredRows;
+  readonly conflicts: ConflictRows;
+  readonly leader: LeaderRows;
   readonly outbox: OutboxRows;
   readonly inbox: InboxRows;
   readonly audit: AuditRows;

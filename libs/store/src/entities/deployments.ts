@@ -2,6 +2,7 @@ import { Check, Column, Entity, ForeignKey, Index, PrimaryColumn, Unique } from 
 import type {
   ClusterSelector,
   Deployment,
+  DeploymentServing,
   DisconnectPolicy,
   NodeDevices,
   Placement,
@@ -37,6 +38,7 @@ export class DeploymentRow implements Deployment {
   @Column('jsonb') claim!: ResourceClaim;
   @Column('jsonb') selector!: ClusterSelector;
   @Column('jsonb') disconnect!: DisconnectPolicy;
+  @Column('jsonb') serving!: DeploymentServing;
   @Column('uuid') queueId!: string;
   @Column('text') priorityClass!: string;
   @Column('integer') priority!: number;

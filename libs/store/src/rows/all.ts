@@ -6,6 +6,7 @@ import { PostgresArtifactRows } from './artifacts.ts';
 import { PostgresAttemptRows } from './attempts.ts';
 import { PostgresAuditRows } from './audit.ts';
 import { PostgresClusterRows } from './clusters.ts';
+import { PostgresConflictRows } from './conflicts.ts';
 import { PostgresDecisionRows } from './decisions.ts';
 import { PostgresDeploymentRows } from './deployments.ts';
 import { PostgresDesiredRows } from './desired.ts';
@@ -15,6 +16,7 @@ import { PostgresInboxRows } from './inbox.ts';
 import { PostgresJobEventRows } from './job-events.ts';
 import { PostgresJobRows } from './jobs.ts';
 import { PostgresJoinTokenRows } from './join-tokens.ts';
+import { PostgresLeaderRows } from './leader.ts';
 import { PostgresModelRows } from './models.ts';
 import { PostgresObservationRows } from './observations.ts';
 import { PostgresOutboxRows } from './outbox.ts';
@@ -46,6 +48,8 @@ export function rowsOf(session: Session): Rows {
     placements: new PostgresPlacementRows(session),
     observations: new PostgresObservationRows(session),
     desired: new PostgresDesiredRows(session),
+    conflicts: new PostgresConflictRows(session),
+    leader: new PostgresLeaderRows(session),
     outbox: new PostgresOutboxRows(session),
     inbox: new PostgresInboxRows(session),
     audit: new PostgresAuditRows(session),

@@ -37,11 +37,7 @@ export class PostgresClusterRows extends ClusterRows {
     return (await this.session.find(ClusterRow, where, { order: { id: 'ASC' }, limit: page.limit })).map(fromRow);
   }
 
-  async update(
-    id: string,
-    revision: number,
-    change: Partial<Pick<Cluster, 'phase' | 'cordoned' | 'labels' | 'region' | 'zone' | 'sync'>>,
-  ): Promise<boolean> {
+  async update(id: string, revision: number, change: Parameters<ClusterRows['update']>[2]): Promise<boolean> {
     const { affected } = await this.session.write(UPDATE_IF_REVISION, [
       id,
       revision,
@@ -51,6 +47,10 @@ export class PostgresClusterRows extends ClusterRows {
       change.region ?? null,
       change.zone ?? null,
       change.sync === undefined ? null : JSON.stringify(change.sync),
+      change.drain !== undefined,
+      jsonOrNull(change.drain),
+      change.ahead !== undefined,
+      jsonOrNull(change.ahead),
     ]);
     return affected === 1;
   }
@@ -74,9 +74,10 @@ export class PostgresClusterRows extends ClusterRows {
 // Not against what only refers to the row.
 const LOCK_ALL = `
   SELECT id, tenant_id AS "tenantId", name, kind, region, zone, labels, sync, public_key AS "publicKey", phase, cordoned,
-    phase_since AS "phaseSince", created_at AS "createdAt", revision
+    drain, ahead, phase_since AS "phaseSince", created_at AS "createdAt", revision
   FROM clusters WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`;
 
+// $9 and $11 tell "set to null" from "leave alone".
 const UPDATE_IF_REVISION = `
   UPDATE clusters SET
     phase = coalesce($3, phase),
@@ -86,8 +87,14 @@ const UPDATE_IF_REVISION = `
     region = coalesce($6, region),
     zone = coalesce($7, zone),
     sync = coalesce($8::jsonb, sync),
+    drain = CASE WHEN $9 THEN $10::jsonb ELSE drain END,
+    ahead = CASE WHEN $11 THEN $12::jsonb ELSE ahead END,
     revision = revision + 1
   WHERE id = $1 AND revision = $2`;
+
+function jsonOrNull(value: object | null | undefined): string | null {
+  return value === null || value === undefined ? null : JSON.stringify(value);
+}
 
 function fromRow(row: ClusterRow): Cluster {
   return { ...row };

@@ -48,6 +48,7 @@ export class PostgresDeploymentRows extends DeploymentRows {
       change.queueId ?? null,
       change.priorityClass ?? null,
       change.priority ?? null,
+      change.serving === undefined ? null : JSON.stringify(change.serving),
     ]);
     return affected === 1;
   }
@@ -76,6 +77,7 @@ const UPDATE_IF_REVISION = `
     queue_id = coalesce($12, queue_id),
     priority_class = coalesce($13, priority_class),
     priority = coalesce($14, priority),
+    serving = coalesce($15::jsonb, serving),
     revision = revision + 1
   WHERE id = $1 AND revision = $2`;
 

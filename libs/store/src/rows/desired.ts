@@ -53,7 +53,19 @@ export class PostgresDesiredRows extends DesiredRows {
     if (stored!.epoch > epoch) throw new StaleEpochError(epoch, stored!.epoch);
     return { state: fromRow(stored!), changed: false };
   }
+
+  async raise(clusterId: string, revision: number): Promise<void> {
+    mustHaveWritten(await this.session.write(RAISE, [clusterId, revision]), 'cluster', clusterId);
+  }
 }
+
+// No content has an empty hash: what is put next differs from it.
+const RAISE = `
+  INSERT INTO desired_states
+    (cluster_id, tenant_id, epoch, revision, content_hash, versions, replicas, tasks, updated_at)
+  SELECT id, tenant_id, 0, $2, '', '[]', '[]', '[]', now() FROM clusters WHERE id = $1
+  ON CONFLICT (cluster_id) DO UPDATE SET
+    revision = greatest(desired_states.revision, excluded.revision), content_hash = ''`;
 
 const REVISIONS_PRESENT = `
   SELECT cluster_id, epoch, desired_states.revision FROM desired_states JOIN clusters ON clusters.id = cluster_id

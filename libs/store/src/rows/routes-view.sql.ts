@@ -108,7 +108,9 @@ export const BUILD_VIEW = `
         'servedModel', deployment.served_model, 'versionDigest', version.digest,
         'createdAtSeconds', floor(extract(epoch FROM deployment.created_at))::bigint,
         'replicas', coalesce(replica_lists.list, '[]')
-      ) ORDER BY deployment.id), '[]')
+      ) || CASE WHEN deployment.serving -> 'adapters' = '[]' THEN '{}' ELSE jsonb_build_object(
+        'adapters', jsonb_path_query_array(deployment.serving, '$.adapters[*].name')
+      ) END ORDER BY deployment.id), '[]')
       FROM deployments deployment
       JOIN serving ON serving.deployment_id = deployment.id
       JOIN model_versions version ON version.id = coalesce(serving.only_id, deployment.version_id)

@@ -103,13 +103,14 @@ const PUBLISH = `
 
 interface VersionUser {
   readonly name: string;
-  readonly use: 'serves' | 'rollout' | 'job' | 'rollback';
+  readonly use: 'serves' | 'rollout' | 'job' | 'adapter' | 'rollback';
 }
 
 const USE_WORDS: Readonly<Record<VersionUser['use'], (names: string) => string>> = {
   serves: (names) => `the version is used by deployment ${names}; move or delete it first`,
   rollout: (names) => `the version is in the rollout of deployment ${names}; wait until that is over`,
   job: (names) => `the version is mounted by job ${names}; wait until that is over or cancel it`,
+  adapter: (names) => `the version is an adapter of deployment ${names}; take it away there first`,
   rollback: (names) =>
     `the version is what deployment ${names} would be rolled back to; bring it to another version or delete it first`,
 };
@@ -132,6 +133,9 @@ const LED_TO_THE_PRESENT = `
     WHERE newer.deployment_id = rollout.deployment_id AND newer.to_version_id = rollout.to_version_id
       AND newer.phase = 'Completed' AND newer.id > rollout.id)`;
 
+const HAS_ADAPTER = (versionId: string) =>
+  `serving -> 'adapters' @> jsonb_build_array(jsonb_build_object('versionId', ${versionId}::uuid))`;
+
 const USERS_OF_VERSION = `
   SELECT name, use FROM (
     SELECT name, CASE
@@ -152,9 +156,11 @@ const USERS_OF_VERSION = `
     UNION ALL
     SELECT job.name, 'job' FROM job_mounts mount JOIN jobs job ON job.id = mount.job_id
     WHERE mount.version_id = $1 AND job.expires_at IS NULL
+    UNION ALL
+    SELECT name, 'adapter' FROM deployments WHERE ${HAS_ADAPTER('$1')}
   ) users
   WHERE use IS NOT NULL
-  ORDER BY array_position(ARRAY['serves', 'rollout', 'job', 'rollback'], use), name LIMIT 20`;
+  ORDER BY array_position(ARRAY['serves', 'rollout', 'job', 'adapter', 'rollback'], use), name LIMIT 20`;
 
 const ABANDON_UPLOADS = `
   UPDATE model_versions SET phase = 'Abandoned' WHERE phase = 'Uploading' AND created_at < $1 RETURNING id`;
@@ -162,7 +168,9 @@ const ABANDON_UPLOADS = `
 const RETIRE_UNUSED = `
   UPDATE model_versions version SET phase = 'Retired'
   WHERE id = ANY($1) AND phase = 'Published'
-    AND NOT EXISTS (SELECT FROM deployments deployment WHERE deployment.version_id = version.id)
+    AND NOT EXISTS (
+      SELECT FROM deployments deployment
+      WHERE deployment.version_id = version.id OR ${HAS_ADAPTER('version.id')})
     AND NOT EXISTS (
       SELECT FROM placements placement WHERE placement.version_id = version.id AND placement.phase <> 'Removed')
     AND NOT EXISTS (
