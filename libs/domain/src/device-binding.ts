@@ -6,6 +6,8 @@
  */
 import type { Device, Node, ResourceClaim } from './devices.ts';
 import type { NodeDevices } from './jobs.ts';
+import type { Labels } from './names.ts';
+import type { NodePreferences } from './serving.ts';
 
 /** `<node>/<device id>`: ids are unique within a node only. */
 export function deviceKey(node: string, deviceId: string): string {
@@ -19,28 +21,95 @@ export function deviceKeysOf(devices: readonly NodeDevices[]): string[] {
 interface FreeDevice {
   readonly node: string;
   readonly device: Device;
+  /** Preferred labels that its node has. */
+  readonly liked: number;
+}
+
+/** What somebody has, and who, in words: `replica 0190…`. */
+export interface DeviceHolding {
+  readonly holder: string;
+  readonly devices: readonly NodeDevices[];
 }
 
 /**
  * Null: no place has them now. Scope `link`: one link group of one node; `node`: one node; wider scopes: the cluster,
- * for an agent stands for one site.
+ * for an agent stands for one site. Of the nodes that have every required label, those with the most preferred ones go
+ * first (A12), and then the smallest place.
  */
 export function bindDevices(
   nodes: readonly Node[],
   claim: ResourceClaim,
   /** Keys of devices that somebody has. */
   taken: ReadonlySet<string>,
+  preferences: NodePreferences = ANY_NODE,
 ): NodeDevices[] | null {
-  const memoryBytesMin = claim.memoryBytesPerDevice ?? 0;
-  const free = nodes.flatMap(({ name, devices }) =>
-    devices
-      .filter(({ deviceType, memoryBytes }) => deviceType === claim.deviceType && memoryBytes >= memoryBytesMin)
-      .filter(({ id }) => !taken.has(deviceKey(name, id)))
-      .map((device): FreeDevice => ({ node: name, device })),
-  );
+  const free = suitable(nodes, claim, preferences).filter(({ node, device }) => !taken.has(deviceKey(node, device.id)));
   const places = PLACES[claim.schedulingPolicy.topologyScope](free).filter(({ length }) => length >= claim.count);
-  const [smallest] = places.sort((left, right) => left.length - right.length);
-  return smallest === undefined ? null : byNode(smallest.slice(0, claim.count));
+  const [best] = places.sort((left, right) => liking(right) - liking(left) || left.length - right.length);
+  return best === undefined ? null : byNode(best.slice(0, claim.count));
+}
+
+/** Why `bindDevices` found nothing, in one sentence that names what would have to change. */
+export function whyNotBound(
+  nodes: readonly Node[],
+  claim: ResourceClaim,
+  holdings: readonly DeviceHolding[],
+  preferences: NodePreferences = ANY_NODE,
+): string {
+  const { deviceType, count, memoryBytesPerDevice, schedulingPolicy } = claim;
+  const wish = `waits for ${count} ${deviceType}`;
+  const all = suitable(nodes, { ...claim, memoryBytesPerDevice: 0 }, ANY_NODE);
+  if (all.length === 0) return `${wish}: this cluster has none`;
+  const labelled = suitable(nodes, { ...claim, memoryBytesPerDevice: 0 }, preferences);
+  if (labelled.length === 0) return `${wish}: no node that has any is labelled ${labelWords(preferences.required)}`;
+  const places = suitable(nodes, claim, preferences);
+  if (places.length === 0) return `${wish}: none has ${memoryBytesPerDevice ?? 0} bytes of memory`;
+  const keys = new Set(places.map(({ node, device }) => deviceKey(node, device.id)));
+  const taken = new Set(holdings.flatMap(({ devices }) => deviceKeysOf(devices)).filter((key) => keys.has(key)));
+  const free = keys.size - taken.size;
+  const scope = free < count ? '' : `, but not ${count} within one ${schedulingPolicy.topologyScope}`;
+  return `${wish}: ${free} of ${keys.size} ${free === 1 ? 'is' : 'are'} free${scope}${holderWords(holdings, keys)}`;
+}
+
+const ANY_NODE: NodePreferences = { required: {}, preferred: {} };
+/** Named in a sentence; more are counted. */
+const HOLDERS_NAMED_MAX = 3;
+
+function holderWords(holdings: readonly DeviceHolding[], keys: ReadonlySet<string>): string {
+  const holding = holdings.filter(({ devices }) => deviceKeysOf(devices).some((key) => keys.has(key)));
+  const holders = [...new Set(holding.map(({ holder }) => holder))];
+  if (holders.length === 0) return '';
+  const named = holders.slice(0, HOLDERS_NAMED_MAX);
+  const more = holders.length - named.length;
+  return `, held by ${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+function labelWords(labels: Labels): string {
+  return Object.entries(labels)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(', ');
+}
+
+/** Devices that could serve the claim if nobody had them. */
+function suitable(
+  nodes: readonly Node[],
+  claim: ResourceClaim,
+  { required, preferred }: NodePreferences,
+): FreeDevice[] {
+  const memoryBytesMin = claim.memoryBytesPerDevice ?? 0;
+  return nodes
+    .filter(({ labels = {} }) => Object.entries(required).every(([name, value]) => labels[name] === value))
+    .flatMap(({ name, labels = {}, devices }) => {
+      const liked = Object.entries(preferred).filter(([label, value]) => labels[label] === value).length;
+      return devices
+        .filter(({ deviceType, memoryBytes }) => deviceType === claim.deviceType && memoryBytes >= memoryBytesMin)
+        .map((device): FreeDevice => ({ node: name, device, liked }));
+    });
+}
+
+/** Of the devices that a place would give first. */
+function liking(place: readonly FreeDevice[]): number {
+  return place[0]?.liked ?? 0;
 }
 
 /** Scope → the sets of free devices within which a claim must stay. Linked devices stand together where scope is wider. */
@@ -62,10 +131,10 @@ function linkOf({ node, device }: FreeDevice): string {
   return `${node}/${device.linkDomain ?? ''}`;
 }
 
-/** The devices of the largest link groups stand first, each group together. */
+/** The devices of the nodes that are liked best stand first, then of the largest link groups, each group together. */
 function linkedFirst(free: readonly FreeDevice[]): FreeDevice[] {
   return groups(free, linkOf)
-    .sort((left, right) => right.length - left.length)
+    .sort((left, right) => liking(right) - liking(left) || right.length - left.length)
     .flat();
 }
 

@@ -66,6 +66,8 @@ function words(action: AgentAction): string {
       return `drain ${action.replicaId}`;
     case 'stop':
       return `stop ${action.replicaId}: ${action.reason}`;
+    case 'wait':
+      return `wait ${action.replicaId}: ${action.reason}`;
   }
 }
 

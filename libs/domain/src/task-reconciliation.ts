@@ -12,6 +12,7 @@ import type { DesiredState, DesiredTask } from './desired.ts';
 import { bindDevices, deviceKey, deviceKeysOf } from './device-binding.ts';
 import type { Node } from './devices.ts';
 import { isTaskEnded, type NodeDevices, type TaskPhase } from './jobs.ts';
+import type { LocalReplica } from './reconciliation.ts';
 
 /** What is remembered of a task after no document names it any more: its end, and its log. */
 export const TASK_KEPT_MS = 3_600_000;
@@ -38,6 +39,8 @@ export interface LocalTask {
 export interface LocalTasks {
   readonly tasks: readonly LocalTask[];
   readonly nodes: readonly Node[];
+  /** What replicas hold that are here, wanted or not. Absent: only what the document says of them is known. */
+  readonly replicas?: readonly Pick<LocalReplica, 'replicaId' | 'devices'>[];
   /** Versions whose every file is here and verified. */
   readonly heldDigests: ReadonlySet<string>;
   /** Since the control plane last answered. */
@@ -142,7 +145,7 @@ function startReady(
   here: ReadonlyMap<string, LocalTask>,
   local: LocalTasks,
 ): TaskAction[] {
-  const taken = takenDevices(desired, [...here.values()], local.nodes);
+  const taken = takenDevices(desired, [...here.values()], local);
   const isNew = ({ taskId, stop }: DesiredTask) => stop === null && here.get(taskId)?.phase === 'Pending';
   return [...byAttempt(wanted).values()].flatMap((members): TaskAction[] => {
     const starting = members.filter(isNew).filter(({ taskId }) => here.get(taskId)!.isPrepared);
@@ -218,12 +221,17 @@ function hasBegun({ phase }: LocalTask): boolean {
   return phase !== 'Pending' && phase !== 'Fetching';
 }
 
-/** Of processes here and of replicas; replicas without named devices count by their number, from the front. */
-function takenDevices(desired: DesiredState, tasks: readonly LocalTask[], nodes: readonly Node[]): Set<string> {
-  const taken = new Set(tasks.filter(hasBegun).flatMap(({ devices }) => deviceKeysOf(devices)));
-  for (const replica of desired.replicas) for (const key of deviceKeysOf(replica.devices ?? [])) taken.add(key);
-  for (const { claim, devices } of desired.replicas) {
-    if (devices !== undefined) continue;
+/** Of processes here and of replicas; replicas that hold none by name count by their number, from the front. */
+function takenDevices(
+  desired: DesiredState,
+  tasks: readonly LocalTask[],
+  { nodes, replicas = [] }: LocalTasks,
+): Set<string> {
+  const bound = [...desired.replicas, ...replicas].filter(({ devices }) => devices !== undefined);
+  const taken = new Set([...tasks.filter(hasBegun), ...bound].flatMap(({ devices }) => deviceKeysOf(devices ?? [])));
+  const isBound = new Set(bound.map(({ replicaId }) => replicaId));
+  for (const { replicaId, claim } of desired.replicas) {
+    if (isBound.has(replicaId)) continue;
     const free = nodes
       .flatMap((node) => node.devices.map(({ id, deviceType }) => ({ key: deviceKey(node.name, id), deviceType })))
       .filter(({ key, deviceType }) => deviceType === claim.deviceType && !taken.has(key));

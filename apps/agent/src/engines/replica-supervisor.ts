@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { DesiredReplica, LocalReplica, ReplicaReport, VersionFile } from '#domain';
 import type { AgentMetrics } from '../metrics.ts';
-import type { EngineAdapter, EngineSpec } from './engine-adapter.ts';
+import { AdapterKeeper } from './adapter-keeper.ts';
+import type { EngineAdapter, EngineInstance, EngineSpec } from './engine-adapter.ts';
 import { specHashOf } from './instance-folder.ts';
 import { Replica } from './replica.ts';
 
@@ -26,9 +27,11 @@ export class ReplicaSupervisor {
   readonly #options: ReplicaSupervisorOptions;
   readonly #replicas = new Map<string, Replica>();
   readonly #stops = new Map<string, Promise<void>>();
+  readonly #adapters: AdapterKeeper;
 
   constructor(options: ReplicaSupervisorOptions) {
     this.#options = options;
+    this.#adapters = new AdapterKeeper(options.engine, options.log);
   }
 
   /**
@@ -45,8 +48,7 @@ export class ReplicaSupervisor {
     for (const instance of living) {
       const spec = wanted?.find((replica) => replica.replicaId === instance.replicaId);
       const files = spec === undefined ? undefined : filesOf(spec.versionDigest);
-      const isChanged =
-        spec !== undefined && files !== undefined && specHashOf(this.#specOf(spec, files)) !== instance.specHash;
+      const isChanged = spec !== undefined && files !== undefined && this.#isChanged(instance, spec, files);
       const refused = refusal(instance.versionDigest);
       if (this.#replicas.has(instance.replicaId) || isChanged || refused !== null) {
         if (refused !== null) log.warn({ replica: instance.replicaId, reason: refused }, 'engine not adopted');
@@ -61,10 +63,11 @@ export class ReplicaSupervisor {
   }
 
   local(): LocalReplica[] {
-    return [...this.#replicas.values()].map(({ replicaId, versionDigest, phase, retryAtMs }) => ({
+    return [...this.#replicas.values()].map(({ replicaId, versionDigest, phase, retryAtMs, devices }) => ({
       replicaId,
       versionDigest,
       phase,
+      ...(devices === undefined ? {} : { devices }),
       ...(phase === 'Failed' && retryAtMs !== undefined ? { retryAtMs } : {}),
     }));
   }
@@ -73,18 +76,47 @@ export class ReplicaSupervisor {
     return this.#replicas.get(replicaId);
   }
 
+  /** Every replica that is here, whatever its phase. */
+  all(): Iterable<Replica> {
+    return this.#replicas.values();
+  }
+
   /** Digests that a local engine has open. */
   usedDigests(): ReadonlySet<string> {
     return new Set([...this.#replicas.values()].map(({ versionDigest }) => versionDigest));
   }
 
-  /** Precondition: the version is held, so every byte of `files` is verified. */
-  start(desired: DesiredReplica, files: readonly VersionFile[]): void {
+  /**
+   * Precondition: the version is held, so every byte of `files` is verified, or its engine needs none; nobody else has
+   * the `devices`.
+   */
+  start(desired: DesiredReplica, files: readonly VersionFile[], devices?: EngineSpec['devices']): void {
     const { log, metrics } = this.#options;
     const replica = this.#replicas.get(desired.replicaId) ?? this.#add(new Replica(desired, this.#replicaOptions()));
     log.info({ replica: desired.replicaId, version: desired.versionDigest }, 'engine starts');
     metrics.engineStarted();
-    replica.start(this.#specOf(desired, files));
+    replica.start(this.#specOf(desired, files, devices));
+  }
+
+  /** Adapters of those that are wanted and Ready: a look that finds nothing to do costs nothing. */
+  keepAdapters(
+    wanted: readonly DesiredReplica[],
+    filesOf: (digest: string) => readonly VersionFile[] | undefined,
+  ): void {
+    for (const { replicaId, adapters = [] } of wanted) {
+      const replica = this.#replicas.get(replicaId);
+      const held = adapters.flatMap(({ name, versionDigest }) => {
+        const files = filesOf(versionDigest);
+        const path = files && join(this.#options.versionPath(versionDigest), modelFileOf(files));
+        return path === undefined ? [] : [{ name, versionDigest, path }];
+      });
+      if (replica !== undefined) this.#adapters.keep(replica, held);
+    }
+  }
+
+  /** What holds one of these devices has failed. */
+  fail(replicaId: string, reason: string): void {
+    this.#replicas.get(replicaId)?.fail(reason);
   }
 
   /** Idempotent: a replica that is stopping goes on stopping. `isAtOnce` lets no answer finish, also of one that drains. */
@@ -146,13 +178,27 @@ export class ReplicaSupervisor {
       reason: replica.reason.slice(0, REASON_CHARACTERS_MAX),
       restarts: replica.restarts,
       ...(replica.instance === undefined ? {} : { processId: replica.instance.processId }),
+      ...(replica.engine === undefined ? {} : { engine: replica.engine }),
+      ...(replica.devices === undefined ? {} : { devices: replica.devices }),
     }));
   }
 
-  #specOf(desired: DesiredReplica, files: readonly VersionFile[]): EngineSpec {
-    const { replicaId, deploymentId, versionDigest, servedModel } = desired;
+  /** One that holds devices is asked for with those, unless the centre gives it others; an older one noted none. */
+  #isChanged(instance: EngineInstance, desired: DesiredReplica, files: readonly VersionFile[]): boolean {
+    const devices = instance.devices === undefined ? undefined : (desired.devices ?? instance.devices);
+    return specHashOf(this.#specOf(desired, files, devices)) !== instance.specHash;
+  }
+
+  #specOf(desired: DesiredReplica, files: readonly VersionFile[], devices: EngineSpec['devices']): EngineSpec {
+    const { replicaId, deploymentId, versionDigest, servedModel, engine, claim, nodes } = desired;
     const modelPath = join(this.#options.versionPath(versionDigest), modelFileOf(files));
-    return { replicaId, deploymentId, versionDigest, servedModel, modelPath, ...this.#options.settings };
+    return {
+      ...{ replicaId, deploymentId, versionDigest, servedModel, modelPath, claim },
+      ...this.#options.settings,
+      ...(engine === undefined ? {} : { engine }),
+      ...(devices === undefined ? {} : { devices }),
+      ...(nodes === undefined ? {} : { nodes }),
+    };
   }
 
   #replicaOptions() {

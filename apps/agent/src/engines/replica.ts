@@ -50,6 +50,10 @@ export class Replica {
   inflight = 0;
   endpoint: EngineEndpoint | undefined;
   instance: EngineInstance | undefined;
+  /** What it holds from its start until it is gone, failed or not. */
+  devices: EngineSpec['devices'];
+  /** Of the configuration; undefined: its default. */
+  engine: string | undefined;
   readonly #options: ReplicaOptions;
   #isAdopted = false;
   #failures = 0;
@@ -68,6 +72,8 @@ export class Replica {
   /** A first start, or another one after a failure. */
   start(spec: EngineSpec): void {
     if (this.phase === 'Failed') this.restarts += 1;
+    this.devices = spec.devices;
+    this.engine = spec.engine;
     this.#become('Starting', '');
     this.#isAdopted = false;
     this.#live(() => this.#options.engine.start(spec, this.#generation + 1));
@@ -75,7 +81,23 @@ export class Replica {
 
   adopt(instance: EngineInstance): void {
     this.#isAdopted = true;
+    this.devices = instance.devices;
+    this.engine = instance.engine;
     this.#live(() => Promise.resolve(instance));
+  }
+
+  /** For a reason that its engine does not know of: what runs is ended, and tried again like after any failure. */
+  fail(reason: string): void {
+    if (this.phase === 'Failed' || this.phase === 'Stopping') return;
+    this.#ending.abort();
+    // What could not be ended now is ended before the next start.
+    this.#life = this.#life.then(() => this.#dropEngine()).catch(() => undefined);
+    this.#fail(reason);
+  }
+
+  /** What is wrong with one that serves; empty: nothing. */
+  remark(reason: string): void {
+    if (this.phase === 'Ready' && this.reason !== reason) this.#become('Ready', reason);
   }
 
   /** Takes nothing new, lets what runs finish within `drainMs`, then ends the engine. */
@@ -121,12 +143,14 @@ export class Replica {
   #live(begin: () => Promise<EngineInstance>): void {
     this.#ending = new AbortController();
     const { signal } = this.#ending;
-    this.#life = this.#run(begin, signal).catch(async (cause: unknown) => {
-      if (signal.aborted) return;
-      // What could not be ended now is ended before the next start.
-      await this.#dropEngine().catch(() => undefined);
-      if (!signal.aborted) this.#fail(messageOf(cause));
-    });
+    this.#life = this.#life
+      .then(() => this.#run(begin, signal))
+      .catch(async (cause: unknown) => {
+        if (signal.aborted) return;
+        // What could not be ended now is ended before the next start.
+        await this.#dropEngine().catch(() => undefined);
+        if (!signal.aborted) this.#fail(messageOf(cause));
+      });
   }
 
   async #run(begin: () => Promise<EngineInstance>, signal: AbortSignal): Promise<void> {

@@ -11,7 +11,7 @@ import { OneAtATime } from '../sync/one-at-a-time.ts';
 import { TaskCgroups } from './cgroup.ts';
 import { Contact } from './contact.ts';
 import { runnerCommand } from './task-process.ts';
-import { TaskSupervisor } from './task-supervisor.ts';
+import { TaskSupervisor, type TaskSupervisorOptions } from './task-supervisor.ts';
 
 export interface JobPartsOptions {
   readonly configuration: Pick<AgentConfiguration, 'sync'>;
@@ -21,7 +21,8 @@ export interface JobPartsOptions {
   readonly machineBootId: string;
   /** A cgroup v2 folder for tasks; null: none. */
   readonly cgroupParent: string | null;
-  readonly nodes: readonly Node[];
+  readonly nodes: () => readonly Node[];
+  readonly replicas: TaskSupervisorOptions['replicas'];
   readonly versionPath: (digest: string) => string;
   readonly desired: Pick<DesiredKeeper, 'blobSource' | 'fetch'>;
   readonly outbox: Pick<Outbox, 'add'>;
@@ -63,6 +64,7 @@ export function assembleJobs(options: JobPartsOptions): JobParts {
     shared: new OneAtATime(),
     emit: (event) => outbox.add(event),
     nodes: options.nodes,
+    replicas: options.replicas,
     versionPath: options.versionPath,
     onChange: options.onChange,
     onProgress: options.onProgress,

@@ -7,10 +7,13 @@ import type { TaskLogsReply, TaskLogsRequest } from '#contracts';
 import {
   type DesiredState,
   type DesiredTask,
+  type DeviceHolding,
+  type LocalReplica,
   type Node,
   reconcileTasks,
   type TaskAction,
   type TaskReport,
+  taskHolder,
   taskIdOf,
 } from '#domain';
 import { messageOf } from '../errors.ts';
@@ -24,12 +27,16 @@ import type { TaskServices } from './task-services.ts';
 const DAMAGED = 'Its record on this disk is damaged, so it was ended and is not run again.';
 
 export interface TaskSupervisorOptions extends Omit<TaskServices, 'membersOf'> {
-  readonly nodes: readonly Node[];
+  /** As they are listed now. */
+  readonly nodes: () => readonly Node[];
+  /** What replicas hold now. */
+  readonly replicas: () => readonly Pick<LocalReplica, 'replicaId' | 'devices'>[];
 }
 
 export class TaskSupervisor {
   readonly #services: TaskServices;
-  readonly #nodes: readonly Node[];
+  readonly #nodes: () => readonly Node[];
+  readonly #replicas: TaskSupervisorOptions['replicas'];
   readonly #runs = new Map<string, TaskRun>();
   /** Task ids whose record could not be read: whatever they were, they are not run again. */
   readonly #unreadable = new Set<string>();
@@ -37,8 +44,9 @@ export class TaskSupervisor {
   readonly #emptied = new Set<string>();
   #isClosed = false;
 
-  constructor({ nodes, ...services }: TaskSupervisorOptions) {
+  constructor({ nodes, replicas, ...services }: TaskSupervisorOptions) {
     this.#nodes = nodes;
+    this.#replicas = replicas;
     this.#services = { ...services, membersOf: (attemptId) => this.#membersOf(attemptId) };
   }
 
@@ -65,6 +73,19 @@ export class TaskSupervisor {
     return new Set([...this.#runs.values()].flatMap((run) => run.usedDigests));
   }
 
+  /** Of those that have a process. */
+  holdings(): DeviceHolding[] {
+    return [...this.#runs.values()]
+      .map((run) => run.local())
+      .filter(({ phase, devices }) => phase !== 'Pending' && phase !== 'Fetching' && devices.length > 0)
+      .map(({ taskId, devices }) => ({ holder: taskHolder(taskId), devices }));
+  }
+
+  /** What holds a device that is not there any more has failed. */
+  fail(taskId: string, reason: string): void {
+    this.#runs.get(taskId)?.fail(reason);
+  }
+
   countByPhase(): Record<string, number> {
     const counts: Record<string, number> = {};
     for (const { phase } of this.#runs.values()) counts[phase] = (counts[phase] ?? 0) + 1;
@@ -82,7 +103,8 @@ export class TaskSupervisor {
     }
     const local = {
       tasks: [...this.#runs.values()].map((run) => run.local()),
-      nodes: this.#nodes,
+      nodes: this.#nodes(),
+      replicas: this.#replicas(),
       heldDigests,
       silentSeconds: this.#services.contact.silentSeconds,
     };

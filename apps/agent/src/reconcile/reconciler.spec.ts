@@ -45,6 +45,7 @@ function rig(first: DesiredState, onDigests: () => Promise<void> = async () => u
     local: () => [],
     usedDigests: () => new Set(),
     stopVersion: () => undefined,
+    keepAdapters: () => undefined,
   };
   const reconciler = new Reconciler({
     desired: () => here.desired,
@@ -52,7 +53,14 @@ function rig(first: DesiredState, onDigests: () => Promise<void> = async () => u
     sync: sync as VersionSync,
     folder: folder as VersionFolder,
     replicas: replicas as ReplicaSupervisor,
-    tasks: { reconcile: () => undefined, stopVersion: () => undefined, usedDigests: () => new Set() },
+    tasks: {
+      reconcile: () => undefined,
+      stopVersion: () => undefined,
+      usedDigests: () => new Set(),
+      holdings: () => [],
+    },
+    engines: { needsFiles: () => true, bindsDevices: () => true },
+    nodes: () => [],
     refusals: () => new Map(),
     distrusted: () => new Set(),
     log: pino({ level: 'silent' }),

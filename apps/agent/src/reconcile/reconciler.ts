@@ -1,7 +1,8 @@
 // Makes what is here what is desired: the pure decision of the domain, executed. Woken by every change and each second,
 // so a lost wake-up costs a second. Without a document nothing is decided (R7).
 import type { Logger } from 'pino';
-import { type AgentAction, type DesiredState, type DesiredVersion, reconcileCluster } from '#domain';
+import { type AgentAction, type DesiredState, type DesiredVersion, type Node, reconcileCluster } from '#domain';
+import type { EngineAdapter } from '../engines/engine-adapter.ts';
 import type { ReplicaSupervisor } from '../engines/replica-supervisor.ts';
 import { messageOf } from '../errors.ts';
 import type { TaskSupervisor } from '../jobs/task-supervisor.ts';
@@ -19,7 +20,11 @@ export interface ReconcilerOptions {
   readonly sync: VersionSync;
   readonly folder: VersionFolder;
   readonly replicas: ReplicaSupervisor;
-  readonly tasks: Pick<TaskSupervisor, 'reconcile' | 'stopVersion' | 'usedDigests'>;
+  readonly tasks: Pick<TaskSupervisor, 'reconcile' | 'stopVersion' | 'usedDigests' | 'holdings'>;
+  /** What engines of the configuration need of this machine. */
+  readonly engines: Pick<EngineAdapter, 'needsFiles' | 'bindsDevices'>;
+  /** As they are listed now. */
+  readonly nodes: () => readonly Node[];
   /** Digest → why, of the versions that may not be here (signatures). */
   readonly refusals: (versions: readonly DesiredVersion[]) => ReadonlyMap<string, string>;
   /** Versions found damaged that are on their way out: not started, and not fetched before they are gone. */
@@ -33,6 +38,7 @@ export class Reconciler {
   #isWoken = false;
   #pruning: Promise<void> | undefined;
   #prunedFor: string | undefined;
+  #waits: ReadonlyMap<string, string> = new Map();
   #pruneAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ReconcilerOptions) {
@@ -42,6 +48,11 @@ export class Reconciler {
   start(): void {
     this.#timer = setInterval(() => this.#turn(), TICK_MS);
     this.wake();
+  }
+
+  /** Replica id → what it waits for before it can start. */
+  get waits(): ReadonlyMap<string, string> {
+    return this.#waits;
   }
 
   /** Changes of one moment make one turn. */
@@ -61,7 +72,7 @@ export class Reconciler {
   }
 
   #turn(): void {
-    const { sync, replicas, tasks, log } = this.#options;
+    const { sync, replicas, tasks, engines, log } = this.#options;
     const desired = this.#options.desired();
     if (desired === null) return;
     try {
@@ -78,8 +89,18 @@ export class Reconciler {
         heldDigests: new Set(usable),
         fetchingDigests: new Set([...sync.fetchingDigests, ...distrusted]),
         fetchRetryAtMs: sync.fetchRetryAtMs,
+        refusedDigests: new Set(refusals.keys()),
+        needsFiles: (engine: string | undefined) => engines.needsFiles(engine),
+        book: {
+          nodes: this.#options.nodes(),
+          tasks: tasks.holdings(),
+          bindsDevices: (engine: string | undefined) => engines.bindsDevices(engine),
+        },
       };
-      for (const action of reconcileCluster(desired, local, performance.now())) this.#execute(action);
+      const actions = reconcileCluster(desired, local, performance.now());
+      this.#waits = new Map(actions.flatMap((each) => (each.action === 'wait' ? [[each.replicaId, each.reason]] : [])));
+      for (const action of actions) this.#execute(action);
+      replicas.keepAdapters(desired.replicas, (digest) => (usable.includes(digest) ? sync.filesOf(digest) : undefined));
       tasks.reconcile(desired, local.heldDigests);
       this.#prune(desired);
     } catch (cause) {
@@ -88,7 +109,7 @@ export class Reconciler {
   }
 
   #execute(action: AgentAction): void {
-    const { sync, replicas } = this.#options;
+    const { sync, replicas, engines } = this.#options;
     switch (action.action) {
       case 'fetch':
         // Blobs that come now could be taken for garbage by the sweep; the next turn fetches.
@@ -100,10 +121,13 @@ export class Reconciler {
         this.#prunedFor = undefined;
         break;
       case 'start': {
-        const files = sync.filesOf(action.replica.versionDigest);
-        if (files !== undefined) replicas.start(action.replica, files);
+        const { replica, devices } = action;
+        const files = sync.filesOf(replica.versionDigest) ?? (engines.needsFiles(replica.engine) ? undefined : []);
+        if (files !== undefined) replicas.start(replica, files, devices);
         break;
       }
+      case 'wait':
+        break;
       case 'drain':
         replicas.stop(action.replicaId, 'draining');
         break;

@@ -1,6 +1,8 @@
 // What a report says of replicas, and which version counts as the one before. Pure.
 import type { DesiredReplica, DesiredState, HeldVersion, ReplicaReport } from '#domain';
 
+const REASON_CHARACTERS_MAX = 500;
+
 /** Every wanted replica, and every one that is here though nobody wants it (any more). */
 export function replicaReports(
   desired: DesiredState | null,
@@ -8,22 +10,27 @@ export function replicaReports(
   heldDigests: ReadonlySet<string>,
   /** Version digest → why it may not be here. */
   refusals: ReadonlyMap<string, string> = new Map(),
+  /** Replica id → what it waits for. */
+  waits: ReadonlyMap<string, string> = new Map(),
 ): ReplicaReport[] {
   const known = new Set(here.map(({ replicaId }) => replicaId));
   const missing = (desired?.replicas ?? []).filter(({ replicaId }) => !known.has(replicaId));
-  return [...here, ...missing.map((replica) => reportMissing(replica, heldDigests, refusals))];
+  return [...here, ...missing.map((replica) => reportMissing(replica, heldDigests, refusals, waits))];
 }
 
 function reportMissing(
   replica: DesiredReplica,
   heldDigests: ReadonlySet<string>,
   refusals: ReadonlyMap<string, string>,
+  waits: ReadonlyMap<string, string>,
 ): ReplicaReport {
   const { replicaId, deploymentId, versionDigest, draining } = replica;
   const base = { replicaId, deploymentId, versionDigest, restarts: 0 };
   if (draining) return { ...base, phase: 'Stopped', reason: '' };
   const refusal = refusals.get(versionDigest);
   if (refusal !== undefined) return { ...base, phase: 'Fetching', reason: refusal };
+  const wait = waits.get(replicaId);
+  if (wait !== undefined) return { ...base, phase: 'Pending', reason: wait.slice(0, REASON_CHARACTERS_MAX) };
   if (heldDigests.has(versionDigest)) return { ...base, phase: 'Pending', reason: 'its engine starts next' };
   return { ...base, phase: 'Fetching', reason: 'its version is being fetched and verified' };
 }
