@@ -132,13 +132,17 @@ export function periodEndMs(period: BudgetPeriod, ms: number): number | null {
   return period === 'day' ? Date.UTC(year, month, at.getUTCDate() + 1) : Date.UTC(year, month + 1, 1);
 }
 
-/** One period of one budget. `leases` are those of the period that have not ended. */
+/** One period of one budget, as one holder is answered from it. */
 export interface BudgetAccount {
   readonly budget: Pick<Budget, 'id' | 'name' | 'limitTokens' | 'period'>;
   readonly periodKey: string;
   readonly spentTokens: number;
+  /** Of what is spent, what was beyond leases. */
   readonly overdraftTokens: number;
-  readonly leases: readonly Lease[];
+  /** On all leases of the period. */
+  readonly outTokens: number;
+  /** Of them, on those of the holder. */
+  readonly heldTokens: number;
 }
 
 export interface BudgetStanding {
@@ -153,9 +157,22 @@ export function outTokens({ phase, grantedTokens, spentTokens }: Lease): number 
   return phase === 'Ended' ? 0 : Math.max(0, grantedTokens - spentTokens);
 }
 
-export function standingOf({ budget, spentTokens, leases }: BudgetAccount): BudgetStanding {
-  const out = leases.reduce((sum, lease) => sum + outTokens(lease), 0);
+export function emptyAccount(budget: BudgetAccount['budget'], periodKey: string): BudgetAccount {
+  return { budget, periodKey, spentTokens: 0, overdraftTokens: 0, outTokens: 0, heldTokens: 0 };
+}
+
+export function standingOf({
+  budget,
+  spentTokens,
+  outTokens: out,
+}: Pick<BudgetAccount, 'budget' | 'spentTokens' | 'outTokens'>): BudgetStanding {
   return { spentTokens, outTokens: out, freeTokens: budget.limitTokens - spentTokens - out };
+}
+
+/** The account after a lease of the holder became another; `before` null: it is new. */
+export function accountAfter(account: BudgetAccount, before: Lease | null, after: Lease): BudgetAccount {
+  const more = outTokens(after) - (before === null ? 0 : outTokens(before));
+  return { ...account, outTokens: account.outTokens + more, heldTokens: account.heldTokens + more };
 }
 
 /**
@@ -194,8 +211,7 @@ export function grantLease(
   newId: string,
   startsMs: number = terms.nowMs,
 ): WishOutcome {
-  const { freeTokens } = standingOf(account);
-  const granted = grantableTokens(wishTokens, freeTokens, heldTokens(account, terms.holder));
+  const granted = grantableTokens(wishTokens, standingOf(account).freeTokens, account.heldTokens);
   if (granted === 0) return { lease: null, refusal: refusalOf(account, terms.nowMs) };
   const lease: Lease = {
     ...{ id: newId, budgetId: account.budget.id, holder: terms.holder, periodKey: account.periodKey },
@@ -211,8 +227,7 @@ export function grantLease(
  */
 export function renewLease(account: BudgetAccount, lease: Lease, wishTokens: number, terms: LeaseTerms): WishOutcome {
   const { freeTokens } = standingOf(account);
-  const held = heldTokens(account, terms.holder);
-  const more = wishTokens === 0 ? 0 : grantableTokens(wishTokens, freeTokens, held);
+  const more = wishTokens === 0 ? 0 : grantableTokens(wishTokens, freeTokens, account.heldTokens);
   const renewed: Lease = {
     ...lease,
     grantedTokens: lease.grantedTokens + more,
@@ -247,12 +262,6 @@ export function settleLease(lease: Lease, tokens: number): { readonly lease: Lea
 /** Nothing can be spent from it and nothing is left untold. */
 function endedWhenTold(lease: Lease): Lease {
   return lease.phase === 'Expired' && lease.spentTokens >= lease.grantedTokens ? { ...lease, phase: 'Ended' } : lease;
-}
-
-function heldTokens({ leases }: BudgetAccount, holder: LeaseHolder): number {
-  return leases
-    .filter((lease) => lease.holder.kind === holder.kind && lease.holder.id === holder.id)
-    .reduce((sum, lease) => sum + outTokens(lease), 0);
 }
 
 function endMs({ budget }: BudgetAccount, { lifetimeSeconds }: LeaseTerms, fromMs: number): number {

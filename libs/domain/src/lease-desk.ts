@@ -6,8 +6,10 @@
  * what is given back can be granted in the same breath.
  */
 import {
+  accountAfter,
   type Budget,
   type BudgetAccount,
+  emptyAccount,
   grantLease,
   LEASE_RETRY_SECONDS_MAX,
   type Lease,
@@ -162,22 +164,19 @@ class Desk {
 
   private accountOf(budget: Budget, atMs: number): BudgetAccount {
     const periodKey = periodKeyOf(budget.period, atMs);
-    const known = this.accounts.get(keyOf(budget.id, periodKey));
-    return known ?? { budget, periodKey, spentTokens: 0, overdraftTokens: 0, leases: [] };
+    return this.accounts.get(keyOf(budget.id, periodKey)) ?? emptyAccount(budget, periodKey);
   }
 
   /** The ledger goes on as it will be once this is written. */
   private write(lease: Lease): void {
-    this.written.set(lease.id, lease);
-    this.leases.set(lease.id, lease);
     const budget = this.budgets.get(lease.budgetId);
-    if (budget === undefined) return;
-    const key = keyOf(lease.budgetId, lease.periodKey);
-    const account = this.accounts.get(key) ?? {
-      ...{ budget, periodKey: lease.periodKey, spentTokens: 0, overdraftTokens: 0, leases: [] },
-    };
-    const leases = [...account.leases.filter(({ id }) => id !== lease.id), lease];
-    this.accounts.set(key, { ...account, leases });
+    if (budget !== undefined) {
+      const key = keyOf(lease.budgetId, lease.periodKey);
+      const account = this.accounts.get(key) ?? emptyAccount(budget, lease.periodKey);
+      this.accounts.set(key, accountAfter(account, this.leases.get(lease.id) ?? null, lease));
+    }
+    this.leases.set(lease.id, lease);
+    this.written.set(lease.id, lease);
   }
 }
 

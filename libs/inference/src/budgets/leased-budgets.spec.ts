@@ -13,6 +13,7 @@ import {
   type Lease,
   type LeaseAnswer,
   type LeaseDemand,
+  outTokens,
   periodEndMs,
   periodKeyOf,
   settleLease,
@@ -42,7 +43,7 @@ class Centre {
   answer(holderId: string, request: LeaseDemand, nowMs: number): LeaseAnswer {
     const holder = { kind: 'cluster' as const, id: holderId };
     const leases = [...this.leases.values()].filter((lease) => lease.holder.id === holderId);
-    const ledger = { budgets: BUDGETS, accounts: this.accountsAt(nowMs), leases, answered: this.answered };
+    const ledger = { budgets: BUDGETS, accounts: this.accountsAt(nowMs, holderId), leases, answered: this.answered };
     const terms = { holder, nowMs, lifetimeSeconds: 8 * 3_600 };
     const decision = answerLeaseRequest(request, ledger, terms, () => `lease-${this.made++}`);
     for (const lease of decision.written) this.leases.set(lease.id, lease);
@@ -73,16 +74,19 @@ class Centre {
     return known;
   }
 
-  accountsAt(nowMs: number): BudgetAccount[] {
+  accountsAt(nowMs: number, holderId?: string): BudgetAccount[] {
+    const out = (leases: readonly Lease[]) => leases.reduce((sum, lease) => sum + outTokens(lease), 0);
     return BUDGETS.flatMap((budget) => {
       const next = periodEndMs(budget.period, nowMs);
       const keys = [periodKeyOf(budget.period, nowMs), ...(next === null ? [] : [periodKeyOf(budget.period, next)])];
-      return keys.map((periodKey) => ({
-        ...{ budget, periodKey, ...this.account(budget.id, periodKey) },
-        leases: [...this.leases.values()].filter(
-          (lease) => lease.budgetId === budget.id && lease.periodKey === periodKey && lease.phase !== 'Ended',
-        ),
-      }));
+      return keys.map((periodKey) => {
+        const leases = [...this.leases.values()].filter(
+          (lease) => lease.budgetId === budget.id && lease.periodKey === periodKey,
+        );
+        const held = leases.filter(({ holder }) => holder.id === holderId);
+        const known = this.account(budget.id, periodKey);
+        return { budget, periodKey, ...known, outTokens: out(leases), heldTokens: out(held) };
+      });
     });
   }
 }
@@ -216,8 +220,10 @@ it('R12, invariant 8: nobody overspends, and in the end all that was spent is kn
         holder.crash(nowMs);
       }
       for (const account of centre.accountsAt(nowMs)) {
-        const { spentTokens, outTokens } = standingOf(account);
-        expect(spentTokens + outTokens).toBeLessThanOrEqual(account.budget.limitTokens + account.overdraftTokens);
+        const standing = standingOf(account);
+        expect(standing.spentTokens + standing.outTokens).toBeLessThanOrEqual(
+          account.budget.limitTokens + account.overdraftTokens,
+        );
       }
     }
     // All ends, all is told, all is given back: what is known is what was, and nothing is out.
