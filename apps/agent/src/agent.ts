@@ -20,7 +20,7 @@ import { CredentialKeeper, membershipSchema } from './joining/credentials.ts';
 import { type FolderLock, lockFolder } from './state/folder-lock.ts';
 import { loadIdentity } from './state/identity.ts';
 import { machineBootId } from './state/processes.ts';
-import type { AgentStatus } from './status.ts';
+import { type AgentStatus, offlineStatus } from './status.ts';
 
 /** Bound of a step of the shutdown that has nothing to wait for but the disk and short requests. */
 const STEP_MS = 6_000;
@@ -46,7 +46,7 @@ export class Agent {
   status(): AgentStatus {
     const parts = this.#parts;
     if (parts === undefined) return { isReady: false, reason: 'the cluster has not joined yet', details: null };
-    const { cluster, replicas, tasks, link, links, desired, outbox, directPort } = parts;
+    const { cluster, replicas, tasks, link, links, desired, outbox, directPort, localPort, offline } = parts;
     const isReady = !this.#stopping.signal.aborted;
     const details = {
       clusterId: cluster.membership.clusterId,
@@ -59,6 +59,8 @@ export class Agent {
       links: links.counts(),
       eventsPending: outbox.pending,
       directPort,
+      localPort,
+      offline: offline === undefined ? null : offlineStatus(offline),
     };
     return { isReady, reason: isReady ? '' : 'stopping', details };
   }
@@ -110,6 +112,7 @@ export class Agent {
     await parts.contact.open();
     await parts.tasks.open();
     await parts.desired.open();
+    await parts.offline?.bundle.open();
     const wanted = parts.desired.state;
     const filesOf = (digest: string) => wanted?.versions.find((version) => version.digest === digest)?.files;
     const refusal = (digest: string) => parts.signatures.refusalOfRunning(digest, wanted?.versions ?? []);
@@ -120,6 +123,7 @@ export class Agent {
     // 4. The ways in.
     if (parts.direct !== undefined) parts.directPort = await parts.direct.start();
     await parts.neighbours?.start();
+    if (parts.offline !== undefined) parts.localPort = await parts.offline.local.start();
     parts.links.start();
     for (const gateway of (await parts.gateways.read()) ?? []) parts.links.heard(gateway);
 
@@ -127,6 +131,7 @@ export class Agent {
     parts.heartbeat.start();
     parts.link.open();
     parts.desired.start();
+    parts.offline?.bundle.start();
     parts.contact.start();
     parts.verification.start();
     parts.reporter.start();
@@ -159,6 +164,7 @@ export class Agent {
       const drainMs = configuration.shutdown.drainSeconds * 1000;
       const engineMs = drainMs + ENGINE_END_MS;
       await new ShutdownSequence(log)
+        .add('local endpoint', drainMs + STEP_MS, () => parts.offline?.local.stop(drainMs))
         .add('direct listener', STEP_MS, () => parts.direct?.stop())
         .add('neighbours', STEP_MS, () => parts.neighbours?.stop())
         .add('verification', STEP_MS, () => parts.verification.stop())
@@ -175,6 +181,7 @@ export class Agent {
         .add('last report', STEP_MS, () => parts.reporter.flush())
         .add('reporter', STEP_MS, () => parts.reporter.stop())
         .add('contact', STEP_MS, () => parts.contact.stop())
+        .add('offline bundle', STEP_MS, () => parts.offline?.bundle.stop())
         .add('desired state', STEP_MS, () => parts.desired.stop())
         .add('outbox', STEP_MS, () => parts.outbox.stop())
         .add('heartbeat', STEP_MS, () => parts.heartbeat.stop())

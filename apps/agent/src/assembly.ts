@@ -9,6 +9,7 @@ import { DirectListener } from './data-plane/direct-listener.ts';
 import { InferenceServer } from './data-plane/inference-server.ts';
 import { KnownGateways } from './data-plane/known-gateways.ts';
 import { LinkKeeper } from './data-plane/link-keeper.ts';
+import { ReplicaRouter } from './data-plane/replica-router.ts';
 import { DesiredKeeper, verifyingKeySchema } from './desired/desired-keeper.ts';
 import type { EngineAdapter } from './engines/engine-adapter.ts';
 import { readReplicaLog } from './engines/replica-log.ts';
@@ -22,6 +23,8 @@ import { assembleJobs, type JobParts, type JobPartsOptions } from './jobs/assemb
 import { CredentialKeeper } from './joining/credentials.ts';
 import type { AgentMetrics } from './metrics.ts';
 import { findHeldFile, NeighbourServer } from './neighbours/neighbour-server.ts';
+import { assembleOffline, type OfflineParts } from './offline/assembly.ts';
+import { bundleMarksSchema, storedBundleSchema } from './offline/bundle-keeper.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
 import { previousAfter, replicaReports, versionReports } from './reports/report-content.ts';
 import { Reporter } from './reports/reporter.ts';
@@ -99,7 +102,8 @@ export function assembleParts(context: AssemblyContext): Parts {
       links.hearing(true);
       sync.reconnected();
       reporter.flush();
-      void desired.fetch();
+      // What proves the bundle comes with the document.
+      void desired.fetch().then(() => offline?.bundle.fetch());
       void outbox.send();
       void link.fetchGateways().then((found) => found.forEach(heard));
     },
@@ -132,7 +136,10 @@ export function assembleParts(context: AssemblyContext): Parts {
     },
     keyDocument: documentOf(context, 'verifying-key', verifyingKeySchema),
     onVerification: (asked) => verification.told(asked),
-    onContact: (agoMs) => contact.answered(agoMs),
+    onContact: (agoMs) => {
+      contact.answered(agoMs);
+      offline?.bundle.contacted();
+    },
     log,
     metrics,
   });
@@ -166,8 +173,9 @@ export function assembleParts(context: AssemblyContext): Parts {
       log,
       metrics,
     });
+  const engines = engine(stateFolder, identity.publicKey);
   const replicas = new ReplicaSupervisor({
-    engine: engine(stateFolder, identity.publicKey),
+    engine: engines,
     startTimeoutMs: startTimeoutSeconds * 1000,
     drainMs: shutdown.drainSeconds * 1000,
     settings: { contextSize, maxConcurrent, maxQueue },
@@ -186,7 +194,8 @@ export function assembleParts(context: AssemblyContext): Parts {
     stateFolder,
     environment,
     ...machine,
-    nodes,
+    nodes: () => nodes,
+    replicas: () => replicas.local(),
     versionPath: (digest) => folder.pathOf(digest),
     desired,
     outbox,
@@ -202,6 +211,8 @@ export function assembleParts(context: AssemblyContext): Parts {
     folder,
     replicas,
     tasks,
+    engines,
+    nodes: () => nodes,
     refusals: (versions) => signatures.refusals(versions),
     distrusted: () => verification.distrusted,
     log,
@@ -209,7 +220,7 @@ export function assembleParts(context: AssemblyContext): Parts {
   const content = (): Omit<ReportMessage, 'bootId' | 'sequence'> => {
     const versions = desired.state?.versions ?? [];
     const refusals = signatures.refusals(versions);
-    const here = replicaReports(desired.state, replicas.reports(), sync.heldDigests, refusals);
+    const here = replicaReports(desired.state, replicas.reports(), sync.heldDigests, refusals, reconciler.waits);
     return {
       clusterId,
       ...desired.position,
@@ -230,14 +241,27 @@ export function assembleParts(context: AssemblyContext): Parts {
     log,
     metrics,
   });
+  const router = new ReplicaRouter({ replicas, desired: () => desired.state });
   const inference: InferenceServer = new InferenceServer({
-    find: (replicaId) => replicas.find(replicaId),
+    router,
     bodyBytesMax: dataPlane.bodyBytesMax,
     firstByteTimeoutMs: dataPlane.firstByteTimeoutSeconds * 1000,
     idleTimeoutMs: dataPlane.idleTimeoutSeconds * 1000,
     metrics,
     onRequest: (request) => links.requestBegan(request),
     isSurplus: (request) => links.isSurplus(request),
+  });
+  const offline = assembleOffline({
+    configuration,
+    clusterId,
+    clusterName: cluster.membership.clusterName,
+    bundleDocument: documentOf(context, 'offline-bundle', storedBundleSchema),
+    marksDocument: documentOf(context, 'offline-marks', bundleMarksSchema),
+    link,
+    desired,
+    router,
+    log,
+    metrics,
   });
   const links = new LinkKeeper({
     idleWanted: linksConfiguration.perGateway,
@@ -279,6 +303,8 @@ export function assembleParts(context: AssemblyContext): Parts {
     reconciler,
     reporter,
     inference,
+    offline,
+    localPort: undefined,
     links,
     direct,
     directPort: undefined,
@@ -317,6 +343,9 @@ export interface Parts extends SyncParts, JobParts {
   readonly reconciler: Reconciler;
   readonly reporter: Reporter;
   readonly inference: InferenceServer;
+  /** Undefined: no local endpoint is configured. */
+  readonly offline: OfflineParts | undefined;
+  localPort: number | undefined;
   readonly links: LinkKeeper;
   readonly direct: DirectListener | undefined;
   directPort: number | undefined;

@@ -84,6 +84,11 @@ export class ControlLink {
     return this.#request(SUBJECTS.syncPlan(this.#clusterId), request);
   }
 
+  /** What is needed to serve without the centre; the answer is for the caller to check. */
+  async fetchBundle(have: string | null): Promise<unknown> {
+    return this.#request(SUBJECTS.bundle(this.#clusterId), { have });
+  }
+
   /** Gateways that the centre has heard lately; [] when it does not answer. */
   async fetchGateways(): Promise<readonly GatewayAnnouncement[]> {
     try {

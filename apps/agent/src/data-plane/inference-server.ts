@@ -2,32 +2,42 @@
 // gateway is always the client. Plain node:http and no Nest: nothing of a framework is needed on this path, and it would
 // halve the rate (docs on the data path say what was measured).
 //
-// Every refusal before the first byte says whether another cluster may try (`x-atoll-retryable`). `x-atoll-version` is
-// the digest that the answering engine was started with, not what the cluster should run (DESIGN §7.6).
+// The gateway names a replica; any other that stands in for it (same deployment, same version) may answer, by the
+// deployment's policy. Every refusal before the first byte says whether another cluster may try (`x-atoll-retryable`).
+// Nothing is tried twice here: the gateway has a retry budget of its own, and two budgets would multiply (R13). Nothing is
+// charged here either: the gateway charges what it forwards.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import {
+  type ForwardOutcome,
   forwardableRequestHeaders,
-  forwardRequest,
+  INFERENCE_SURFACES,
+  type InferenceSurface,
   type OpenAiErrorKind,
   openAiError,
+  pathOf,
+  readBody,
   writeOpenAiError,
-  writeRefusal,
 } from '#inference';
-import type { Replica } from '../engines/replica.ts';
 import type { AgentMetrics } from '../metrics.ts';
+import {
+  choiceHeaders,
+  type ForwardBounds,
+  forwardToReplica,
+  mayTryElsewhere,
+  writeReplicaRefusal,
+} from './forward-to-replica.ts';
+import { readPromptOf, unreadPrompt } from './prompt.ts';
+import type { ReplicaRouter } from './replica-router.ts';
 
-const PATHS = new Set(['/v1/chat/completions', '/v1/completions']);
-const DROPPED_HEADERS = new Set(['authorization', 'cookie', 'x-atoll-replica']);
+const DROPPED_HEADERS = new Set(['authorization', 'cookie', 'x-atoll-replica', 'x-atoll-session']);
 const RETRYABLE = ['x-atoll-retryable', 'true'] as const;
 /** Longest pause within a request's body. */
 const BODY_STALL_MS = 30_000;
 
-export interface InferenceServerOptions {
-  readonly find: (replicaId: string) => Replica | undefined;
+export interface InferenceServerOptions extends ForwardBounds {
+  readonly router: ReplicaRouter;
   readonly bodyBytesMax: number;
-  readonly firstByteTimeoutMs: number;
-  readonly idleTimeoutMs: number;
   readonly metrics: AgentMetrics;
   /** Told of each request's begin; what it gives back is called at the end. */
   readonly onRequest?: (request: IncomingMessage) => () => void;
@@ -84,63 +94,68 @@ export class InferenceServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const path = request.url?.split('?', 1)[0] ?? '';
+    const path = pathOf(request.url);
     const ended = this.#options.onRequest?.(request);
     if (ended !== undefined) response.once('close', ended);
     if (this.#isStopping || this.#options.isSurplus?.(request) === true) response.shouldKeepAlive = false;
     if (path === '/atoll/ping' && request.method === 'GET') return void response.writeHead(204).end();
-    if (!PATHS.has(path)) return this.#refuse(request, response, 'route_not_found', false);
+    const surface = INFERENCE_SURFACES[path];
+    if (surface === undefined) return this.#refuse(request, response, 'route_not_found', false);
     if (request.method !== 'POST') return this.#refuse(request, response, 'method_not_allowed', false);
     if (this.#isStopping) return this.#refuse(request, response, 'shutting_down', true);
     const replicaId = request.headers['x-atoll-replica'];
-    const replica = typeof replicaId === 'string' ? this.#options.find(replicaId) : undefined;
-    if (replica?.phase !== 'Ready') return this.#refuse(request, response, 'no_ready_replica', true);
+    if (typeof replicaId !== 'string' || this.#options.router.standInsOf(replicaId).length === 0) {
+      return this.#refuse(request, response, 'no_ready_replica', true);
+    }
     this.#inflight += 1;
-    replica.requestBegan();
     const beganAtMs = performance.now();
-    let outcome = 'failed';
+    let outcome: string = 'failed';
     try {
-      outcome = await this.#forward(request, response, replica, path);
+      outcome = await this.#forward(request, response, replicaId, path, surface);
     } catch {
       response.destroy();
     } finally {
-      replica.requestEnded();
       this.#inflight -= 1;
       if (this.#inflight === 0) this.#idle?.();
       this.#options.metrics.requestFinished(outcome, (performance.now() - beganAtMs) / 1000);
     }
   }
 
-  async #forward(request: IncomingMessage, response: ServerResponse, replica: Replica, path: string): Promise<string> {
-    const { bodyBytesMax, firstByteTimeoutMs, idleTimeoutMs } = this.#options;
-    const body = await readBody(request, bodyBytesMax);
+  async #forward(
+    request: IncomingMessage,
+    response: ServerResponse,
+    replicaId: string,
+    path: string,
+    surface: InferenceSurface,
+  ): Promise<ForwardOutcome['kind']> {
+    const { bodyBytesMax, router } = this.#options;
+    const body = await readBody(request, bodyBytesMax, BODY_STALL_MS);
     if (body === 'gone') return 'client-gone';
-    if (body === 'too-large') {
-      this.#refuse(request, response, 'body_too_large', false);
-      return 'refused';
+    if (body === 'too-large') return this.#refused(request, response, 'body_too_large', false);
+    // Engines may have ended while the body came.
+    const replicas = router.standInsOf(replicaId);
+    const prompt = replicas.length > 1 ? readPromptOf(request.headers, body) : unreadPrompt(body);
+    const choice = router.choose(replicas, prompt);
+    if (choice === undefined) return this.#refused(request, response, 'no_ready_replica', true);
+    const headers = forwardableRequestHeaders(request.rawHeaders, DROPPED_HEADERS);
+    const call = { path, surface, body, headers, response, prompt, answerHeaders: [] };
+    const outcome = await forwardToReplica(
+      { ...call, asksForUsage: false, readsUsage: false },
+      choice,
+      router,
+      this.#options,
+    );
+    if (outcome === 'gone') return this.#refused(request, response, 'no_ready_replica', true);
+    if (outcome.kind === 'refused') {
+      const extra = [...choiceHeaders(choice), ...(mayTryElsewhere(outcome) ? RETRYABLE : [])];
+      writeReplicaRefusal(response, outcome, choice.replica, extra);
     }
-    // The engine may have ended while the body came.
-    const { endpoint } = replica;
-    if (endpoint === undefined || replica.phase !== 'Ready') {
-      this.#refuse(request, response, 'no_ready_replica', true);
-      return 'refused';
-    }
-    const version = ['x-atoll-version', replica.versionDigest];
-    const outcome = await forwardRequest({
-      dispatcher: endpoint.pool,
-      method: 'POST',
-      path: `${endpoint.basePath}${path}`,
-      headers: [
-        ...forwardableRequestHeaders(request.rawHeaders, DROPPED_HEADERS),
-        ...(endpoint.token === null ? [] : ['authorization', `Bearer ${endpoint.token}`]),
-      ],
-      body,
-      res: response,
-      timeouts: { headersMs: firstByteTimeoutMs, bodyIdleMs: idleTimeoutMs },
-      extraResponseHeaders: version,
-    });
-    if (outcome.kind === 'refused') writeRefusal(response, outcome, [...version, ...RETRYABLE]);
     return outcome.kind;
+  }
+
+  #refused(request: IncomingMessage, response: ServerResponse, kind: OpenAiErrorKind, isRetryable: boolean): 'refused' {
+    this.#refuse(request, response, kind, isRetryable);
+    return 'refused';
   }
 
   #refuse(request: IncomingMessage, response: ServerResponse, kind: OpenAiErrorKind, isRetryable: boolean): void {
@@ -148,28 +163,4 @@ export class InferenceServer {
     request.resume();
     writeOpenAiError(response, openAiError(kind), isRetryable ? RETRYABLE : []);
   }
-}
-
-/** The whole body, bounded in bytes and in how long it may pause. */
-function readBody(request: IncomingMessage, bytesMax: number): Promise<Buffer | 'too-large' | 'gone'> {
-  return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    const stall = setTimeout(() => request.destroy(), BODY_STALL_MS);
-    const finish = (outcome: Buffer | 'too-large' | 'gone') => {
-      clearTimeout(stall);
-      request.off('data', take);
-      resolve(outcome);
-    };
-    const take = (chunk: Buffer) => {
-      stall.refresh();
-      bytes += chunk.length;
-      if (bytes > bytesMax) return finish('too-large');
-      chunks.push(chunk);
-    };
-    request.on('data', take);
-    request.once('end', () => finish(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
-    request.once('close', () => finish('gone'));
-    request.once('error', () => finish('gone'));
-  });
 }

@@ -1,0 +1,68 @@
+// What a request of the local endpoint is charged: reserved before an engine is asked, settled by what it came to.
+//
+// Only what was asked here is charged here: a gateway charges what it forwards.
+import type { ForwardOutcome, OpenAiError } from '#inference';
+import type { OfflineKey } from './offline-view.ts';
+
+/** Of an answer whose length the client did not bound. */
+const ANSWER_TOKENS_DEFAULT = 1_024;
+/** Choices of one request that are reckoned with; an engine takes no more. */
+const CHOICES_MAX = 128;
+const RESERVED_TOKENS_MAX = 10_000_000;
+
+export interface ChargedRequest {
+  readonly requestId: string;
+  readonly deploymentId: string;
+  readonly servedModel: string;
+  readonly versionDigest: string;
+  readonly reservedTokens: number;
+}
+
+export interface SpentTokens {
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  /** The engine did not say. */
+  readonly isEstimated: boolean;
+}
+
+export interface Charge {
+  /** Once: null when nothing came of the request. `versionDigest`: of who answered, where it was another one. */
+  end(spent: SpentTokens | null, versionDigest?: string): void;
+}
+
+export interface Charging {
+  /** The refusal names the budget, or what is wrong with the disk. */
+  begin(key: OfflineKey, request: ChargedRequest): Promise<Charge | OpenAiError>;
+}
+
+/** What a request may come to, for its reservation: its prompt, and for each choice the longest answer it asked for. */
+export function tokensReserved(promptTokens: number, maxTokens: number | null, choices: unknown): number {
+  const count = typeof choices === 'number' && choices >= 1 ? Math.min(CHOICES_MAX, Math.floor(choices)) : 1;
+  return Math.min(RESERVED_TOKENS_MAX, promptTokens + count * (maxTokens ?? ANSWER_TOKENS_DEFAULT));
+}
+
+/** Null: the engine generated nothing, or said that the request was wrong. */
+export function tokensOf(outcome: ForwardOutcome, promptTokens: number): SpentTokens | null {
+  if (outcome.kind === 'refused') return null;
+  if ('status' in outcome && outcome.status >= 400) return null;
+  const { usage, contentEvents } = outcome;
+  if (usage !== null) {
+    const { prompt_tokens, completion_tokens } = usage;
+    return { promptTokens: prompt_tokens, completionTokens: completion_tokens, isEstimated: false };
+  }
+  return { promptTokens, completionTokens: contentEvents || bytesAsTokens(outcome.bytesSent), isEstimated: true };
+}
+
+/** An answer in one piece that does not say: its size, JSON included, tells the most that it can be. */
+function bytesAsTokens(bytes: number): number {
+  return Math.ceil(bytes / 4);
+}
+
+/** Whether a stream's usage must be asked for because its client did not. */
+export function asksForStreamUsage(body: Readonly<Record<string, unknown>>): boolean {
+  const options = body.stream_options as { include_usage?: unknown } | null | undefined;
+  return body.stream === true && options?.include_usage !== true;
+}
+
+/** Charges nothing: for a cluster without budgets, and for specs. */
+export const freeOfCharge: Charging = { begin: () => Promise.resolve({ end: () => undefined }) };
