@@ -77,6 +77,11 @@ export class QuickstartFleet {
     return this.options.clusters ?? CLUSTERS;
   }
 
+  /** Of the nats-server, `nats://…`; empty before it runs. */
+  get natsAddress(): string {
+    return this.natsUrl;
+  }
+
   get ownerKeyFile(): string {
     return this.instance.path('secrets', 'owner-key');
   }

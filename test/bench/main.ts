@@ -1,6 +1,7 @@
 /** `./atoll bench <name> [options]`: measures, prints a table, and with `--json` one object `{bench, machine, rows}`. */
 import { cpus, totalmem } from 'node:os';
 import { benchGateway } from './gateway/bench.ts';
+import { benchReconnect } from './reconnect/bench.ts';
 import { runSchedulerBench } from './scheduler/bench.ts';
 import { runSyncBench } from './sync/bench.ts';
 
@@ -21,6 +22,7 @@ interface Bench {
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   gateway: { meaning: 'rate, added latency and memory of one gateway process on one core', run: benchGateway },
+  reconnect: { meaning: 'a thousand agents that come back at once: seconds and bytes', run: benchReconnect },
   scheduler: {
     meaning: 'decisions a second, in memory and with the commit to Postgres, and crashes in between',
     run: printedBy(runSchedulerBench),
