@@ -117,9 +117,10 @@ function refusedAdapter({ name }: AdapterWish, reply: EngineReply): EngineError 
 function wordsOf(reply: EngineReply): string {
   if (reply.kind === 'refused') return 'the engine is not there (connection refused).';
   if (reply.kind === 'unanswered') return `the engine did not answer: ${reply.reason}.`;
-  const { error_message: said } = (parseJson(reply.text) ?? {}) as { readonly error_message?: unknown };
+  const { error_message: said, detail } = (parseJson(reply.text) ?? {}) as Readonly<Record<string, unknown>>;
   if (typeof said === 'string' && said !== '') return said;
-  if (reply.status === 404 || reply.status === 405) {
+  // FastAPI's words for a path that it does not have.
+  if (reply.status === 405 || (reply.status === 404 && detail === 'Not Found')) {
     return `the engine has no way to load one (${reply.status}): it must be started so that it allows it.`;
   }
   return adaptError(reply.status, Buffer.from(reply.text)).body.error.message;

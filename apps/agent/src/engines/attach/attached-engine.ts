@@ -185,8 +185,9 @@ export class AttachedEngine extends EngineAdapter {
     if (known !== undefined) return known;
     const { resolve, configuration } = this.#options;
     const token = configuration.tokenFile === undefined ? null : await readTokenFile(configuration.tokenFile);
-    const address = await checkAddress(this.#url, resolve);
-    if (address.kind === 'unresolved') return { reason: address.reason };
+    const found = await checkAddress(this.#url, resolve);
+    if (found.kind === 'unresolved') return { reason: found.reason };
+    const address: CheckedAddress = { address: found.address, family: found.family };
     const timeoutMs = configuration.timeouts.probeSeconds * 1_000;
     const http = new EngineHttp({ url: this.#url, address, token, timeoutMs });
     const metrics = await this.#bindMetrics(http, token, timeoutMs);

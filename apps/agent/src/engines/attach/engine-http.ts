@@ -2,7 +2,7 @@
 // value: what cannot be reached is the ordinary case here.
 import type { Pool } from 'undici';
 import { createUpstreamPool } from '#inference';
-import { messageOf } from '../../errors.ts';
+import { hasCode, messageOf } from '../../errors.ts';
 import { type CheckedAddress, pinnedLookup } from '../checked-address.ts';
 
 /** vLLM's metrics are some 100 KB, more with many buckets; lists of models are smaller. */
@@ -14,7 +14,7 @@ export type EngineReply =
   /** Nobody listens there: the engine is not up, or gone. */
   | { readonly kind: 'refused' }
   /** No connection, or it broke, or no whole answer in time. */
-  | { readonly kind: 'unanswered'; readonly reason: string };
+  | { readonly kind: 'unanswered'; readonly reason: string; readonly wasClosed?: boolean };
 
 export interface EngineHttpOptions {
   readonly url: string;
@@ -39,7 +39,10 @@ export class EngineHttp {
     });
   }
 
-  get(path: string): Promise<EngineReply> {
+  /** Asked once more where the connection was one that the server had closed meanwhile. */
+  async get(path: string): Promise<EngineReply> {
+    const reply = await this.#ask('GET', path, undefined, this.#options.timeoutMs);
+    if (reply.kind !== 'unanswered' || !reply.wasClosed) return reply;
     return this.#ask('GET', path, undefined, this.#options.timeoutMs);
   }
 
@@ -75,7 +78,12 @@ export class EngineHttp {
       };
     } catch (cause) {
       if (isRefused(cause)) return { kind: 'refused' };
-      return { kind: 'unanswered', reason: signal.aborted ? `no answer in ${timeoutMs} ms` : messageOf(cause) };
+      if (signal.aborted) return { kind: 'unanswered', reason: `no answer in ${timeoutMs} ms` };
+      return {
+        kind: 'unanswered',
+        reason: messageOf(cause),
+        wasClosed: hasCode(cause, 'UND_ERR_SOCKET', 'ECONNRESET'),
+      };
     }
   }
 }

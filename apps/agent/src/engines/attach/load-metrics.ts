@@ -68,10 +68,10 @@ export function readLoad(dialect: DialectName, text: string, model: string): Eng
   };
 }
 
-/** Where a server tells of several models, those of this one; where none of them is it, all. */
+/** Where a server tells of several models, what is said of this one or of none; where none of them is it, all. */
 function ofModel(samples: readonly Sample[], model: string): readonly Sample[] {
-  const own = samples.filter(({ labels }) => labels.model_name === model);
-  return own.length > 0 ? own : samples;
+  if (!samples.some(({ labels }) => labels.model_name === model)) return samples;
+  return samples.filter(({ labels }) => labels.model_name === undefined || labels.model_name === model);
 }
 
 function firstOf(samples: readonly Sample[], names: readonly string[]): readonly Sample[] {
