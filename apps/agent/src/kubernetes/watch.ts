@@ -63,6 +63,11 @@ export class ObjectWatch {
     return [...this.#objects.values()];
   }
 
+  /** Up to which version of the collection it has seen all; null before the first list. */
+  get resourceVersion(): string | null {
+    return this.#version;
+  }
+
   /** It has been listed once at least. */
   get isSynced(): boolean {
     return this.#isSynced;
@@ -76,7 +81,8 @@ export class ObjectWatch {
   /** Resolves once it has been listed, or rejects when that takes longer. @throws KubernetesError */
   async synced(withinMs: number): Promise<void> {
     const bound = new AbortController();
-    const late = delay(withinMs, undefined, { signal: bound.signal }).then(() => {
+    const signal = AbortSignal.any([bound.signal, this.#ending.signal]);
+    const late = delay(withinMs, undefined, { signal }).then(() => {
       throw new KubernetesError(0, '', `The Kubernetes API gave no list of ${this.#options.kind.plural} in time.`);
     });
     await Promise.race([this.#synced.promise, late]).finally(() => bound.abort());

@@ -38,8 +38,10 @@ export interface KubernetesEngineOptions {
   readonly name: string;
   readonly configuration: KubernetesEngineConfiguration;
   readonly api: KubernetesApi;
-  /** Default 500 ms. */
+  /** Between looks at what is to be gone. Default 500 ms. */
   readonly pollMs?: number;
+  /** How long `list` waits for the API server. Default 20 s. */
+  readonly listMs?: number;
   readonly log: Logger;
 }
 
@@ -115,10 +117,10 @@ export class KubernetesEngine extends EngineAdapter {
   }
 
   override async list(): Promise<EngineInstance[]> {
-    const { log, name } = this.#options;
+    const { log, name, listMs = LIST_MS } = this.#options;
     this.#watch();
     try {
-      await Promise.all([this.#deployments.synced(LIST_MS), this.#pods.synced(LIST_MS)]);
+      await Promise.all([this.#deployments.synced(listMs), this.#pods.synced(listMs)]);
       await this.#removeStrayServices();
     } catch (cause) {
       // `start` takes over what it finds later.
