@@ -2,9 +2,17 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
-import { openAiError, sseContentType, sseDone, sseError, sseEvent, usageOf, writeOpenAiError } from '#inference';
+import {
+  openAiError,
+  StopText,
+  sseContentType,
+  sseDone,
+  sseError,
+  sseEvent,
+  usageOf,
+  writeOpenAiError,
+} from '#inference';
 import type { GenerationRequest } from './generation-request.ts';
-import { StopText } from './stop-text.ts';
 import type { TextGenerator } from './text-generator.ts';
 
 /** Which model answers, in the words that the client reads. */

@@ -1,8 +1,8 @@
 // The HTTP surface over real sockets, with a generator that writes what it is told.
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { OpenAiErrorBody } from '#inference';
+import { instanceSpecSchema } from '#inference';
 import { EngineServer } from './engine-server.ts';
-import { instanceSpecSchema } from './instance-folder.ts';
 import { type GenerationOptions, type PromptMessage, TextGenerator } from './text-generator.ts';
 
 const token = 'a-token-for-this-test';

@@ -8,14 +8,14 @@ import type { AddressInfo } from 'node:net';
 import {
   bodyBytesMaxDefault,
   type InferenceSurface,
+  type InstanceSpec,
   type OpenAiErrorKind,
   openAiError,
+  Slots,
   writeOpenAiError,
 } from '#inference';
 import { type AnswerEnd, answer } from './answer.ts';
 import { readGenerationRequest } from './generation-request.ts';
-import type { InstanceSpec } from './instance-folder.ts';
-import { Slots } from './slots.ts';
 import type { TextGenerator } from './text-generator.ts';
 
 export type EngineState = 'loading' | 'ready' | 'draining';

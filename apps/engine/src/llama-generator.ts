@@ -1,7 +1,7 @@
 // TextGenerator on llama.cpp, CPU only. Nothing is downloaded or built at run time.
 // Threads default to 1: with more, llama.cpp's spin barriers wait for each other's time slices on small machines, and
 // a tiny model falls from 1500 to 2 tokens a second. Larger models on larger machines get theirs by the spec.
-import { EngineExit, exitModelFailed } from './errors.ts';
+import { EngineExit, exitModelFailed } from '#inference';
 import type {
   Llama,
   LlamaChatItem,

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { EngineExit, exitModulesAbsent } from './errors.ts';
+import { EngineExit, exitModulesAbsent } from '#inference';
 
 export interface LlamaSequence {
   readonly nextTokenIndex: number;

@@ -2,13 +2,11 @@
 // It outlives its agent (who adopts it after a restart), and ends by itself when its spec.json goes.
 // Exit codes: 0 stopped, 1 unexpected, 2 spec or token not valid, 3 withdrawn, 4 node-llama-cpp absent, 5 model rejected.
 
+import { EngineExit, exitInvalidSpec, InstanceFolder } from '#inference';
 import { type EngineLog, EngineServer } from './engine-server.ts';
-import { EngineExit, exitInvalidSpec } from './errors.ts';
-import { InstanceFolder } from './instance-folder.ts';
 import { LlamaGenerator } from './llama-generator.ts';
 import { engineModulesFolder, importLlama } from './llama-module.ts';
 
-const wantedPollMs = 2_000;
 const drainMs = 10_000;
 
 const log: EngineLog = (level, message, fields = {}) => {
@@ -24,7 +22,10 @@ async function run(): Promise<void> {
   await folder.writePid(process.pid, startedAt);
   const server = new EngineServer(spec, folder.token, log);
   stopOnSignals(server);
-  watchSpec(folder, server);
+  folder.watch(
+    () => stop(server, 'spec.json is gone'),
+    (cause) => log('warn', 'spec.json could not be looked at', { reason: String(cause) }),
+  );
   const port = await server.listen();
   const generator = await LlamaGenerator.load(await importLlama(engineModulesFolder(process.env)), {
     modelPath: spec.modelPath,
@@ -44,18 +45,6 @@ function stopOnSignals(server: EngineServer): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(server, signal));
   // Neither the agent's terminal nor its end of the log pipe may take the engine with it.
   process.on('SIGHUP', () => {});
-}
-
-function watchSpec(folder: InstanceFolder, server: EngineServer): void {
-  const timer = setInterval(() => {
-    folder.isWanted().then(
-      (isWanted) => {
-        if (!isWanted) stop(server, 'spec.json is gone');
-      },
-      (error: unknown) => log('warn', 'spec.json could not be looked at', { reason: String(error) }),
-    );
-  }, wantedPollMs);
-  timer.unref();
 }
 
 function stop(server: EngineServer, reason: string): void {

@@ -1,10 +1,11 @@
-// The folder through which agent and engine know each other. The agent makes it before the spawn, with `spec.json` and
-// `token`; the engine adds `pid.json` and `ready.json`. A `spec.json` that is gone means "withdrawn": the engine ends by
-// itself, also when the agent died meanwhile, so that an agent's restart leaves no orphans.
+// The folder through which an agent and an engine that it starts know each other: the side of the engine, be it the
+// embedded one or the simulator. The agent makes it before the spawn, with `spec.json` and `token`; the engine adds
+// `pid.json` and `ready.json`. A `spec.json` that is gone means "withdrawn": the engine ends by itself, also when the agent
+// died meanwhile, so that an agent's restart leaves no orphans.
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { EngineExit, exitInvalidSpec, exitWithdrawn } from './errors.ts';
+import { EngineExit, exitInvalidSpec, exitWithdrawn } from './engine-exit.ts';
 
 export const instanceSpecSchema = z.object({
   instanceId: z.string().min(1),
@@ -26,6 +27,7 @@ export const instanceSpecSchema = z.object({
 export type InstanceSpec = z.infer<typeof instanceSpecSchema>;
 
 const tokenLengthMin = 16;
+const wantedPollMs = 2_000;
 
 export class InstanceFolder {
   constructor(
@@ -64,6 +66,18 @@ export class InstanceFolder {
     } catch {
       return true;
     }
+  }
+
+  /** Looks every 2 s whether it is still wanted. Keeps no process alive. */
+  watch(onWithdrawn: () => void, onTrouble: (cause: unknown) => void): void {
+    const timer = setInterval(() => {
+      this.isWanted().then((isWanted) => {
+        if (isWanted) return;
+        clearInterval(timer);
+        onWithdrawn();
+      }, onTrouble);
+    }, wantedPollMs);
+    timer.unref();
   }
 
   /**
