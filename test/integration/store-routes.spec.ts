@@ -61,6 +61,7 @@ describe('the routes view', () => {
       name: 'app',
       publicId: 'app00001',
       secretHash: DIGEST,
+      offlineHash: null,
       role: 'inference',
       models: ['tiny'],
       expiresAt: new Date('2999-01-01T00:00:00.000Z'),

@@ -101,6 +101,7 @@ describe('keys and tokens', () => {
   const key = {
     tenantId: DEFAULT_TENANT_ID,
     secretHash: DIGEST,
+    offlineHash: null,
     models: ['tiny'],
     expiresAt: null,
     revokedAt: null,

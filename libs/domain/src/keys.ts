@@ -9,6 +9,8 @@ export interface ApiKey {
   readonly publicId: string;
   /** HMAC-SHA-256 of the secret under the installation's pepper, lower-case hex. */
   readonly secretHash: string;
+  /** The same under the pepper of offline bundles; null: made before there was one, so clusters cannot check it. */
+  readonly offlineHash: string | null;
   readonly role: Role;
   /** Served models that an inference call may name; null means all. */
   readonly models: readonly string[] | null;

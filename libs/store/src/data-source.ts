@@ -3,8 +3,18 @@ import { DataSource } from 'typeorm';
 import { Initial1795440000000 } from '../../../migrations/1795440000000-initial.ts';
 import { ModelSync1795446000000 } from '../../../migrations/1795446000000-model-sync.ts';
 import { Jobs1795450000000 } from '../../../migrations/1795450000000-jobs.ts';
+import { Budgets1795460000000 } from '../../../migrations/1795460000000-budgets.ts';
 import { EdgeServing1795461000000 } from '../../../migrations/1795461000000-edge-serving.ts';
 import { VersionArtifactRow } from './entities/artifacts.ts';
+import {
+  BudgetAccountRow,
+  BudgetLeaseRow,
+  BudgetRow,
+  BundleSourceRow,
+  LeaseRequestRow,
+  OfflineBundleRow,
+  TokenUsageRow,
+} from './entities/budgets.ts';
 import { ClusterConflictRow, ClusterRow, RevocationRow } from './entities/clusters.ts';
 import { DeploymentRow, PlacementRow } from './entities/deployments.ts';
 import { AuditRow, DecisionRow } from './entities/history.ts';
@@ -30,7 +40,13 @@ import { SilentLogger } from './silence.ts';
 import { TYPE_PARSERS } from './timestamps.ts';
 
 /** In the order in which they ran everywhere; append only. */
-export const MIGRATIONS = [Initial1795440000000, ModelSync1795446000000, Jobs1795450000000, EdgeServing1795461000000];
+export const MIGRATIONS = [
+  Initial1795440000000,
+  ModelSync1795446000000,
+  Jobs1795450000000,
+  Budgets1795460000000,
+  EdgeServing1795461000000,
+];
 
 const ENTITIES = [
   TenantRow,
@@ -67,6 +83,13 @@ const ENTITIES = [
   DecisionRow,
   LeaderRow,
   RoutesViewRow,
+  BudgetRow,
+  BudgetAccountRow,
+  BudgetLeaseRow,
+  LeaseRequestRow,
+  TokenUsageRow,
+  BundleSourceRow,
+  OfflineBundleRow,
 ];
 
 export interface Bounds {

@@ -71,6 +71,8 @@ const CONSTRAINT_MEANING: Readonly<Record<string, string>> = {
   queues_name_unique: 'a queue with this name exists; choose another name',
   queues_parent_fk: 'the queue has queues below it, or its parent does not exist any more',
   priority_classes_name_unique: 'a priority class with this name exists; choose another name',
+  budgets_name_unique: 'a budget with this name exists; choose another name',
+  budgets_key_fk: 'the key does not exist',
   tenants_name_unique: 'a tenant with this name exists; choose another name',
   jobs_name_unique: 'a job with this name exists; choose another name or remove that job first',
   jobs_queue_fk: 'the queue is used by a job, or does not exist any more',

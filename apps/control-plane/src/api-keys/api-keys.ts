@@ -29,13 +29,13 @@ export class ApiKeys {
     demandGrant(actor, wanted.role);
     const request = repeatable(idempotencyKey, wanted);
     return this.mutations.create(actor, 'api-keys.create', request, async (rows) => {
-      const { publicId, secretHash, token } = this.secrets.mint('atoll');
+      const { publicId, secretHash, offlineHash, token } = this.secrets.mint('atoll');
       const { name, role, models, expiresInSeconds } = wanted;
       const createdAt = new Date();
       const expiresAt = expiresInSeconds === null ? null : new Date(createdAt.getTime() + expiresInSeconds * 1_000);
       const key: ApiKey = {
         ...{ id: uuidv7(), tenantId: actor.tenantId, name, publicId, secretHash, role, models },
-        ...{ expiresAt, revokedAt: null, createdAt },
+        ...{ offlineHash, expiresAt, revokedAt: null, createdAt },
       };
       await rows.apiKeys.insert(key);
       const detail = { name, publicId, role, models, expiresAt: expiresAt?.toISOString() ?? null };
@@ -68,9 +68,11 @@ function demandGrant(actor: Actor, role: Role): void {
   throw new RefusedError(refuse.forbidden(reason));
 }
 
-function viewKey({ id, name, publicId, role, models, expiresAt, revokedAt, createdAt }: ApiKey): ApiKeyDto {
+function viewKey(key: ApiKey): ApiKeyDto {
+  const { id, name, publicId, offlineHash, role, models, expiresAt, revokedAt, createdAt } = key;
   return {
     ...{ id, name, publicId, role, models: models === null ? null : [...models] },
+    offline: offlineHash !== null,
     expiresAt: expiresAt?.toISOString() ?? null,
     revokedAt: revokedAt?.toISOString() ?? null,
     createdAt: createdAt.toISOString(),

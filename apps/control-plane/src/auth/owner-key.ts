@@ -16,13 +16,13 @@ import type { Secrets } from '../secrets/secrets.ts';
  */
 export async function ensureOwnerKey(store: Store, secrets: Secrets, keyFile: string): Promise<boolean> {
   if (await store.read.apiKeys.ownerExists()) return false;
-  const { publicId, secretHash, token } = secrets.mint('atoll');
+  const { publicId, secretHash, offlineHash, token } = secrets.mint('atoll');
   const id = uuidv7();
   const tenantId = DEFAULT_TENANT_ID;
   try {
     return await store.transaction(async (rows) => {
       if (await rows.apiKeys.ownerExists()) return false;
-      const limits = { models: null, expiresAt: null, revokedAt: null, createdAt: new Date() };
+      const limits = { offlineHash, models: null, expiresAt: null, revokedAt: null, createdAt: new Date() };
       await rows.apiKeys.insert({ id, tenantId, name: 'owner', publicId, secretHash, role: 'owner', ...limits });
       const entry = { targetKind: 'api-key', targetId: id, detail: { publicId, role: 'owner' } };
       await rows.audit.add({ tenantId, actor: 'controller:first-start', action: 'api-keys.create', ...entry });

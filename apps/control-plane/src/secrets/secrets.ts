@@ -10,6 +10,7 @@ import {
   hkdfSync,
   type KeyObject,
   randomBytes,
+  sign,
   timingSafeEqual,
 } from 'node:crypto';
 import { StartError } from '../errors.ts';
@@ -19,13 +20,16 @@ export interface MintedSecret {
   /** `<prefix>_<publicId>_<secret>`: shown once, kept nowhere. */
   readonly token: string;
   readonly secretHash: string;
+  /** For clusters that check keys by themselves. */
+  readonly offlineHash: string;
 }
 
 export class Secrets {
   readonly #pepper: string;
   readonly #challengeKey: Buffer;
   readonly #sealingKey: Buffer;
-  /** Ed25519, for blob tokens. */
+  readonly #offlineKey: Buffer;
+  /** Ed25519, for blob tokens and offline bundles. */
   readonly blobSigningKey: KeyObject;
   readonly blobVerifyingKey: KeyObject;
 
@@ -34,6 +38,7 @@ export class Secrets {
     this.#pepper = material.pepper;
     this.#challengeKey = derive(material.pepper, 'challenge');
     this.#sealingKey = derive(material.pepper, 'stored-answers');
+    this.#offlineKey = derive(material.pepper, 'offline-keys');
     this.blobSigningKey = readSigningKey(material.blobSigningKey);
     this.blobVerifyingKey = createPublicKey(this.blobSigningKey);
   }
@@ -53,7 +58,23 @@ export class Secrets {
   mint(prefix: 'atoll' | 'atolljoin'): MintedSecret {
     const publicId = randomBytes(8).toString('hex');
     const secret = randomBytes(32).toString('base64url');
-    return { publicId, token: `${prefix}_${publicId}_${secret}`, secretHash: this.hash(secret) };
+    const hashes = { secretHash: this.hash(secret), offlineHash: this.offlineHash(secret) };
+    return { publicId, token: `${prefix}_${publicId}_${secret}`, ...hashes };
+  }
+
+  /** Base64url: what clusters are given to check keys with. Nothing else can be derived from it. */
+  get offlinePepper(): string {
+    return this.#offlineKey.toString('base64url');
+  }
+
+  /** HMAC-SHA-256 under the offline pepper's bytes, lower-case hex. */
+  offlineHash(secret: string): string {
+    return createHmac('sha256', this.#offlineKey).update(secret).digest('hex');
+  }
+
+  /** Ed25519 by the installation's key, base64url. `context` keeps it from being taken for a signature of anything else. */
+  sign(context: string, text: string): string {
+    return sign(null, Buffer.from(context + text, 'utf8'), this.blobSigningKey).toString('base64url');
   }
 
   /** HMAC-SHA-256 for challenges, base64url. */

@@ -53,10 +53,10 @@ export class Tenants {
       const tenant: Tenant = { id: uuidv7(), name, createdAt: new Date() };
       await rows.tenants.insert(tenant);
       await furnish(rows, tenant);
-      const { publicId, secretHash, token } = this.secrets.mint('atoll');
+      const { publicId, secretHash, offlineHash, token } = this.secrets.mint('atoll');
       const key: ApiKey = {
         ...{ id: uuidv7(), tenantId: tenant.id, name: 'first', publicId, secretHash, role: 'admin', models: null },
-        ...{ expiresAt: null, revokedAt: null, createdAt: tenant.createdAt },
+        ...{ offlineHash, expiresAt: null, revokedAt: null, createdAt: tenant.createdAt },
       };
       await rows.apiKeys.insert(key);
       const result = { ...viewTenant(tenant), token };

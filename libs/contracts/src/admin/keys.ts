@@ -21,6 +21,8 @@ export const apiKeySchema = z.object({
   publicId: z.string(),
   role: z.enum(ROLES),
   models: z.array(z.string()).nullable(),
+  /** False: made before clusters could check keys by themselves, so without the centre it is not known there. */
+  offline: z.boolean().optional(),
   expiresAt: z.iso.datetime().nullable(),
   revokedAt: z.iso.datetime().nullable(),
   createdAt: z.iso.datetime(),

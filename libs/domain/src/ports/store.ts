@@ -13,6 +13,7 @@ import type { ApiKey, JoinToken } from '../keys.ts';
 import type { Model, ModelVersion, VersionFile, VersionSignature } from '../models.ts';
 import type { ClusterReport } from '../reports.ts';
 import type { RoutesView } from '../routes.ts';
+import type { BudgetRows, BundleRows, LeaseRows, TokenUsageRows } from './budgets.ts';
 import type {
   AttemptRows,
   DeviceHoldRows,
@@ -345,6 +346,10 @@ export interface Rows {
   readonly jobEvents: JobEventRows;
   readonly usage: UsageRows;
   readonly owedDocuments: OwedDocumentRows;
+  readonly budgets: BudgetRows;
+  readonly leases: LeaseRows;
+  readonly tokenUsage: TokenUsageRows;
+  readonly bundles: BundleRows;
 }
 
 export abstract class Store {

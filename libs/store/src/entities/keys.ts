@@ -14,6 +14,7 @@ export class ApiKeyRow implements ApiKey {
   @Column('text') name!: string;
   @Column('text') publicId!: string;
   @Column('text') secretHash!: string;
+  @Column('text', { nullable: true }) offlineHash!: string | null;
   @Column('text') role!: Role;
   @Column('jsonb', { nullable: true }) models!: string[] | null;
   @Column('timestamptz', { nullable: true }) expiresAt!: Date | null;

@@ -5,6 +5,8 @@ import { PostgresApiKeyRows } from './api-keys.ts';
 import { PostgresArtifactRows } from './artifacts.ts';
 import { PostgresAttemptRows } from './attempts.ts';
 import { PostgresAuditRows } from './audit.ts';
+import { PostgresBudgetRows } from './budgets.ts';
+import { PostgresBundleRows } from './bundles.ts';
 import { PostgresClusterRows } from './clusters.ts';
 import { PostgresConflictRows } from './conflicts.ts';
 import { PostgresDecisionRows } from './decisions.ts';
@@ -17,6 +19,7 @@ import { PostgresJobEventRows } from './job-events.ts';
 import { PostgresJobRows } from './jobs.ts';
 import { PostgresJoinTokenRows } from './join-tokens.ts';
 import { PostgresLeaderRows } from './leader.ts';
+import { PostgresLeaseRows } from './leases.ts';
 import { PostgresModelRows } from './models.ts';
 import { PostgresObservationRows } from './observations.ts';
 import { PostgresOutboxRows } from './outbox.ts';
@@ -29,6 +32,7 @@ import { PostgresRolloutRows } from './rollouts.ts';
 import { PostgresRoutesRows } from './routes.ts';
 import { PostgresSyncClaimRows } from './sync-claims.ts';
 import { PostgresTenantRows } from './tenants.ts';
+import { PostgresTokenUsageRows } from './token-usage.ts';
 import { PostgresUsageRows } from './usage.ts';
 import { PostgresVersionRows } from './versions.ts';
 
@@ -65,5 +69,9 @@ export function rowsOf(session: Session): Rows {
     jobEvents: new PostgresJobEventRows(session),
     usage: new PostgresUsageRows(session),
     owedDocuments: new PostgresOwedDocumentRows(session),
+    budgets: new PostgresBudgetRows(session),
+    leases: new PostgresLeaseRows(session),
+    tokenUsage: new PostgresTokenUsageRows(session),
+    bundles: new PostgresBundleRows(session),
   };
 }
