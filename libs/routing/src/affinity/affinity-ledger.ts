@@ -7,8 +7,12 @@
  *
  * Speed is milliseconds of prefill a token: what passed from the later of "was given" and "the one before had its first
  * token" until its own first token, over the tokens that were not cached. Sums of both, the older the less; one
- * measurement counts for at most 4 times what was predicted, so that a hiccup does not empty a replica. The longer a
- * replica was not measured, the more it is taken to be as the others: what was slow once is tried again (R8).
+ * measurement counts for at most 4 times what was predicted, so that a hiccup does not empty a replica.
+ *
+ * Replicas of one deployment are mostly equally fast, and what looks like a difference is mostly chance: sizes are
+ * guessed, and who seems fast is given what seems large. Believing small differences feeds on itself (replayed: work
+ * uneven by 3, first tokens 30 % later at σ 0.6), so one is believed from a factor of 1.6 on. The longer a replica was not
+ * measured, the more it is taken to be as the others: what was slow once is tried again (R8).
  */
 import { smoothedLoad } from './choose.ts';
 
@@ -17,6 +21,8 @@ export interface LedgerOptions {
   readonly loadAlpha?: number;
   /** Milliseconds of prefill a token that are assumed while nothing was measured anywhere. Default 0.1. */
   readonly prefillMsPerToken?: number;
+  /** A latency that is older counts as none (R8), milliseconds. Default 10,000. */
+  readonly measuredForMs?: number;
 }
 
 export interface DispatchedWork {
@@ -67,14 +73,19 @@ interface Speed {
 
 /** Weight of the newest latency; small, so that one slow answer does not empty a replica. */
 const SMOOTHING = 0.2;
-/** A latency older than this counts as none (R8). */
-const MEASURED_FOR_MS = 10_000;
-/** Of the sums after each measurement: about the last ten prompts count. */
-const SPEED_KEPT = 0.9;
+/** Of the sums after each measurement: about the last 50 prompts of a replica count, and the last 500 of all. */
+const SPEED_KEPT = 0.98;
+const SPEED_OF_ALL_KEPT = 0.998;
 /** In this time without a measurement a replica's own speed loses half its weight. */
 const SPEED_HALVED_MS = 10_000;
 /** Weight of the speed of all against a replica's own, in tokens. */
-const PRIOR_TOKENS = 256;
+const PRIOR_TOKENS = 3_000;
+const BELIEVED_FACTOR = 1.6;
+/**
+ * Who takes longer than predicted is expected to need this share of what it has taken so far, still: sizes are guessed,
+ * and an engine that hangs becomes the less attractive the longer it does.
+ */
+const OVERRUN_SHARE = 0.25;
 const OUTLIER_FACTOR = 4;
 /** A request of which nothing was heard for so long is taken to be lost by its caller. */
 const LOST_AFTER_MS = 3_600_000;
@@ -87,10 +98,12 @@ export class AffinityLedger {
   private readonly speed: Speed = { tokens: 0, ms: 0, atMs: 0 };
   private readonly loadAlpha: number;
   private readonly firstGuess: number;
+  private readonly measuredForMs: number;
 
-  constructor({ loadAlpha = 0.8, prefillMsPerToken = 0.1 }: LedgerOptions = {}) {
+  constructor({ loadAlpha = 0.8, prefillMsPerToken = 0.1, measuredForMs = 10_000 }: LedgerOptions = {}) {
     this.loadAlpha = loadAlpha;
     this.firstGuess = prefillMsPerToken;
+    this.measuredForMs = measuredForMs;
   }
 
   dispatched(replicaId: string, work: DispatchedWork, nowMs: number): Ticket {
@@ -123,7 +136,7 @@ export class AffinityLedger {
     account.open.delete(ticket);
     if (outcome !== 'answered') return;
     const latencyMs = Math.max(0, nowMs - ticket.dispatchedMs);
-    const known = latencyOf(account, nowMs);
+    const known = this.latencyOf(account, nowMs);
     account.latencyMs = known === null ? latencyMs : known + SMOOTHING * (latencyMs - known);
     account.latencyAtMs = nowMs;
   }
@@ -135,7 +148,8 @@ export class AffinityLedger {
     if (account === undefined || head === undefined) return 0;
     const workedMs = Math.max(0, nowMs - account.headSinceMs);
     const queuedMs = account.queue.reduce((sum, { workMs }) => sum + workMs, 0);
-    return queuedMs - Math.min(head.workMs, workedMs);
+    const headLeftMs = Math.max(head.workMs - workedMs, OVERRUN_SHARE * workedMs);
+    return queuedMs - head.workMs + headLeftMs;
   }
 
   outstanding(replicaId: string, nowMs: number): number {
@@ -145,7 +159,7 @@ export class AffinityLedger {
   /** Smoothed milliseconds of one request; null when not measured within the last 10 s. */
   latencyMs(replicaId: string, nowMs: number): number | null {
     const account = this.accounts.get(replicaId);
-    return account === undefined ? null : latencyOf(account, nowMs);
+    return account === undefined ? null : this.latencyOf(account, nowMs);
   }
 
   prefillMsPerToken(replicaId: string, nowMs: number): number {
@@ -153,7 +167,9 @@ export class AffinityLedger {
     const own = this.accounts.get(replicaId)?.speed;
     if (own === undefined) return ofAll;
     const weight = 2 ** (-Math.max(0, nowMs - own.atMs) / SPEED_HALVED_MS);
-    return (own.ms * weight + ofAll * PRIOR_TOKENS) / (own.tokens * weight + PRIOR_TOKENS);
+    const ofOne = (own.ms * weight + ofAll * PRIOR_TOKENS) / (own.tokens * weight + PRIOR_TOKENS);
+    const isBelieved = ofOne > ofAll * BELIEVED_FACTOR || ofOne * BELIEVED_FACTOR < ofAll;
+    return isBelieved ? ofOne : ofAll;
   }
 
   /** Requests in flight, looked at every second and smoothed by α. */
@@ -183,11 +199,8 @@ export class AffinityLedger {
     const boundedMs = Math.min(OUTLIER_FACTOR * prefillMs, Math.max(prefillMs / OUTLIER_FACTOR, prefillTookMs));
     // Of the very first there is nothing to say what is too much.
     const ms = this.speed.tokens === 0 && prefillTookMs > 0 ? prefillTookMs : boundedMs;
-    for (const sums of [speed, this.speed]) {
-      sums.tokens = sums.tokens * SPEED_KEPT + uncachedTokens;
-      sums.ms = sums.ms * SPEED_KEPT + ms;
-      sums.atMs = nowMs;
-    }
+    addTo(speed, SPEED_KEPT, uncachedTokens, ms, nowMs);
+    addTo(this.speed, SPEED_OF_ALL_KEPT, uncachedTokens, ms, nowMs);
   }
 
   private settled(replicaId: string, nowMs: number): Account {
@@ -204,6 +217,10 @@ export class AffinityLedger {
     const account = this.accounts.get(replicaId);
     if (account !== undefined) this.settle(account, nowMs);
     return account;
+  }
+
+  private latencyOf({ latencyMs, latencyAtMs }: Account, nowMs: number): number | null {
+    return nowMs - latencyAtMs > this.measuredForMs ? null : latencyMs;
   }
 
   /** What time alone has changed. */
@@ -235,6 +252,12 @@ function newAccount(nowMs: number): Account {
   };
 }
 
+function addTo(speed: Speed, kept: number, tokens: number, ms: number, nowMs: number): void {
+  speed.tokens = speed.tokens * kept + tokens;
+  speed.ms = speed.ms * kept + ms;
+  speed.atMs = nowMs;
+}
+
 /** Answers in one piece do not say when their prompt was done: as predicted, then. */
 function assumeSilent(account: Account, nowMs: number): void {
   for (let head = account.queue[0]; head !== undefined && !head.tellsFirstToken; head = account.queue[0]) {
@@ -256,8 +279,4 @@ function leaveQueue(account: Account, ticket: OpenTicket, nowMs: number): void {
 function close(ticket: OpenTicket): void {
   ticket.isPrefilled = true;
   ticket.isFinished = true;
-}
-
-function latencyOf({ latencyMs, latencyAtMs }: Account, nowMs: number): number | null {
-  return nowMs - latencyAtMs > MEASURED_FOR_MS ? null : latencyMs;
 }

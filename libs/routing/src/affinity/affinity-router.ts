@@ -13,8 +13,6 @@ import { type AffinityRequest, predictedWorkMs, type ReplicaFacts, uncachedToken
 import { Sessions, type SessionsOptions } from './sessions.ts';
 
 export interface AffinityRouterOptions extends LedgerOptions, SessionsOptions {
-  /** Tokens of one prompt block; default that of `promptBlocks`. */
-  readonly blockTokens?: number;
   /** Blocks that are remembered of each replica; default 16,384. */
   readonly blocksMax?: number;
 }
@@ -24,6 +22,8 @@ export interface RoutedRequest extends Omit<AffinityRequest, 'sessionReplicaId'>
   readonly sessionId: string | null;
   /** Chained hashes of the prompt's beginning, see `promptBlocks`. */
   readonly blocks: readonly number[];
+  /** Tokens that each of them stands for; of `promptBlocks` 256. */
+  readonly blockTokens: number;
   /** False: the answer comes in one piece. */
   readonly tellsFirstToken: boolean;
 }
@@ -33,6 +33,7 @@ export const PLAIN_REQUEST: RoutedRequest = {
   promptTokens: 0,
   sessionId: null,
   blocks: [],
+  blockTokens: PROMPT_BLOCK_TOKENS,
   memoryBytes: 0,
   needs: [],
   requiredLabels: {},
@@ -44,13 +45,11 @@ export class AffinityRouter {
   private readonly ledger: AffinityLedger;
   private readonly prefixes: PrefixIndex;
   private readonly sessions: Sessions;
-  private readonly blockTokens: number;
 
-  constructor({ blockTokens = PROMPT_BLOCK_TOKENS, blocksMax, ...rest }: AffinityRouterOptions = {}) {
+  constructor({ blocksMax, ...rest }: AffinityRouterOptions = {}) {
     this.ledger = new AffinityLedger(rest);
     this.prefixes = new PrefixIndex(blocksMax);
     this.sessions = new Sessions(rest);
-    this.blockTokens = blockTokens;
   }
 
   /** Changes nothing: who is not sent the request after all need not be told. */
@@ -108,9 +107,9 @@ export class AffinityRouter {
     this.sessions.retain(replicaIds);
   }
 
-  private known(facts: ReplicaFacts, { blocks, promptTokens }: RoutedRequest, nowMs: number) {
+  private known(facts: ReplicaFacts, { blocks, blockTokens, promptTokens }: RoutedRequest, nowMs: number) {
     const { ledger } = this;
-    const cached = this.prefixes.cachedBlocks(facts.id, blocks) * this.blockTokens;
+    const cached = this.prefixes.cachedBlocks(facts.id, blocks) * blockTokens;
     return {
       ...facts,
       cachedTokens: Math.min(promptTokens, cached),
