@@ -11,6 +11,8 @@ const shared = {
 };
 
 export default {
+  // Of specs that say that they may run side by side: those that mostly wait, for processes.
+  maxConcurrency: 4,
   projects: [
     {
       ...shared,

@@ -140,6 +140,9 @@ describe('a saved checkpoint', () => {
     const kept = await inUse();
     expect(uploads.map(({ file }) => kept.has(file))).toEqual([false, true, true]);
     expect(uploads.map(({ manifest }) => kept.has(manifest))).toEqual([false, true, true]);
+    const { checkpoint } = await present();
+    expect([checkpoint?.sequence, checkpoint?.before?.sequence]).toEqual([3, 2]);
+    expect(checkpoint?.before).not.toHaveProperty('before');
   });
 
   it.each([

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { v7 } from 'uuid';
 import { DEFAULT_MODEL_POLICY, DEFAULT_TENANT_ID, LOST_MARGIN_SECONDS, StaleEpochError } from '#domain';
+import { checkpointOf } from '#testing';
 import { writeOwedDocuments } from '../../apps/control-plane/src/jobs/documents-loop.ts';
 import { removeExpired } from '../../apps/control-plane/src/jobs/removal.ts';
 import { type FakeCluster, gpus, JobsWorld } from './jobs.fixture.ts';
@@ -102,6 +103,29 @@ describe('one job', () => {
     await rename(`${folder}-away`, folder);
     await world.cycle();
     expect(await world.job(job)).toMatchObject({ phase: 'Succeeded', outputDigest });
+  });
+
+  it('goes on from the checkpoint before one that is lost, and begins anew when that is lost too', async () => {
+    const before = checkpointOf({ manifestDigest: await world.keep({ 'state.bin': 'step 10' }), progress: 'step 10' });
+    const checkpoint = { ...checkpointOf({ sequence: 2, manifestDigest: 'e'.repeat(64) }), before };
+    const job = await world.submit({ checkpoint });
+    const failToBegin = async () => {
+      await dc.say(job, { phase: 'Failed', reason: 'Its checkpoint is lost.' });
+      await world.cycle();
+      const { phase, failures } = await world.job(job);
+      expect({ phase, failures }).toEqual({ phase: 'Queued', failures: 0 });
+      world.pass(60);
+      await world.cycle();
+    };
+    await world.cycle();
+    expect(await dc.taskOf(job)).toMatchObject({ attempt: 1, resumeFrom: { manifestDigest: 'e'.repeat(64) } });
+    await failToBegin();
+    expect((await world.job(job)).checkpoint).toEqual(before);
+    expect(await dc.taskOf(job)).toMatchObject({ attempt: 2, resumeFrom: { progress: 'step 10' } });
+    await rm(join(world.blobs.directory, 'sha256'), { recursive: true });
+    await failToBegin();
+    expect(await dc.taskOf(job)).toMatchObject({ attempt: 3, resumeFrom: null });
+    expect((await world.events(job)).filter((kind) => kind === 'CheckpointLost')).toHaveLength(2);
   });
 
   it('of which its agent knows nothing is tried again, once the agent had time to list it', async () => {

@@ -1,8 +1,9 @@
 /**
  * What becomes of a job when its attempt is over: done, failed for good, tried again, or back in the queue. Preemption,
- * drain and a lost cluster count as nobody's failure; whatever was saved is gone on from.
+ * drain, a lost cluster and a lost checkpoint count as nobody's failure; whatever was saved is gone on from.
  */
 import {
+  describeCheckpoint,
   firstFailed,
   lostDeviceSecondsOf,
   type MemberJudgement,
@@ -11,7 +12,7 @@ import {
   type TaskFacts,
 } from './attempt-tasks.ts';
 import type { EndedAttempt, JobFacts, JobStep } from './job-lifecycle.ts';
-import { type Attempt, type AttemptOutcome, deviceCountOf, type Job, type JobPhase } from './jobs.ts';
+import { type Attempt, type AttemptOutcome, type Checkpoint, deviceCountOf, type Job, type JobPhase } from './jobs.ts';
 import type { JobChange } from './ports/jobs.ts';
 
 export const RETRY_BACKOFF_SECONDS_MAX = 3_600;
@@ -33,7 +34,7 @@ interface Ending {
 export function endAttempt(facts: JobFacts, attempt: Attempt, members: readonly MemberJudgement[]): JobStep {
   const { job, nowMs, tasks } = facts;
   const at = new Date(nowMs);
-  const checkpoint = newestCheckpoint(job, attempt, tasks, nowMs);
+  const checkpoint = facts.left === undefined ? newestCheckpoint(job, attempt, tasks, nowMs) : facts.left;
   const ending = judgeEnding(facts, attempt, members, checkpoint !== null);
   const ranSeconds = ranSecondsOf(members);
   const lost = ending.outcome === 'succeeded' ? 0 : lostDeviceSecondsOf(attempt, ranSeconds, checkpoint);
@@ -56,7 +57,7 @@ export function endAttempt(facts: JobFacts, attempt: Attempt, members: readonly 
     ended: {
       usedDeviceSeconds: used,
       lostDeviceSeconds: lost,
-      failedToStartIn: attempt.startedAt === null ? failedIn(attempt, members) : [],
+      failedToStartIn: attempt.startedAt === null && facts.left === undefined ? failedIn(attempt, members) : [],
     } satisfies EndedAttempt,
   };
 }
@@ -116,18 +117,26 @@ function outputOf(tasks: readonly TaskFacts[]): string | null {
 
 /** A member failed, or was lost, or was ended by its agent, and the others were ended for it. */
 function endByMember(
-  { job, nowMs }: JobFacts,
+  { job, nowMs, left }: JobFacts,
   attempt: Attempt,
   members: readonly MemberJudgement[],
   why: string,
   exitCode: number | null,
 ): Ending {
+  if (left !== undefined) return goOnFrom(left, job, nowMs, why);
   const isFailure = attempt.exitCode !== null || firstFailed(members) !== undefined;
   if (isFailure) return retryOrFail(job, nowMs, why, exitCode);
   const lost = requeue(job, 'lost', 'Lost', why, true);
   if (members.some(({ state }) => state === 'lost')) return lost;
   // What an agent ends by itself it may end at once again.
   return { ...lost, job: { ...lost.job, retryAt: new Date(nowMs + job.spec.retry.backoffSeconds * 1_000) } };
+}
+
+/** Nobody's failure, and it ends: each time there is one checkpoint less to go on from. */
+function goOnFrom(left: Checkpoint | null, job: Job, nowMs: number, why: string): Ending {
+  const from = left === null ? 'begins anew' : `goes on from ${describeCheckpoint(left)}`;
+  const words = ending('lost', waitingPhase(job), 'CheckpointLost', `${why.replace(/\.$/, '')}; it ${from}`, null);
+  return { ...words, job: { retryAt: new Date(nowMs + job.spec.retry.backoffSeconds * 1_000) } };
 }
 
 function retryOrFail(job: Job, nowMs: number, why: string, exitCode: number | null): Ending {

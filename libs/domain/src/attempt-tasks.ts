@@ -3,7 +3,15 @@
  * cluster does not say is not taken for anything until its report answers a document that names the member.
  */
 import type { ClusterPhase } from './clusters.ts';
-import { type Attempt, type Checkpoint, deviceCountOf, isTaskEnded, type Job, type TaskReport } from './jobs.ts';
+import {
+  type Attempt,
+  type Checkpoint,
+  deviceCountOf,
+  isTaskEnded,
+  type Job,
+  type SavedState,
+  type TaskReport,
+} from './jobs.ts';
 
 /**
  * An agent that is out of contact has ended an attempt after `lostAfterSeconds` of silence, grace included, by its own
@@ -121,22 +129,29 @@ export function isNewerCheckpoint(
   return checkpoint === null || checkpoint.attemptId !== attempt.id || sequence > checkpoint.sequence;
 }
 
-/** What a member reported as saved, as the job's checkpoint. */
+/** What a member reported as saved, as the checkpoint of a job that has had this one until now. */
 export function checkpointOf(
   attempt: Attempt,
   saved: NonNullable<TaskReport['checkpoint']>,
   nowMs: number,
+  had: Checkpoint | null,
 ): Checkpoint {
-  const before = attempt.resumedFrom?.savedDeviceSeconds ?? 0;
+  const savedBefore = attempt.resumedFrom?.savedDeviceSeconds ?? 0;
   return {
     attemptId: attempt.id,
     sequence: saved.sequence,
     manifestDigest: saved.manifestDigest,
     sizeBytes: saved.sizeBytes,
     progress: saved.progress,
-    savedDeviceSeconds: before + deviceCountOf(attempt) * saved.ranSeconds,
+    savedDeviceSeconds: savedBefore + deviceCountOf(attempt) * saved.ranSeconds,
     at: new Date(nowMs),
+    ...(had === null ? {} : { before: alone(had) }),
   };
+}
+
+/** Without the one before it: two are kept. */
+function alone({ before: _before, ...state }: Checkpoint): SavedState {
+  return state;
 }
 
 /** The newest checkpoint once what the first member's report tells is counted too; the event of it may come later. */
@@ -148,7 +163,11 @@ export function newestCheckpoint(
 ): Checkpoint | null {
   const saved = tasks.find(({ rank }) => rank === 0)?.report?.checkpoint;
   if (saved === undefined || !isNewerCheckpoint(job, attempt, saved.sequence)) return job.checkpoint;
-  return checkpointOf(attempt, saved, nowMs);
+  return checkpointOf(attempt, saved, nowMs, job.checkpoint);
+}
+
+export function describeCheckpoint({ sequence, progress }: Pick<SavedState, 'sequence' | 'progress'>): string {
+  return progress === '' ? `checkpoint ${sequence}` : `checkpoint ${sequence} (${progress})`;
 }
 
 /** Device-seconds that were run and that no checkpoint keeps. */

@@ -8,8 +8,15 @@
  * changes nothing. Who commits steps, and starts attempts, is the leader's.
  */
 import { endAttempt, finishWithoutAttempt } from './attempt-ending.ts';
-import { firstFailed, isAlive, judgeMembers, type MemberJudgement, type TaskFacts } from './attempt-tasks.ts';
-import { type Attempt, isFinal, type Job, type StopCause, type StopRequest } from './jobs.ts';
+import {
+  describeCheckpoint,
+  firstFailed,
+  isAlive,
+  judgeMembers,
+  type MemberJudgement,
+  type TaskFacts,
+} from './attempt-tasks.ts';
+import { type Attempt, type Checkpoint, isFinal, type Job, type StopCause, type StopRequest } from './jobs.ts';
 import type { AttemptChange, JobChange } from './ports/jobs.ts';
 
 /** How the jobs that a job waits for stand. */
@@ -29,6 +36,11 @@ export interface JobFacts {
   readonly dependencies: DependencyStanding;
   /** True: so many clusters are Unknown that the fault is taken for ours, and nothing counts as lost (X05). */
   readonly isMassUnknown: boolean;
+  /**
+   * Set where the checkpoint that the attempt was to resume from turned out to be lost: what is left instead, null for
+   * nothing.
+   */
+  readonly left?: Checkpoint | null;
 }
 
 export interface StepEvent {
@@ -171,10 +183,6 @@ function beginRunning({ job, nowMs, tasks }: JobFacts, attempt: Attempt): JobSte
     events: [{ kind: 'Started', message: `attempt ${attempt.number} is ${reason}` }],
     ended: null,
   };
-}
-
-function describeCheckpoint({ sequence, progress }: { sequence: number; progress: string }): string {
-  return progress === '' ? `checkpoint ${sequence}` : `checkpoint ${sequence} (${progress})`;
 }
 
 function plainStep(job: JobChange, ...events: StepEvent[]): JobStep {

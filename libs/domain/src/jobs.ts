@@ -129,7 +129,12 @@ export interface JobSpec {
 }
 
 /** A saved state; the newest whole one is what the next attempt resumes from. */
-export interface Checkpoint {
+export interface Checkpoint extends SavedState {
+  /** The one before it, which is kept too, should this one be lost; left out: there was none. */
+  readonly before?: SavedState;
+}
+
+export interface SavedState {
   readonly attemptId: string;
   /** 1, 2, 3 … within the attempt. */
   readonly sequence: number;

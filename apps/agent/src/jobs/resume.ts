@@ -14,6 +14,20 @@ import { type attemptFolders, isThere } from './task-folder.ts';
 /** 100,000 lines of a digest, a size and a path of at most 255 bytes. */
 const MANIFEST_BYTES_MAX = 40 * 1_048_576;
 
+/** Times in a row that the registry says it has no such checkpoint before that is taken for its last word. */
+const GONE_TIMES_MAX = 4;
+
+/** How often in a row it was gone; what else broke on the way says nothing about that. */
+export class GoneCheckpoint {
+  #times = 0;
+
+  /** True: it will not come, and the attempt is to end. */
+  isGivenUp(cause: unknown): boolean {
+    this.#times = cause instanceof SyncError && cause.fault === 'gone' ? this.#times + 1 : 0;
+    return this.#times >= GONE_TIMES_MAX;
+  }
+}
+
 export interface ResumeOptions {
   /** A source whose token is fresh enough; `isRefused` asks for a new one. */
   readonly source: (isRefused: boolean) => Promise<BlobSource>;

@@ -18,7 +18,7 @@ import {
 import { lastLine } from '../engines/engine-log.ts';
 import { messageOf } from '../errors.ts';
 import { writeOrder } from './launch.ts';
-import { restoreCheckpoint } from './resume.ts';
+import { GoneCheckpoint, restoreCheckpoint } from './resume.ts';
 import { requestCheckpoint, withdrawRequest } from './runner/checkpoint-request.ts';
 import { endOf, outputEnd } from './task-end.ts';
 import { isThere, NEW_STATE, type TaskEnd, TaskFolder, type TaskState } from './task-folder.ts';
@@ -59,6 +59,7 @@ export class TaskRun {
   readonly #progress: TaskProgress;
   readonly #leaving = new AbortController();
   readonly #preparing = new AbortController();
+  readonly #gone = new GoneCheckpoint();
   #state: TaskState = NEW_STATE;
   #isPrepared = false;
   #retryAtMs = 0;
@@ -156,7 +157,9 @@ export class TaskRun {
         if (this.phase === 'Fetching') this.#become('Pending', '');
       },
       (cause: unknown) => {
-        if (this.phase === 'Fetching') this.#retryLater('its preparation failed and is tried again', cause);
+        if (this.phase !== 'Fetching') return;
+        if (this.#gone.isGivenUp(cause)) this.lose(`Its checkpoint is lost: ${messageOf(cause)}`);
+        else this.#retryLater('its preparation failed and is tried again', cause);
       },
     );
   }
@@ -202,7 +205,7 @@ export class TaskRun {
     void this.#endUnstarted({ phase: 'Refused', reason });
   }
 
-  /** What was known of it is lost. */
+  /** What was known of it is lost, or what it needs. */
   lose(reason: string): void {
     void this.#endUnstarted({ phase: 'Failed', reason });
   }
@@ -214,8 +217,7 @@ export class TaskRun {
     if (this.isEnded) return;
     if (this.phase === 'Pending' || this.phase === 'Fetching') {
       this.#preparing.abort();
-      this.#show({ phase: 'Stopped', reason: DROPPED });
-      return;
+      return void this.#show({ phase: 'Stopped', reason: DROPPED });
     }
     this.#stopBy({ cause: 'cancelled', reason: DROPPED, wantsCheckpoint: false }).shorten(DROPPED_GRACE_SECONDS);
   }
@@ -364,19 +366,17 @@ export class TaskRun {
   }
 
   async #ask(): Promise<void> {
-    const { checkpoint } = this.task;
     const stop = this.#stop;
     const now = this.#services.uptime();
     const deadlineSeconds = stop?.leftSeconds(now) ?? null;
     requestCheckpoint(this.folder.path, { reason: stop?.order.reason ?? 'its interval is over', deadlineSeconds });
     this.#quietSinceSeconds = now;
     if (stop !== null) stop.isAsked = true;
-    if (checkpoint.mode === 'signal') await this.#process.signal(checkpoint.signal);
+    if (this.task.checkpoint.mode === 'signal') await this.#process.signal(this.task.checkpoint.signal);
   }
 
   /** The command says that a checkpoint is whole. Taken away last, so that a cut here only saves it twice. */
   async #save(): Promise<void> {
-    const { uptime } = this.#services;
     const progress = await this.#progress.takeDone();
     if (this.#isFirst) {
       const sequence = this.#state.sequence + 1;
@@ -386,7 +386,7 @@ export class TaskRun {
       await this.#remember({ sequence });
       if (await this.#sender.setAside(note)) this.#sendCheckpoint();
     }
-    this.#quietSinceSeconds = uptime();
+    this.#quietSinceSeconds = this.#services.uptime();
     if (this.#stop !== null) {
       this.#stop.isAnswered = true;
       await this.#noteStop(this.#stop);

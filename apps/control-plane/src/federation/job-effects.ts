@@ -51,7 +51,7 @@ export async function takeCheckpoint(
 }
 
 async function writeCheckpoint(rows: Rows, job: Job, attempt: Attempt, event: CheckpointSaved): Promise<void> {
-  const checkpoint = checkpointOf(attempt, event.checkpoint, Date.now());
+  const checkpoint = checkpointOf(attempt, event.checkpoint, Date.now(), job.checkpoint);
   await rows.jobs.update([{ id: job.id, revision: job.revision, change: { checkpoint } }]);
   // One every few seconds would drive all other events out.
   if (attempt.phase !== 'Stopping' && checkpoint.sequence > 1) return;

@@ -23,8 +23,8 @@ import type { JobWorld } from './job-world.ts';
 /** An agent has so long to list what a document that it applied names; only then does silence about it tell something. */
 export const LISTING_MS_MAX = 30_000;
 
-/** Whether a manifest and all of its files are in the blob store. */
-export type HasBlobs = (manifestDigest: string) => Promise<boolean>;
+/** Whether a manifest and all of its files are in the blob store; `isLookedUp`: whatever was seen there before. */
+export type HasBlobs = (manifestDigest: string, isLookedUp?: boolean) => Promise<boolean>;
 
 export interface KnownJobs {
   readonly facts: readonly JobFacts[];
@@ -47,8 +47,9 @@ export async function readJobFacts(rows: Rows, world: JobWorld, ages: PhaseAges,
     try {
       const said = attempt === null ? [] : tasksOf(attempt, reports, standings, settled);
       const tasks = attempt === null ? [] : await withoutMissing(job, attempt, said, has);
+      const left = attempt === null ? {} : await whatIsLeft(job, attempt, tasks, has);
       const waits = job.phase === 'Waiting' || job.queuedAt === null ? dependencies(job) : READY;
-      facts.push({ nowMs: world.nowMs, job, attempt, tasks, dependencies: waits, isMassUnknown: massUnknown });
+      facts.push({ nowMs: world.nowMs, job, attempt, tasks, dependencies: waits, isMassUnknown: massUnknown, ...left });
     } catch (error) {
       errors.push(error);
     }
@@ -142,6 +143,24 @@ async function withoutMissing(
     );
   }
   return checked;
+}
+
+/**
+ * Where a member failed before it ran, its checkpoint may be lost: the agent says so, this store is what counts. The one
+ * before it is kept until a newer one is whole.
+ */
+async function whatIsLeft(
+  { checkpoint }: Job,
+  { resumedFrom }: Attempt,
+  tasks: readonly TaskFacts[],
+  has: HasBlobs,
+): Promise<Pick<JobFacts, 'left'>> {
+  const digest = resumedFrom?.manifestDigest;
+  const isUnbegun = tasks.some(({ report }) => report?.phase === 'Failed' && report.ranSeconds === 0);
+  if (digest === undefined || checkpoint?.manifestDigest !== digest || !isUnbegun || (await has(digest, true)))
+    return {};
+  const { before } = checkpoint;
+  return { left: before !== undefined && (await has(before.manifestDigest, true)) ? before : null };
 }
 
 async function checkTask(

@@ -86,7 +86,7 @@ export class JobLoop {
 
   private async settle(world: JobWorld, signal: AbortSignal): Promise<Committed<readonly SettledJob[]>> {
     const { store, publisher } = this.parts;
-    const { facts, errors } = await readJobFacts(store.read, world, this.ages, (digest) => publisher.has(digest));
+    const { facts, errors } = await readJobFacts(store.read, world, this.ages, (...asked) => publisher.has(...asked));
     const steps = facts.flatMap((each) => {
       const step = stepJob(each);
       return step === null ? [] : [{ facts: each, step }];

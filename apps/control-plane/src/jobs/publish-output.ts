@@ -39,9 +39,10 @@ export class OutputPublisher {
     private readonly rules: ContentRules,
   ) {}
 
-  /** Whether a manifest and every file that it lists are here. */
-  async has(manifestDigest: string): Promise<boolean> {
-    if (this.whole.has(manifestDigest)) return true;
+  /** Whether a manifest and every file that it lists are here; `isLookedUp`: whatever was found before. */
+  async has(manifestDigest: string, isLookedUp = false): Promise<boolean> {
+    if (!isLookedUp && this.whole.has(manifestDigest)) return true;
+    this.whole.delete(manifestDigest);
     if ((await readWholeManifest(this.blobs, manifestDigest)) === null) return false;
     if (this.whole.size >= WHOLE_MAX) this.whole.clear();
     this.whole.add(manifestDigest);

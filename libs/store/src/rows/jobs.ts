@@ -248,7 +248,13 @@ const NOTE_BLOBS = `
 
 /** Times inside jsonb come as text. */
 export function checkpointFromRow(stored: Checkpoint | null): Checkpoint | null {
-  return stored === null ? null : { ...stored, at: new Date(stored.at) };
+  if (stored === null) return null;
+  const { before } = stored;
+  return {
+    ...stored,
+    at: new Date(stored.at),
+    ...(before === undefined ? {} : { before: { ...before, at: new Date(before.at) } }),
+  };
 }
 
 function fromRow(row: Job): Job {
