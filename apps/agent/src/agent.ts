@@ -109,6 +109,7 @@ export class Agent {
     await parts.sync.open();
     await parts.outbox.open();
     await parts.openRetention();
+    await parts.inventory.open();
     await parts.contact.open();
     await parts.tasks.open();
     await parts.desired.open();
@@ -134,6 +135,7 @@ export class Agent {
     parts.offline?.bundle.start();
     parts.contact.start();
     parts.verification.start();
+    parts.inventory.start();
     parts.reporter.start();
     this.#renewing = cluster.run(this.#stopping.signal);
   }
@@ -167,6 +169,7 @@ export class Agent {
         .add('local endpoint', drainMs + STEP_MS, () => parts.offline?.local.stop(drainMs))
         .add('direct listener', STEP_MS, () => parts.direct?.stop())
         .add('neighbours', STEP_MS, () => parts.neighbours?.stop())
+        .add('inventory', STEP_MS, () => parts.inventory.stop())
         .add('verification', STEP_MS, () => parts.verification.stop())
         .add('reconciler', STEP_MS, () => parts.reconciler.stop())
         .add('answers in flight', drainMs + STEP_MS, () => parts.inference.stop(drainMs))

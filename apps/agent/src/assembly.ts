@@ -11,6 +11,8 @@ import { KnownGateways } from './data-plane/known-gateways.ts';
 import { LinkKeeper } from './data-plane/link-keeper.ts';
 import { ReplicaRouter } from './data-plane/replica-router.ts';
 import { DesiredKeeper, verifyingKeySchema } from './desired/desired-keeper.ts';
+import { assembleInventory } from './devices/assembly.ts';
+import type { DeviceInventory } from './devices/device-inventory.ts';
 import type { EngineAdapter } from './engines/engine-adapter.ts';
 import { readReplicaLog } from './engines/replica-log.ts';
 import { ReplicaSupervisor } from './engines/replica-supervisor.ts';
@@ -18,7 +20,6 @@ import { ClusterRemovedError, messageOf } from './errors.ts';
 import { Outbox } from './events/outbox.ts';
 import { Heartbeat } from './heartbeat/heartbeat.ts';
 import { Pulse } from './heartbeat/pulse.ts';
-import { readInventory } from './inventory.ts';
 import { assembleJobs, type JobParts, type JobPartsOptions } from './jobs/assembly.ts';
 import { CredentialKeeper } from './joining/credentials.ts';
 import type { AgentMetrics } from './metrics.ts';
@@ -188,13 +189,21 @@ export function assembleParts(context: AssemblyContext): Parts {
     log,
     metrics,
   });
-  const nodes = readInventory(configuration.inventory.nodes);
+  const inventory = assembleInventory({
+    configuration: configuration.inventory,
+    environment,
+    replicas,
+    tasks: () => tasks,
+    outbox,
+    onChange: changed,
+    log,
+  });
   const { contact, tasks }: JobParts = assembleJobs({
     configuration,
     stateFolder,
     environment,
     ...machine,
-    nodes: () => nodes,
+    nodes: () => inventory.nodes,
     replicas: () => replicas.local(),
     versionPath: (digest) => folder.pathOf(digest),
     desired,
@@ -212,7 +221,7 @@ export function assembleParts(context: AssemblyContext): Parts {
     replicas,
     tasks,
     engines,
-    nodes: () => nodes,
+    nodes: () => inventory.nodes,
     refusals: (versions) => signatures.refusals(versions),
     distrusted: () => verification.distrusted,
     log,
@@ -227,7 +236,7 @@ export function assembleParts(context: AssemblyContext): Parts {
       agentVersion: AGENT_VERSION,
       endpoint: dataPlane.advertise,
       blobEndpoint: neighbours?.endpoint,
-      nodes: [...nodes] as ReportMessage['nodes'],
+      nodes: [...inventory.nodes] as ReportMessage['nodes'],
       replicas: here as ReportMessage['replicas'],
       measures: sync.measures,
       versions: versionReports(sync.report(versions), refusals),
@@ -298,6 +307,7 @@ export function assembleParts(context: AssemblyContext): Parts {
     verification,
     neighbours,
     replicas,
+    inventory,
     contact,
     tasks,
     reconciler,
@@ -340,6 +350,7 @@ export interface Parts extends SyncParts, JobParts {
   readonly desired: DesiredKeeper;
   readonly neighbours: NeighbourServer | undefined;
   readonly replicas: ReplicaSupervisor;
+  readonly inventory: DeviceInventory;
   readonly reconciler: Reconciler;
   readonly reporter: Reporter;
   readonly inference: InferenceServer;

@@ -9,7 +9,7 @@ import {
   secret,
   shutdownSchema,
 } from '#configuration';
-import { endpointSchema, nameSchema, nodeSchema } from '#contracts';
+import { endpointSchema, labelsSchema, nameSchema, nodeSchema } from '#contracts';
 import { namedEngineSchema } from './engines/named-engines.ts';
 
 const dataPlaneSchema = z.strictObject({
@@ -77,8 +77,18 @@ export const agentConfiguration = defineConfiguration({
     }),
     neighbours: neighboursSchema,
     inventory: z.strictObject({
-      /** Takes the place of what the machine says of itself: one node, a `cpu` device a core. */
+      /** Takes the place of what the machine says of itself, and of all below. */
       nodes: z.array(nodeSchema).min(1).max(4096).optional(),
+      /** Asks nvidia-smi, npu-smi and cnmon for accelerators. False: one node with a `cpu` device a core, no more. */
+      discover: z.boolean().default(true),
+      /** Between two looks at the accelerators. Default 30. */
+      intervalSeconds: z.int().min(5).max(3_600).default(30),
+      /** Default: the host's name. */
+      nodeName: z.string().min(1).max(253).optional(),
+      rack: z.string().min(1).max(63).optional(),
+      zone: z.string().min(1).max(63).optional(),
+      /** Of the discovered node, for deployments that require or prefer labels. */
+      labels: labelsSchema.optional(),
     }),
     engine: engineSchema,
     /** Beside `engine`, which runs what names none: name → engine, for deployments that ask for it by that name. */
