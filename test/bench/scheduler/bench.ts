@@ -15,6 +15,19 @@ import { JOB_COUNTS, NODE_COUNTS, SCENARIO_NAMES, SCENARIOS, type Scenario, type
 const SECONDS = 5;
 const MODES = ['memory', 'durable', 'both'] as const;
 
+const USAGE = `./atoll bench scheduler [options]: decisions a second, and how long one takes
+
+  --mode ${MODES.join('|')}   in memory, with the commit to Postgres and kills of the leader, or both; default both
+  --scenario a,b               in memory only these; default all
+  --nodes 100,1000             sizes of the fleet, instead of each scenario's own
+  --jobs 1000,10000            jobs that wait at once, instead of each scenario's own
+  --full                       all sizes: nodes ${NODE_COUNTS.join(', ')}; jobs ${JOB_COUNTS.join(', ')}
+  --quick                      a fifth of the time
+  --json                       one object instead of a table
+
+Scenarios:
+${SCENARIO_NAMES.map((name) => `  ${name.padEnd(22)} ${SCENARIOS[name].meaning}`).join('\n')}`;
+
 interface Asked {
   readonly isJson: boolean;
   readonly mode: (typeof MODES)[number];
@@ -25,9 +38,10 @@ interface Asked {
   readonly isQuick: boolean;
 }
 
-/** Measures and prints. Throws on options that mean nothing. */
+/** Measures and prints. On options that mean nothing it says so, and exits with 2. */
 export async function runSchedulerBench(argv: readonly string[]): Promise<void> {
-  const asked = parse(argv);
+  const asked = parsed(argv);
+  if (asked === null) return;
   const seconds = asked.isQuick ? SECONDS / 5 : SECONDS;
   const say = (text: string) => (asked.isJson ? undefined : console.error(text));
   const rows: SchedulerRow[] = [];
@@ -44,6 +58,22 @@ export async function runSchedulerBench(argv: readonly string[]): Promise<void> 
   } else print(`${machine.cpu}, ${machine.cores} cores, Node ${process.version}`, rows, bars);
 }
 
+/** Null: there is nothing to measure, and why was printed. */
+function parsed(argv: readonly string[]): Asked | null {
+  if (argv.includes('--help') || argv.includes('-h')) {
+    console.log(USAGE);
+    return null;
+  }
+  try {
+    return parse(argv);
+  } catch (cause) {
+    console.error(`${cause instanceof Error ? cause.message : String(cause)}\n\n${USAGE}`);
+    process.exitCode = 2;
+    return null;
+  }
+}
+
+/** Throws on options that mean nothing. */
 function parse(argv: readonly string[]): Asked {
   const { values } = parseArgs({
     args: [...argv],
