@@ -15,19 +15,29 @@ export { compareRequests } from './requests/compare.ts';
 export { REQUEST_FINDING_RULES } from './requests/findings.ts';
 export { DEADLINES_MS, type RequestClassOutcome, type RequestOutcome } from './requests/outcome.ts';
 export { REQUEST_POLICIES, REQUEST_POLICY_NAMES, type RequestPolicyName } from './requests/policies.ts';
+export { comparePrompts, type PromptComparison } from './routing/compare.ts';
+export { promptFindings } from './routing/findings.ts';
+export type { PromptOutcome } from './routing/outcome.ts';
+export { PROMPT_POLICIES, PROMPT_POLICY_NAMES, type PromptPolicyName } from './routing/policies.ts';
+export { DEFAULT_WORKER } from './routing/worker.ts';
+export { recordedLoad } from './routing/workload.ts';
 export type { Range, Ranges } from './statistics.ts';
 export {
   finish,
   type JobStudy,
   type JobTask,
+  type PromptStudy,
+  type PromptTask,
   type Replayed,
   type ReplayTask,
   type RequestStudy,
   type RequestTask,
   stepJobTask,
+  stepPromptTask,
   stepRequestTask,
   tasksOf,
 } from './study.ts';
 export { parseJobTrace, type TracedJob } from './traces/job-trace.ts';
+export { parsePromptTrace, TRACED_BLOCK_TOKENS, type TracedPrompt } from './traces/prompt-trace.ts';
 export { TRACE_KINDS, type TraceKind, traceKindOf } from './traces/recognise.ts';
 export { parseRequestTrace, type TracedRequest } from './traces/request-trace.ts';

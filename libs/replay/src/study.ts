@@ -12,7 +12,13 @@ import type { RequestOutcome } from './requests/outcome.ts';
 import { REQUEST_POLICIES, type RequestPolicyName } from './requests/policies.ts';
 import { replayRequests } from './requests/replay-requests.ts';
 import { makeRequestWorkload } from './requests/workload.ts';
+import type { PromptOutcome } from './routing/outcome.ts';
+import { PROMPT_POLICIES, type PromptPolicy, type PromptPolicyName } from './routing/policies.ts';
+import { stepPromptReplay } from './routing/replay-prompts.ts';
+import { DEFAULT_WORKER } from './routing/worker.ts';
+import { makePromptWorkload } from './routing/workload.ts';
 import type { TracedJob } from './traces/job-trace.ts';
+import type { TracedPrompt } from './traces/prompt-trace.ts';
 import type { TracedRequest } from './traces/request-trace.ts';
 
 export interface JobStudy {
@@ -30,15 +36,24 @@ export interface RequestStudy {
   readonly estimateSigma: number;
 }
 
+export interface PromptStudy {
+  readonly kind: 'prompts';
+  readonly trace: readonly TracedPrompt[];
+  readonly workers: number;
+  /** Of policies that do not say it themselves. */
+  readonly estimateSigma: number;
+}
+
 export interface ReplayTask<Policy extends string> {
   readonly policy: Policy;
   readonly seed: number;
-  /** See `makeJobWorkload` and `makeRequestWorkload`. */
+  /** See `makeJobWorkload`, `makeRequestWorkload` and `makePromptWorkload`. */
   readonly load: number;
 }
 
 export type JobTask = ReplayTask<JobPolicyName>;
 export type RequestTask = ReplayTask<RequestPolicyName>;
+export type PromptTask = ReplayTask<PromptPolicyName>;
 
 /** What a task came to. */
 export interface Replayed<Policy extends string, Outcome> {
@@ -48,6 +63,7 @@ export interface Replayed<Policy extends string, Outcome> {
 
 export type ReplayedJobs = Replayed<JobPolicyName, JobOutcome>;
 export type ReplayedRequests = Replayed<RequestPolicyName, RequestOutcome>;
+export type ReplayedPrompts = Replayed<PromptPolicyName, PromptOutcome>;
 
 /** Every policy on every seed, load by load. */
 export function tasksOf<Policy extends string>(
@@ -78,6 +94,17 @@ export function* stepRequestTask(
   const workload = makeRequestWorkload(trace, { seed, workers, load, estimateSigma });
   yield 0;
   return replayRequests(workload, REQUEST_POLICIES[policy]);
+}
+
+export function* stepPromptTask(
+  study: PromptStudy,
+  { policy: name, seed, load }: PromptTask,
+): Generator<number, PromptOutcome> {
+  const { trace, workers } = study;
+  const policy: PromptPolicy = PROMPT_POLICIES[name];
+  const { estimateSigma = study.estimateSigma, unseenShare = 0 } = policy;
+  const workload = makePromptWorkload(trace, { seed, workers, load, estimateSigma, unseenShare });
+  return yield* stepPromptReplay(workload, policy, DEFAULT_WORKER);
 }
 
 /** All steps at once. */

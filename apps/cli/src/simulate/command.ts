@@ -5,17 +5,20 @@ import {
   DEFAULT_FLEET,
   type FleetShape,
   JOB_POLICY_NAMES,
+  PROMPT_POLICY_NAMES,
   parseFleet,
   REQUEST_POLICY_NAMES,
   ReplayInputError,
+  recordedLoad,
   TRACE_KINDS,
   type TraceKind,
 } from '#replay';
 import { wholeNumber } from '../arguments.ts';
 import { addOutputOption, type OutputOptions, show } from '../output/output.ts';
 import type { Terminal } from '../terminal.ts';
-import { simulateJobs, simulateRequests } from './simulate.ts';
-import { readTrace } from './trace-file.ts';
+import { renderPrompts } from './prompt-view.ts';
+import { type SimulationOptions, simulateJobs, simulatePrompts, simulateRequests } from './simulate.ts';
+import { readTrace, type Trace } from './trace-file.ts';
 import { renderJobs, renderRequests } from './views.ts';
 
 interface SimulateOptions extends OutputOptions {
@@ -24,15 +27,14 @@ interface SimulateOptions extends OutputOptions {
   readonly policy?: readonly string[];
   readonly load?: readonly number[];
   readonly fleet?: FleetShape;
-  readonly workers: number;
+  readonly workers?: number;
   readonly seeds: readonly number[];
   readonly cycleSeconds: number;
   readonly estimateSigma: number;
 }
 
-/** As in SCHEDULING.md; requests are looked at below and above what the workers can do. */
-const LOADS_DEFAULT: Readonly<Record<TraceKind, readonly number[]>> = { jobs: [0.82], requests: [0.85, 1.1] };
-const WORKERS_DEFAULT = 4;
+/** Jobs run on a fleet. */
+const WORKERS_DEFAULT: Readonly<Record<TraceKind, number>> = { jobs: 0, requests: 4, prompts: 16 };
 const WORKERS_MAX = 1_000;
 const SEEDS_DEFAULT = [1, 2, 3];
 const LOAD_MAX = 10;
@@ -43,32 +45,59 @@ const DAY_SECONDS = 86_400;
 export function addSimulateCommand(program: Command, terminal: Terminal): void {
   const command = program
     .command('simulate')
-    .description('replay a trace of jobs or requests against the scheduling policies, and compare them')
-    .requiredOption('--trace <file>', 'CSV: Philly jobs as Gavel prepared them, or Azure LLM requests')
-    .addOption(new Option('--kind <kind>', 'what the trace must be; its header tells').choices(TRACE_KINDS))
+    .description('replay a trace against the policies of the scheduler or of routing, and compare them')
+    .requiredOption('--trace <file>', 'Philly jobs as Gavel prepared them, Azure LLM requests, or Mooncake prompts')
+    .addOption(new Option('--kind <kind>', 'what the trace must be; its first line tells').choices(TRACE_KINDS))
     .option(
       '--policy <names>',
-      `some of ${names(JOB_POLICY_NAMES)}; for requests of ${names(REQUEST_POLICY_NAMES)}`,
+      `some of ${names(JOB_POLICY_NAMES)}; for requests of ${names(REQUEST_POLICY_NAMES)}; for prompts of ${names(PROMPT_POLICY_NAMES)}`,
       list,
     )
-    .option('--load <shares>', 'stretched to it; default 0.82 for jobs, 0.85,1.1 for requests', numbers(0, LOAD_MAX))
+    .option('--load <shares>', `stretched to it; default ${LOADS_SHOWN}`, numbers(0, LOAD_MAX))
     .option('--fleet <shape>', 'nodes × devices (30x8) or racks × nodes × devices; default 5x6x8', fleet)
-    .option('--workers <number>', 'that serve requests', wholeNumber(1, WORKERS_MAX), WORKERS_DEFAULT)
+    .option('--workers <number>', 'that serve; default 4 for requests, 16 for prompts', wholeNumber(1, WORKERS_MAX))
     .option('--seeds <numbers>', 'what the trace does not say is drawn from each', seeds, SEEDS_DEFAULT)
     .option('--cycle-seconds <number>', 'plans no more often', wholeNumber(1, DAY_SECONDS), CYCLE_SECONDS_DEFAULT)
     .option('--estimate-sigma <number>', 'log-normal error of estimates; 0: exact', sigma, 0);
   addOutputOption(command).action(async (options: SimulateOptions) => {
     const trace = readTrace(terminal, options.trace, options.kind);
-    const { policy, load = LOADS_DEFAULT[trace.kind], fleet: shape = DEFAULT_FLEET, ...rest } = options;
-    const asked = { ...rest, file: options.trace, loads: load, fleet: shape };
-    if (trace.kind === 'jobs') {
-      const simulation = await simulateJobs(trace.jobs, policy, asked, terminal);
-      show(terminal, options, simulation, () => renderJobs(simulation, terminal));
-    } else {
-      const simulation = await simulateRequests(trace.requests, policy, asked, terminal);
-      show(terminal, options, simulation, () => renderRequests(simulation, terminal));
-    }
+    const { policy, load, fleet: shape = DEFAULT_FLEET, workers = WORKERS_DEFAULT[trace.kind], ...rest } = options;
+    const loads = load ?? loadsOf(trace, workers);
+    await simulate(trace, policy, { ...rest, file: options.trace, loads, workers, fleet: shape }, options, terminal);
   });
+}
+
+async function simulate(
+  trace: Trace,
+  policies: readonly string[] | undefined,
+  asked: SimulationOptions,
+  output: OutputOptions,
+  terminal: Terminal,
+): Promise<void> {
+  switch (trace.kind) {
+    case 'jobs': {
+      const simulation = await simulateJobs(trace.jobs, policies, asked, terminal);
+      return show(terminal, output, simulation, () => renderJobs(simulation, terminal));
+    }
+    case 'requests': {
+      const simulation = await simulateRequests(trace.requests, policies, asked, terminal);
+      return show(terminal, output, simulation, () => renderRequests(simulation, terminal));
+    }
+    case 'prompts': {
+      const simulation = await simulatePrompts(trace.prompts, policies, asked, terminal);
+      return show(terminal, output, simulation, () => renderPrompts(simulation, terminal));
+    }
+  }
+}
+
+const LOADS_SHOWN = '0.82 for jobs, 0.85,1.1 for requests, as recorded and 0.5 for prompts';
+
+/** As in SCHEDULING.md; requests are looked at below and above what the workers can do, prompts as they came. */
+function loadsOf(trace: Trace, workers: number): readonly number[] {
+  if (trace.kind === 'jobs') return [0.82];
+  if (trace.kind === 'requests') return [0.85, 1.1];
+  const recorded = Math.round(1_000 * (recordedLoad(trace.prompts, workers) ?? 0)) / 1_000;
+  return recorded > 0 && recorded <= LOAD_MAX ? [...new Set([recorded, 0.5])] : [0.5];
 }
 
 function names(policies: readonly string[]): string {

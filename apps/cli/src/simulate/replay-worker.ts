@@ -4,17 +4,28 @@ import {
   type JobOutcome,
   type JobStudy,
   type JobTask,
+  type PromptOutcome,
+  type PromptStudy,
+  type PromptTask,
   ReplayInputError,
   type RequestOutcome,
   type RequestStudy,
   type RequestTask,
   stepJobTask,
+  stepPromptTask,
   stepRequestTask,
 } from '#replay';
 
-export type Study = JobStudy | RequestStudy;
-export type TaskOf<S extends Study> = S extends JobStudy ? JobTask : RequestTask;
-export type OutcomeOf<S extends Study> = S extends JobStudy ? JobOutcome : RequestOutcome;
+/** Kind of study → what it, its tasks and their outcomes are. */
+interface Kinds {
+  readonly jobs: { readonly study: JobStudy; readonly task: JobTask; readonly outcome: JobOutcome };
+  readonly requests: { readonly study: RequestStudy; readonly task: RequestTask; readonly outcome: RequestOutcome };
+  readonly prompts: { readonly study: PromptStudy; readonly task: PromptTask; readonly outcome: PromptOutcome };
+}
+
+export type Study = Kinds[keyof Kinds]['study'];
+export type TaskOf<S extends Study> = Kinds[S['kind']]['task'];
+export type OutcomeOf<S extends Study> = Kinds[S['kind']]['outcome'];
 
 /** Errors lose their class on the way between threads. */
 export interface WorkerFailure {
@@ -22,18 +33,24 @@ export interface WorkerFailure {
   readonly isInput: boolean;
 }
 
-export type WorkerAnswer =
-  | { readonly share: number }
-  | { readonly outcome: JobOutcome | RequestOutcome }
-  | WorkerFailure;
+export type WorkerAnswer = { readonly share: number } | { readonly outcome: OutcomeOf<Study> } | WorkerFailure;
 
 /** Shares in between that are told. */
 const TOLD_SHARE = 0.01;
 
 export function stepTask<S extends Study>(study: S, task: TaskOf<S>): Generator<number, OutcomeOf<S>> {
-  const steps =
-    study.kind === 'jobs' ? stepJobTask(study, task as JobTask) : stepRequestTask(study, task as RequestTask);
-  return steps as Generator<number, OutcomeOf<S>>;
+  return stepsOf(study, task) as Generator<number, OutcomeOf<S>>;
+}
+
+function stepsOf(study: Study, task: TaskOf<Study>): Generator<number, OutcomeOf<Study>> {
+  switch (study.kind) {
+    case 'jobs':
+      return stepJobTask(study, task as JobTask);
+    case 'requests':
+      return stepRequestTask(study, task as RequestTask);
+    case 'prompts':
+      return stepPromptTask(study, task as PromptTask);
+  }
 }
 
 export function errorOf({ message, isInput }: WorkerFailure): Error {

@@ -6,6 +6,7 @@ import { run } from '../../test/cli.fixture.ts';
 
 const TRACES = resolve(import.meta.dirname, '../../../../test/fixtures/traces');
 const JOBS = join(TRACES, 'philly-2000.csv');
+const PROMPTS = join(TRACES, 'mooncake-conversation-1500.jsonl');
 const REQUESTS = join(TRACES, 'azure-conv-3000.csv');
 
 let folder: string;
@@ -15,6 +16,8 @@ beforeAll(() => {
   writeFileSync(join(folder, 'jobs.csv'), `arrival_s,vc,job_type,num_gpu,duration_s_v100\n${jobs.join('\n')}\n`);
   writeFileSync(join(folder, 'other.csv'), 'time,size\n1,2\n');
   writeFileSync(join(folder, 'bad.csv'), 'TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,many,1\n');
+  const once = { timestamp: 7, input_length: 1, output_length: 1, hash_ids: [1] };
+  writeFileSync(join(folder, 'once.jsonl'), `${JSON.stringify(once)}\n`.repeat(2));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -55,6 +58,27 @@ describe('atoll simulate', () => {
     expect(out).not.toContain('STOPS');
   });
 
+  it('compares ways to route on a trace of prompts, as recorded and at half load', async () => {
+    const policies = ['--policy', 'power-of-two,round-robin,least-cost,atoll', '--seeds', '1'];
+    const { exitCode, out } = await simulate('--trace', PROMPTS, ...policies);
+    expect(exitCode).toBe(0);
+    expect(out).toContain('1500 requests, stretched to a load of 0.262 and 0.5; draws by seeds 1; sizes exact');
+    expect(out).toContain('16 workers (Llama-2-70B on 8 × H100), each with 32 slots and room for 2600 blocks');
+    expect(out).toMatch(/^0\.262 +atoll +1\.\d s +-[34]\d\.\d % /m);
+    expect(out).toMatch(/^holds +at load 0\.5, the mean first token comes 45 % sooner than with power of two/m);
+    expect(out).toMatch(/^holds +at load 0\.262, the reference formula herds/m);
+  });
+
+  it('gives programs the ranges of routing, on as many workers and at the load that are asked for', async () => {
+    const asked = ['--workers', '8', '--load', '0.4', '--policy', 'power-of-two,atoll', '--seeds', '1,2', '--json'];
+    const { out } = await simulate('--trace', PROMPTS, '--kind', 'prompts', ...asked);
+    const simulation = JSON.parse(out);
+    expect(simulation).toMatchObject({ kind: 'prompts', entries: 1_500, workers: 8, loads: [0.4], seeds: [1, 2] });
+    const [base, atoll] = simulation.comparisons;
+    expect(base.changePercent).toEqual({ mean: 0, min: 0, max: 0 });
+    expect(atoll.firstTokenMsMean.mean).toBeLessThan(base.firstTokenMsMean.mean);
+  });
+
   it.each([
     ['a trace that is none', ['other.csv'], 'other.csv: the first line must be arrival_s,vc,job_type'],
     ['no such file', ['none.csv'], 'none.csv cannot be read: no such file'],
@@ -66,6 +90,12 @@ describe('atoll simulate', () => {
       ['jobs.csv', '--policy', 'fcfs'],
       'there is no policy fcfs for this trace: fifo-backfill,',
     ],
+    [
+      'an order where prompts are routed',
+      [PROMPTS, '--policy', 'fcfs'],
+      'fcfs for this trace: power-of-two, round-robin,',
+    ],
+    ['prompts that come all at once', ['once.jsonl'], 'all of the trace arrives at one moment'],
     ['a load of nothing', ['jobs.csv', '--load', '0'], 'numbers above 0 and up to 10'],
     ['half a fleet', ['jobs.csv', '--fleet', '30'], 'a fleet is nodes × devices such as 30x8'],
     ['seeds that are none', ['jobs.csv', '--seeds', '1,x'], 'a whole number of at least 0'],

@@ -1,6 +1,7 @@
 // A simulation: every policy on every seed and load, compared, and held against what was measured before.
 import {
   compareJobs,
+  comparePrompts,
   compareRequests,
   describeFleet,
   devicesOf,
@@ -11,6 +12,10 @@ import {
   type JobComparison,
   type JobPolicyName,
   jobFindingRules,
+  PROMPT_POLICY_NAMES,
+  type PromptComparison,
+  type PromptPolicyName,
+  promptFindings,
   REQUEST_FINDING_RULES,
   REQUEST_POLICY_NAMES,
   ReplayInputError,
@@ -18,6 +23,7 @@ import {
   type RequestPolicyName,
   SAVE_SECONDS,
   type TracedJob,
+  type TracedPrompt,
   type TracedRequest,
   tasksOf,
 } from '#replay';
@@ -51,6 +57,10 @@ export interface JobSimulation extends Simulation<'jobs', JobComparison> {
   readonly fleet: string;
   readonly devices: number;
   readonly cycleSeconds: number;
+}
+
+export interface PromptSimulation extends Simulation<'prompts', PromptComparison> {
+  readonly workers: number;
 }
 
 export interface RequestSimulation extends Simulation<'requests', RequestComparison> {
@@ -97,6 +107,26 @@ export async function simulateRequests(
     workers,
     comparisons,
     findings: findingsOf(REQUEST_FINDING_RULES, comparisons),
+  };
+}
+
+export async function simulatePrompts(
+  trace: readonly TracedPrompt[],
+  policies: readonly string[] | undefined,
+  options: SimulationOptions,
+  terminal: Terminal,
+): Promise<PromptSimulation> {
+  const known = chosen<PromptPolicyName>(policies, PROMPT_POLICY_NAMES);
+  const { workers, estimateSigma, seeds, loads } = options;
+  const study = { kind: 'prompts', trace, workers, estimateSigma } as const;
+  const replays = runReplays(study, tasksOf(known, seeds, loads), terminal);
+  const comparisons = comparePrompts(await replays.catch(asUsageError));
+  return {
+    kind: 'prompts',
+    ...described(options, trace.length),
+    workers,
+    comparisons,
+    findings: promptFindings(comparisons),
   };
 }
 

@@ -1,10 +1,12 @@
-// A trace from a file, told by its header.
+// A trace from a file, told by its first line.
 import { readFileSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import {
   parseJobTrace,
+  parsePromptTrace,
   parseRequestTrace,
   type TracedJob,
+  type TracedPrompt,
   type TracedRequest,
   TraceError,
   type TraceKind,
@@ -18,7 +20,8 @@ const BYTES_MAX = 500_000_000;
 
 export type Trace =
   | { readonly kind: 'jobs'; readonly jobs: readonly TracedJob[] }
-  | { readonly kind: 'requests'; readonly requests: readonly TracedRequest[] };
+  | { readonly kind: 'requests'; readonly requests: readonly TracedRequest[] }
+  | { readonly kind: 'prompts'; readonly prompts: readonly TracedPrompt[] };
 
 /** Throws UsageError when there is no such file, it is no known trace, or not of the kind that was asked for. */
 export function readTrace({ cwd }: Pick<Terminal, 'cwd'>, file: string, wanted: TraceKind | undefined): Trace {
@@ -27,10 +30,21 @@ export function readTrace({ cwd }: Pick<Terminal, 'cwd'>, file: string, wanted: 
     const kind = traceKindOf(text);
     if (wanted !== undefined && wanted !== kind)
       throw new UsageError(`${file} is a trace of ${kind}, not of ${wanted}`);
-    return kind === 'jobs' ? { kind, jobs: parseJobTrace(text) } : { kind, requests: parseRequestTrace(text) };
+    return parse(kind, text);
   } catch (error) {
     if (error instanceof TraceError) throw new UsageError(`${file}: ${error.message}`);
     throw error;
+  }
+}
+
+function parse(kind: TraceKind, text: string): Trace {
+  switch (kind) {
+    case 'jobs':
+      return { kind, jobs: parseJobTrace(text) };
+    case 'requests':
+      return { kind, requests: parseRequestTrace(text) };
+    case 'prompts':
+      return { kind, prompts: parsePromptTrace(text) };
   }
 }
 

@@ -79,14 +79,13 @@ function headline({ entries, loads, seeds, estimateSigma }: JobSimulation | Requ
   return `${entries} ${what}, stretched to a load of ${loads.join(' and ')}; classes (${shares}) by seeds ${seeds.join(', ')}; ${estimates}`;
 }
 
-function page(
+export function page(
   { findings, seeds }: { readonly findings: readonly Finding[]; readonly seeds: readonly number[] },
   about: readonly string[],
-  totals: string,
-  waits: string,
+  ...tables: readonly string[]
 ): string {
   const ranges = seeds.length > 1 ? `Mean of ${seeds.length} seeds, and from the least to the most of them.` : '';
-  return [`${[...about, ranges].filter((line) => line !== '').join('\n')}\n`, totals, waits, findingsText(findings)]
+  return [`${[...about, ranges].filter((line) => line !== '').join('\n')}\n`, ...tables, findingsText(findings)]
     .filter((part) => part !== '')
     .join('\n');
 }
@@ -103,7 +102,12 @@ function findingsText(findings: readonly Finding[]): string {
 /** Measures are not cut: what is wider than the screen goes over its edge. */
 const WIDTH_MIN = 160;
 
-function table(columns: readonly Column[], rows: readonly string[][], loads: readonly number[], width: number): string {
+export function table(
+  columns: readonly Column[],
+  rows: readonly string[][],
+  loads: readonly number[],
+  width: number,
+): string {
   const isOne = new Set(loads).size === 1;
   const rowsPerLoad = rows.length / loads.length;
   const withLoad = rows.map((row, index) => [String(loads[Math.floor(index / rowsPerLoad)]), ...row]);
@@ -111,12 +115,12 @@ function table(columns: readonly Column[], rows: readonly string[][], loads: rea
   return renderTable(shown, cells, Math.max(width, WIDTH_MIN));
 }
 
-function titles(...all: readonly string[]): Column[] {
+export function titles(...all: readonly string[]): Column[] {
   return all.map((title) => ({ title }));
 }
 
 /** `1.5 h`, or `1.5 (1.2…1.9) h` where seeds differ by what is shown. */
-function range(value: Range | null, show: Show): string {
+export function range(value: Range | null, show: Show): string {
   if (value === null) return '-';
   const [mean, min, max] = [value.mean, value.min, value.max].map(show) as [string, string, string];
   if (min === max) return mean;
@@ -133,15 +137,15 @@ function seconds(value: number): string {
   return `${(value / 3_600).toFixed(1)} h`;
 }
 
-function milliseconds(value: number): string {
+export function milliseconds(value: number): string {
   return value < 1_000 ? `${Math.round(value)} ms` : `${(value / 1_000).toFixed(1)} s`;
 }
 
-function percent(value: number): string {
+export function percent(value: number): string {
   return `${value.toFixed(value < 10 ? 2 : 1)} %`;
 }
 
-function signed(value: number): string {
+export function signed(value: number): string {
   return `${value > 0 ? '+' : ''}${value.toFixed(1)} %`;
 }
 

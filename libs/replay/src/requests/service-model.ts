@@ -18,7 +18,7 @@ const PROMPT_MS: readonly (readonly [tokens: number, ms: number])[] = [
 ];
 /** Requests in a batch, and milliseconds of one step that gives each of them a token. */
 const BATCH = 32;
-const STEP_MS = 38.6;
+export const STEP_MS = 38.6;
 
 /** Between measured sizes on a line; below the smallest as the smallest, above the largest in proportion to it. */
 export function promptMsOf(contextTokens: number): number {

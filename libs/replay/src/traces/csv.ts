@@ -2,7 +2,7 @@
 import { TraceError } from '../errors.ts';
 
 /** More lines than any trace has; beyond it the file is none. */
-const LINES_MAX = 5_000_000;
+export const LINES_MAX = 5_000_000;
 
 export interface CsvLine {
   /** From 1, as editors count. */

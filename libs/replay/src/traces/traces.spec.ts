@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { TraceError } from '../errors.ts';
 import { parseJobTrace } from './job-trace.ts';
+import { parsePromptTrace } from './prompt-trace.ts';
 import { traceKindOf } from './recognise.ts';
 import { parseRequestTrace } from './request-trace.ts';
 
@@ -11,14 +12,16 @@ describe('traces', () => {
   it.each([
     ['jobs', `${JOBS}\n0,a,b,1,1`, 'jobs'],
     ['requests', `${REQUESTS}\n`, 'requests'],
+    ['prompts', '{"timestamp":0,"input_length":1,"output_length":1,"hash_ids":[]}', 'prompts'],
     ['a header alone, with a byte-order mark and a carriage return', `\uFEFF${REQUESTS}\r\n`, 'requests'],
-  ])('are told by their header: %s', (_name, text, want) => {
+  ])('are told by their first line: %s', (_name, text, want) => {
     expect(traceKindOf(text)).toBe(want);
   });
 
   it.each([
     ['another header', 'a,b,c\n1,2,3', '"a,b,c"'],
     ['nothing at all', '', '""'],
+    ['an object of something else', '{"timestamp":0}', 'timestamp, input_length, output_length, hash_ids (prompts)'],
     ['a long first line', 'x'.repeat(500), `${'x'.repeat(80)}…`],
   ])('of %s are refused with the headers that are known', (_name, text, wantShown) => {
     expect(() => traceKindOf(text)).toThrow(TraceError);
@@ -61,4 +64,28 @@ describe('traces', () => {
   ])('of requests with %s are refused with the line', (_name, rows, want) => {
     expect(() => parseRequestTrace(`${REQUESTS}\n${rows}`)).toThrow(want);
   });
+
+  it('of prompts are put in order of arrival, counted from the first', () => {
+    const [late, early] = [promptLine({ timestamp: 90, hash_ids: [0, 7] }), promptLine({ timestamp: 50 })];
+    expect(parsePromptTrace(`${late}\r\n\n${early}\n`)).toEqual([
+      { arrivalMs: 0, promptTokens: 600, answerTokens: 5, blocks: [1, 2] },
+      { arrivalMs: 40, promptTokens: 600, answerTokens: 5, blocks: [0, 7] },
+    ]);
+  });
+
+  it.each([
+    ['no requests', '\n', 'holds no requests'],
+    ['half a line', `${promptLine()}\n{"timestamp":`, 'line 2 is no JSON object'],
+    ['a list', '[1]', 'line 1 is no JSON object'],
+    ['no time', promptLine({ timestamp: 'now' }), 'line 1: timestamp must be a number of at least 0, not "now"'],
+    ['a negative length', promptLine({ input_length: -1 }), 'line 1: input_length'],
+    ['no answer', promptLine({ output_length: undefined }), 'line 1: output_length must be'],
+    ['blocks that are none', promptLine({ hash_ids: [1, 'a'] }), 'line 1: hash_ids must be a list of whole numbers'],
+  ])('of prompts with %s are refused with the line', (_name, text, want) => {
+    expect(() => parsePromptTrace(text)).toThrow(want);
+  });
 });
+
+function promptLine(rest: Record<string, unknown> = {}): string {
+  return JSON.stringify({ timestamp: 0, input_length: 600, output_length: 5, hash_ids: [1, 2], ...rest });
+}

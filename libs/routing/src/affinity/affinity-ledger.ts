@@ -66,6 +66,7 @@ interface Account {
 
 /** Decayed sums. */
 interface Speed {
+  count: number;
   tokens: number;
   ms: number;
   atMs: number;
@@ -78,8 +79,8 @@ const SPEED_KEPT = 0.98;
 const SPEED_OF_ALL_KEPT = 0.998;
 /** In this time without a measurement a replica's own speed loses half its weight. */
 const SPEED_HALVED_MS = 10_000;
-/** Weight of the speed of all against a replica's own, in tokens. */
-const PRIOR_TOKENS = 3_000;
+/** Weight of the speed of all against a replica's own, in prompts of their mean size. */
+const PRIOR_PROMPTS = 4;
 const BELIEVED_FACTOR = 1.6;
 /**
  * Who takes longer than predicted is expected to need this share of what it has taken so far, still: sizes are guessed,
@@ -95,7 +96,7 @@ const LOAD_SAMPLE_MS = 1_000;
 export class AffinityLedger {
   private readonly accounts = new Map<string, Account>();
   /** Of all replicas: the prior of those that are not measured. */
-  private readonly speed: Speed = { tokens: 0, ms: 0, atMs: 0 };
+  private readonly speed: Speed = { count: 0, tokens: 0, ms: 0, atMs: 0 };
   private readonly loadAlpha: number;
   private readonly firstGuess: number;
   private readonly measuredForMs: number;
@@ -167,7 +168,8 @@ export class AffinityLedger {
     const own = this.accounts.get(replicaId)?.speed;
     if (own === undefined) return ofAll;
     const weight = 2 ** (-Math.max(0, nowMs - own.atMs) / SPEED_HALVED_MS);
-    const ofOne = (own.ms * weight + ofAll * PRIOR_TOKENS) / (own.tokens * weight + PRIOR_TOKENS);
+    const priorTokens = (PRIOR_PROMPTS * this.speed.tokens) / Math.max(1, this.speed.count);
+    const ofOne = (own.ms * weight + ofAll * priorTokens) / (own.tokens * weight + priorTokens);
     const isBelieved = ofOne > ofAll * BELIEVED_FACTOR || ofOne * BELIEVED_FACTOR < ofAll;
     return isBelieved ? ofOne : ofAll;
   }
@@ -244,7 +246,7 @@ function newAccount(nowMs: number): Account {
     queue: [],
     headSinceMs: nowMs,
     open: new Set(),
-    speed: { tokens: 0, ms: 0, atMs: nowMs },
+    speed: { count: 0, tokens: 0, ms: 0, atMs: nowMs },
     latencyMs: null,
     latencyAtMs: nowMs,
     load: 0,
@@ -253,6 +255,7 @@ function newAccount(nowMs: number): Account {
 }
 
 function addTo(speed: Speed, kept: number, tokens: number, ms: number, nowMs: number): void {
+  speed.count = speed.count * kept + 1;
   speed.tokens = speed.tokens * kept + tokens;
   speed.ms = speed.ms * kept + ms;
   speed.atMs = nowMs;
