@@ -5,7 +5,8 @@
 import type { Launcher } from '#domain';
 
 export interface Member {
-  readonly rank: number;
+  /** Or what stands for it until its process starts. */
+  readonly rank: number | string;
   readonly worldSize: number;
   /** Devices of this member, at least 1. */
   readonly devices: number;

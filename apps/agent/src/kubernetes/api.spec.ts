@@ -171,11 +171,10 @@ describe('the Kubernetes API client', () => {
   describe('remove', () => {
     it('asks for this very object, dependents first', async () => {
       const made = await api.apply(KINDS.service, service());
-      await api.remove(KINDS.service, made, 7);
+      await api.remove(KINDS.service, made);
       const { body } = server.seen.find(({ verb }) => verb === 'delete')!;
       expect(body).toMatchObject({
         propagationPolicy: 'Foreground',
-        gracePeriodSeconds: 7,
         preconditions: { uid: made.metadata?.uid },
       });
     });

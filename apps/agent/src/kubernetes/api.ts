@@ -135,9 +135,9 @@ export class KubernetesApi {
 
   /**
    * Asks for the removal of this very object, with all that it owns; done when `get` finds it no more. Nothing happens
-   * when it is gone, or when another one has its name by now. Absent `graceSeconds`: the pods' own.
+   * when it is gone, or when another one has its name by now. Pods get the grace that is written in them.
    */
-  async remove(kind: Kind, object: KubernetesObject, graceSeconds?: number): Promise<void> {
+  async remove(kind: Kind, object: KubernetesObject): Promise<void> {
     const { name, uid } = object.metadata ?? {};
     if (!isOwned(object, this.agent)) throw new KubernetesError(0, '', `${kind.kind} ${name} is not this agent's.`);
     const answer = await this.#call({
@@ -147,7 +147,6 @@ export class KubernetesApi {
         apiVersion: 'v1',
         kind: 'DeleteOptions',
         propagationPolicy: 'Foreground',
-        ...(graceSeconds === undefined ? {} : { gracePeriodSeconds: graceSeconds }),
         preconditions: { uid },
       },
     });
