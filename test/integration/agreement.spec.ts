@@ -123,7 +123,7 @@ describe('an agent', () => {
   it('learns with its document how neighbours prove themselves, and when to verify what', async () => {
     const [edge, central] = [await join('edge-a'), await join('central-a', { kind: 'central' })];
     const [ofEdge, ofCentral] = [await edge.agent.fetch(), await central.agent.fetch()];
-    expect([ofEdge.blobs.verifyingKey, ofEdge.verification?.mode, ofCentral.verification?.mode]).toEqual([
+    expect([ofEdge.blobs!.verifyingKey, ofEdge.verification?.mode, ofCentral.verification?.mode]).toEqual([
       expect.stringContaining('BEGIN PUBLIC KEY'),
       'sample',
       'full',
