@@ -104,6 +104,7 @@ const USAGE = `
 `;
 
 // One version for all that goes into bundles besides the desired documents, so that an unchanged one costs one look.
+// tenant_ids: of all whose keys a cluster was ever given; of nobody else can it tell usage.
 const BUNDLES = `
   ALTER TABLE api_keys ADD COLUMN offline_hash text;
 
@@ -118,6 +119,7 @@ const BUNDLES = `
     cluster_id uuid PRIMARY KEY,
     tenant_id uuid NOT NULL,
     sequence bigint NOT NULL,
+    tenant_ids uuid[] NOT NULL,
     source text NOT NULL,
     content_hash text NOT NULL,
     text_hash text NOT NULL,

@@ -5,6 +5,7 @@ import { ArtifactsModule } from './artifacts/artifacts.module.ts';
 import { AuditModule } from './audit/audit.module.ts';
 import { AuthModule } from './auth/auth.module.ts';
 import { BlobsModule } from './blobs/blobs.module.ts';
+import { BudgetsModule } from './budgets/budgets.module.ts';
 import { ClustersModule } from './clusters/clusters.module.ts';
 import { DeploymentsModule } from './deployments/deployments.module.ts';
 import { FederationModule } from './federation/federation.module.ts';
@@ -14,6 +15,7 @@ import { JobLoopsModule } from './jobs/job-loops.module.ts';
 import { JobsApiModule } from './jobs/jobs-api.module.ts';
 import { LeaderModule } from './leader/leader.module.ts';
 import { ModelsModule } from './models/models.module.ts';
+import { OfflineModule } from './offline/offline.module.ts';
 import { OpenApiModule } from './openapi/openapi.module.ts';
 import { QueuesModule } from './queues/queues.module.ts';
 import { SyncModule } from './sync/sync.module.ts';
@@ -39,6 +41,8 @@ export function applicationModule(parts: InstallationParts, health: HealthRegist
     JobLoopsModule,
     QueuesModule,
     TenantsModule,
+    BudgetsModule,
+    OfflineModule,
     ApiKeysModule,
     AuditModule,
     OpenApiModule,

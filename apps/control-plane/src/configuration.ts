@@ -40,6 +40,14 @@ export const controlPlaneConfiguration = defineConfiguration({
         .default(8_796_093_022_208)
         .describe('new bytes that one attempt at a job may upload in an hour; default: 8 TiB'),
     }),
+    budgets: z.strictObject({
+      clusterLeaseHours: z
+        .int()
+        .min(1)
+        .max(720)
+        .default(48)
+        .describe('how long a cluster that is cut off may spend what it leased of budgets'),
+    }),
     secrets: z.strictObject({
       pepper: secret({ charactersMin: 32 }),
       blobSigningKey: secret().describe('Ed25519 private key, PKCS #8 PEM'),

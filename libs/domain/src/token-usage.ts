@@ -3,7 +3,7 @@
  *
  * Usage counts, whatever became of the lease under it: on the lease's own period when the lease is known, else on the
  * present one of every budget of the key that no known lease of the entry covers. Only a tenant and a key that belong
- * together are charged, so a cluster cannot spend what it never could have been asked for.
+ * together are charged, and only by a cluster that was ever given keys of that tenant.
  */
 import { type Budget, type Lease, periodKeyOf, settleLease } from './budgets.ts';
 
@@ -33,6 +33,8 @@ export interface UsageLedger {
   readonly leases: readonly Lease[];
   /** Public id → tenant, of keys that exist. */
   readonly tenantOfKey: ReadonlyMap<string, string>;
+  /** Tenants whose keys the holder was ever given; null: of all. */
+  readonly tenantsServed: ReadonlySet<string> | null;
 }
 
 export interface AccountCharge {
@@ -46,7 +48,7 @@ export interface UsageCharges {
   readonly leases: readonly Lease[];
   readonly accounts: readonly AccountCharge[];
   readonly usage: readonly TokenUsage[];
-  /** Entries whose key is not of their tenant: nothing of them is counted. */
+  /** Entries of a key that is not of their tenant, or of a tenant that is not served there: nothing of them is counted. */
   readonly refused: readonly ToldUsage[];
 }
 
@@ -67,7 +69,9 @@ export function chargeUsage(
   const budgets = new Map(ledger.budgets.map((budget) => [budget.id, budget]));
   const accounts = new Map<string, AccountCharge>();
   const changed = new Map<string, Lease>();
-  const isOurs = ({ keyPublicId, tenantId }: ToldUsage) => ledger.tenantOfKey.get(keyPublicId) === tenantId;
+  const { tenantOfKey, tenantsServed } = ledger;
+  const isOurs = ({ keyPublicId, tenantId }: ToldUsage) =>
+    tenantOfKey.get(keyPublicId) === tenantId && tenantsServed?.has(tenantId) !== false;
   const charge = (budgetId: string, periodKey: string, spentTokens: number, overdraftTokens: number) => {
     const key = `${budgetId} ${periodKey}`;
     const before = accounts.get(key) ?? { budgetId, periodKey, spentTokens: 0, overdraftTokens: 0 };

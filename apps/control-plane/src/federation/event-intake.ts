@@ -11,6 +11,7 @@ import { blobsOf, readManifest, readWholeManifest } from '../jobs/stored-manifes
 import { ControlPlaneNats } from '../nats/control-plane-nats.ts';
 import { type StoredCheckpoint, takeCheckpoint, takeTaskEnd } from './job-effects.ts';
 import { FederationMetrics } from './metrics.ts';
+import { takeUsage } from './usage-effects.ts';
 
 @Injectable()
 export class EventIntake {
@@ -104,7 +105,7 @@ async function writeEvent(
         await takeTaskEnd(rows, cluster, event, stored.files),
       );
     case 'usage-recorded':
-      return 'refused';
+      return takeUsage(rows, cluster, event);
     default:
       await auditEvent(rows, cluster, event);
       return 'taken';

@@ -4,7 +4,16 @@
  */
 import type { Metrics } from '#telemetry';
 
-export type Conversation = 'heartbeat' | 'report' | 'fetch' | 'sync' | 'event' | 'gateways' | 'outcomes';
+export type Conversation =
+  | 'heartbeat'
+  | 'report'
+  | 'fetch'
+  | 'sync'
+  | 'bundle'
+  | 'lease'
+  | 'event'
+  | 'gateways'
+  | 'outcomes';
 
 /** Why a rollout was aborted; an operator's word needs no other reason. */
 export type AbortKind = 'failed-starts' | 'error-rate' | 'latency' | 'operator';

@@ -6,12 +6,14 @@ export class Settings {
   readonly uploadAbandonedAfterMs: number;
   readonly uploadBytesMax: number;
   readonly attemptBytesPerHourMax: number;
+  readonly clusterLeaseSeconds: number;
 
-  constructor(configuration: Pick<ControlPlaneConfiguration, 'blobs'>) {
+  constructor(configuration: Pick<ControlPlaneConfiguration, 'blobs' | 'budgets'>) {
     this.pickleAllowed = configuration.blobs.pickleAllowed;
     this.uploadAbandonedAfterMs = configuration.blobs.uploadAbandonedAfterHours * 3_600_000;
     this.uploadBytesMax = configuration.blobs.uploadBytesMax;
     this.attemptBytesPerHourMax = configuration.blobs.attemptBytesPerHourMax;
+    this.clusterLeaseSeconds = configuration.budgets.clusterLeaseHours * 3_600;
   }
 }
 

@@ -102,10 +102,11 @@ export abstract class BundleRows {
   /**
    * A new sequence and time when the content is another, or was issued before so many seconds; else what was issued.
    * Sequences also rise across a database that was restored from a backup: they are at least the time in seconds.
+   * Of `tenantIds`, and of those of earlier bundles, the cluster may tell usage.
    */
   abstract issue(
     clusterId: string,
-    content: { source: string; contentHash: string },
+    content: { source: string; contentHash: string; tenantIds: readonly string[] },
     reissueAfterSeconds: number,
   ): Promise<{ sequence: number; issuedAt: Date }>;
   abstract noteText(clusterId: string, textHash: string): Promise<void>;

@@ -99,6 +99,7 @@ export class OfflineBundleRow {
   @PrimaryColumn('uuid') clusterId!: string;
   @Column('uuid') tenantId!: string;
   @Column('bigint', { transformer: SAFE_INTEGER }) sequence!: number;
+  @Column('uuid', { array: true }) tenantIds!: string[];
   @Column('text') source!: string;
   @Column('text') contentHash!: string;
   @Column('text') textHash!: string;

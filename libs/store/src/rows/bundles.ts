@@ -27,10 +27,10 @@ export class PostgresBundleRows extends BundleRows {
 
   async issue(
     clusterId: string,
-    { source, contentHash }: { source: string; contentHash: string },
+    { source, contentHash, tenantIds }: { source: string; contentHash: string; tenantIds: readonly string[] },
     reissueAfterSeconds: number,
   ): Promise<{ sequence: number; issuedAt: Date }> {
-    const parameters = [clusterId, source, contentHash, reissueAfterSeconds];
+    const parameters = [clusterId, source, contentHash, reissueAfterSeconds, [...tenantIds]];
     const { rows } = await this.session.write<{ sequence: number; issuedAt: Date }>(ISSUE, parameters);
     return rows[0]!;
   }
@@ -116,10 +116,13 @@ const CONTENT = `
   FROM (SELECT $1::uuid AS cluster_id) this LEFT JOIN desired_states desired ON desired.cluster_id = this.cluster_id`;
 
 const ISSUE = `
-  INSERT INTO offline_bundles AS bundle (cluster_id, tenant_id, sequence, source, content_hash, text_hash, issued_at)
-  SELECT id, tenant_id, floor(extract(epoch FROM now()))::bigint, $2, $3, '', date_trunc('milliseconds', now())
+  INSERT INTO offline_bundles AS bundle
+    (cluster_id, tenant_id, sequence, tenant_ids, source, content_hash, text_hash, issued_at)
+  SELECT id, tenant_id, floor(extract(epoch FROM now()))::bigint, $5::uuid[], $2, $3, '',
+    date_trunc('milliseconds', now())
   FROM clusters WHERE id = $1
   ON CONFLICT (cluster_id) DO UPDATE SET source = excluded.source, content_hash = excluded.content_hash,
+    tenant_ids = ARRAY(SELECT DISTINCT unnest(bundle.tenant_ids || excluded.tenant_ids) ORDER BY 1),
     sequence = CASE WHEN bundle.content_hash = excluded.content_hash
         AND bundle.issued_at >= now() - make_interval(secs => $4)
       THEN bundle.sequence ELSE greatest(bundle.sequence + 1, excluded.sequence) END,

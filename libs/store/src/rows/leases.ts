@@ -31,29 +31,21 @@ export class PostgresLeaseRows extends LeaseRows {
 
   async ledger(holder: LeaseHolder, demand: LeaseDemand): Promise<{ nowMs: number; ledger: LeaseLedger }> {
     const { wishes, returns } = demand;
-    const requests = await this.answeredBy(
+    const named = [...wishes.flatMap(({ leaseId }) => leaseId ?? []), ...returns.map(({ leaseId }) => leaseId)];
+    const budgetIds = wishes.map(({ budgetId }) => budgetId);
+    const locked = await this.lockBudgets(LOCK_FOR_HOLDER, [budgetIds, named, clusterOf(holder)]);
+    const nowMs = await this.nowMs();
+    const budgets = locked.filter(({ isUsable }) => isUsable).map(({ isUsable: _, ...budget }) => budget);
+    // Under the locks: of two at once that ask the same, the later one finds what the first was given.
+    const answered = await this.answeredBy(
       holder,
       wishes.map(({ requestId }) => requestId),
     );
-    const named = [...wishes.flatMap(({ leaseId }) => leaseId ?? []), ...returns.map(({ leaseId }) => leaseId)];
-    const leaseIds = [...named, ...requests.map(({ leaseId }) => leaseId)];
-    const budgetIds = wishes.map(({ budgetId }) => budgetId);
-    const locked = await this.lockBudgets(LOCK_FOR_HOLDER, [budgetIds, leaseIds, clusterOf(holder)]);
-    const nowMs = await this.nowMs();
-    const budgets = locked.filter(({ isUsable }) => isUsable).map(({ isUsable: _, ...budget }) => budget);
     const ledger = {
       budgets,
       accounts: await this.accountsOf(budgets, holder, nowMs),
-      leases: await this.ownLeases(holder, leaseIds),
-      // Read once more: two at once may have asked the same, and the later one waited for the locks.
-      answered: new Map(
-        (
-          await this.answeredBy(
-            holder,
-            wishes.map(({ requestId }) => requestId),
-          )
-        ).map((each) => [each.requestId, each.leaseId]),
-      ),
+      leases: await this.ownLeases(holder, [...named, ...answered.map(({ leaseId }) => leaseId)]),
+      answered: new Map(answered.map(({ requestId, leaseId }) => [requestId, leaseId])),
     };
     return { nowMs, ledger };
   }
@@ -78,6 +70,7 @@ export class PostgresLeaseRows extends LeaseRows {
         budgets: locked.map(({ isUsable: _, ...budget }) => budget),
         leases: await this.ownLeases(holder, leaseIds),
         tenantOfKey: new Map(tenants.map(({ public_id, tenant_id }) => [public_id, tenant_id])),
+        tenantsServed: await this.tenantsServedBy(holder),
       },
     };
   }
@@ -124,6 +117,13 @@ export class PostgresLeaseRows extends LeaseRows {
 
   private async ownLeases({ kind, id }: LeaseHolder, leaseIds: readonly string[]): Promise<Lease[]> {
     return (await this.session.rows<StoredLease>(OWN_LEASES, [kind, id, [...leaseIds]])).map(fromRow);
+  }
+
+  private async tenantsServedBy(holder: LeaseHolder): Promise<ReadonlySet<string> | null> {
+    const clusterId = clusterOf(holder);
+    if (clusterId === null) return null;
+    const [row] = await this.session.rows<{ tenant_ids: string[] }>(TENANTS_SERVED, [clusterId]);
+    return new Set(row?.tenant_ids ?? []);
   }
 
   /** The present period's and the next one's. */
@@ -195,6 +195,8 @@ const LOCK_FOR_USAGE = `
   ORDER BY id FOR NO KEY UPDATE`;
 
 const TENANTS_OF_KEYS = 'SELECT public_id, tenant_id FROM api_keys WHERE public_id = ANY ($1::text[])';
+
+const TENANTS_SERVED = 'SELECT tenant_ids FROM offline_bundles WHERE cluster_id = $1';
 
 const FIND_ANSWERED = `
   SELECT request_id AS "requestId", lease_id AS "leaseId" FROM lease_requests
