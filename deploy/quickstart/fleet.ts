@@ -50,7 +50,13 @@ interface Kept {
   readonly isSupervised: boolean;
 }
 
+/** What serves in the clusters: the embedded llama.cpp, or simulators in its place. */
+export const ENGINES = ['llama', 'sim'] as const;
+export type QuickstartEngine = (typeof ENGINES)[number];
+
 export interface FleetOptions {
+  /** Default: llama. */
+  readonly engine?: QuickstartEngine;
   /** Default: CLUSTERS. */
   readonly clusters?: readonly ClusterPlan[];
   /** Changes the configuration of one of Atoll's processes before it is written, by the process' name. */
@@ -198,11 +204,7 @@ export class QuickstartFleet {
         stateDirectory: await this.instance.makeFolder('agents', cluster.name),
         controlPlaneUrl: this.controlPlaneUrl,
         operational: { host: '127.0.0.1', port },
-        engine: {
-          modulesDirectory: process.env.ATOLL_ENGINE_MODULES ?? join(PROJECT_ROOT, '.cache/engine/node_modules'),
-          contextSize: 256,
-          maxConcurrent: 2,
-        },
+        engine: { ...this.engineProgram(), contextSize: 256, maxConcurrent: 2 },
         // An instance that is stopped leaves no processes behind.
         jobs: { onShutdown: 'stop' },
         ...(joinToken === null ? {} : { joinTokenFile: await this.secretFile(`join-${cluster.name}`, joinToken) }),
@@ -210,6 +212,13 @@ export class QuickstartFleet {
       },
       livePath: '/healthz',
     });
+  }
+
+  private engineProgram(): Record<string, unknown> {
+    if (this.options.engine === 'sim') {
+      return { command: [process.execPath, join(PROJECT_ROOT, '.cache/dist/apps/engine-sim/src/main.js')] };
+    }
+    return { modulesDirectory: process.env.ATOLL_ENGINE_MODULES ?? join(PROJECT_ROOT, '.cache/engine/node_modules') };
   }
 
   hasJoined(cluster: ClusterPlan): boolean {

@@ -1,19 +1,20 @@
 /**
- * `./atoll quickstart [--once] [--fresh]`: a whole fleet on this machine, the main job done for real, then yours to try.
+ * `./atoll quickstart [--once] [--fresh] [--engine sim]`: a whole fleet on this machine, the main job done for real, then yours to try.
  */
 import { parseArgs } from 'node:util';
 import type { AdminClient } from '#contracts';
-import { QuickstartFleet, randomSuffix } from './fleet.ts';
+import { ENGINES, type QuickstartEngine, QuickstartFleet, randomSuffix } from './fleet.ts';
 import { Instance, writeContext } from './instance.ts';
 import { preempt, provePreemption, submitLow } from './jobs-story.ts';
 import { colours, describeFailure, Narrator, StepError } from './narrator.ts';
 import { publishNext, rollBack, rollOut } from './rollout-story.ts';
 import { chat, deployModel, inferenceKey, joinClusters, MODEL, ownerClient, proveChat, publishModel } from './story.ts';
 
-const USAGE = `Usage: ./atoll quickstart [--once] [--fresh]
+const USAGE = `Usage: ./atoll quickstart [--once] [--fresh] [--engine sim]
 
   --once    do the main job once, stop everything, exit 0 only if all of it worked
   --fresh   forget what an earlier quickstart left in its folder
+  --engine  what serves: llama (llama.cpp, the default) or sim (simulators, which compute nothing)
 `;
 const STEPS = 14;
 
@@ -145,11 +146,18 @@ function invite(fleet: QuickstartFleet, narrator: Narrator, key: string, isDefau
   narrator.line(`  ${isDefault ? '' : environment}./atoll cluster list`);
 }
 
+function sayEngine(engine: QuickstartEngine, narrator: Narrator): void {
+  if (engine !== 'sim') return;
+  narrator.line('Engines are simulated (--engine sim): they take time and write text, and no model computes.');
+  narrator.line();
+}
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       once: { type: 'boolean', default: false },
       fresh: { type: 'boolean', default: false },
+      engine: { type: 'string', default: 'llama' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -157,9 +165,17 @@ async function main(): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
+  const engine = ENGINES.find((name) => name === values.engine);
+  if (engine === undefined) {
+    process.stderr.write(
+      `There is no engine '${values.engine}' here: --engine takes ${ENGINES.join(' or ')}.\n\n${USAGE}`,
+    );
+    return 2;
+  }
   const instance = await Instance.take(values);
-  const fleet = new QuickstartFleet(instance);
+  const fleet = new QuickstartFleet(instance, { engine });
   const narrator = new Narrator(STEPS);
+  sayEngine(engine, narrator);
   const interrupted = new Promise<'interrupted'>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve('interrupted'));
   });
