@@ -62,6 +62,8 @@ interface Account {
   latencyAtMs: number;
   load: number;
   loadAtMs: number;
+  recentMs: number;
+  recentAtMs: number;
 }
 
 /** Decayed sums. */
@@ -90,6 +92,7 @@ const OVERRUN_SHARE = 0.25;
 const OUTLIER_FACTOR = 4;
 /** A request of which nothing was heard for so long is taken to be lost by its caller. */
 const LOST_AFTER_MS = 3_600_000;
+const RECENT_HALVED_MS = 60_000;
 /** The load is looked at as often as clusters report it. */
 const LOAD_SAMPLE_MS = 1_000;
 
@@ -112,6 +115,8 @@ export class AffinityLedger {
     const ticket: OpenTicket = { replicaId, ...work, dispatchedMs: nowMs, isPrefilled: false, isFinished: false };
     if (account.queue.length === 0) account.headSinceMs = nowMs;
     account.queue.push(ticket);
+    account.recentMs = recentMsOf(account, nowMs) + work.workMs;
+    account.recentAtMs = nowMs;
     account.open.add(ticket);
     return ticket;
   }
@@ -172,6 +177,12 @@ export class AffinityLedger {
     const ofOne = (own.ms * weight + ofAll * priorTokens) / (own.tokens * weight + priorTokens);
     const isBelieved = ofOne > ofAll * BELIEVED_FACTOR || ofOne * BELIEVED_FACTOR < ofAll;
     return isBelieved ? ofOne : ofAll;
+  }
+
+  /** Predicted work that it was given of late, milliseconds; half of it forgotten every minute. */
+  recentMs(replicaId: string, nowMs: number): number {
+    const account = this.accounts.get(replicaId);
+    return account === undefined ? 0 : recentMsOf(account, nowMs);
   }
 
   /** Requests in flight, looked at every second and smoothed by α. */
@@ -251,7 +262,13 @@ function newAccount(nowMs: number): Account {
     latencyAtMs: nowMs,
     load: 0,
     loadAtMs: nowMs,
+    recentMs: 0,
+    recentAtMs: nowMs,
   };
+}
+
+function recentMsOf({ recentMs, recentAtMs }: Account, nowMs: number): number {
+  return recentMs * 2 ** (-Math.max(0, nowMs - recentAtMs) / RECENT_HALVED_MS);
 }
 
 function addTo(speed: Speed, kept: number, tokens: number, ms: number, nowMs: number): void {

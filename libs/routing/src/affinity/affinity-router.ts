@@ -117,6 +117,7 @@ export class AffinityRouter {
       queuedMs: ledger.queuedMs(facts.id, nowMs),
       outstanding: ledger.outstanding(facts.id, nowMs),
       latencyMs: ledger.latencyMs(facts.id, nowMs),
+      recentMs: ledger.recentMs(facts.id, nowMs),
       load: ledger.load(facts.id, nowMs),
     };
   }

@@ -25,6 +25,7 @@ const replica = (id: string, rest: Partial<AffinityReplica> = {}): AffinityRepli
   prefillMsPerToken: 0.1,
   queuedMs: 0,
   outstanding: 0,
+  recentMs: 0,
   latencyMs: 100,
   load: 0,
   ...rest,

@@ -93,7 +93,11 @@ const UNMEASURED_LATENCY_MS = 50;
 export const REPLICA_POLICIES = {
   'predicted-first-token': {
     meaning: 'the soonest first token by the own ledger and the uncached part of the prompt',
-    pick: (replicas, request, random) => least(replicas, (replica) => predictedFirstTokenMs(replica, request), random),
+    // Where several are as soon, the one with the least work of late: its cache has the most room for what is new.
+    pick: (replicas, request, random) => {
+      const soonest = leastOf(replicas, (replica) => predictedFirstTokenMs(replica, request));
+      return least(soonest, ({ recentMs }) => recentMs, random);
+    },
   },
   'least-cost': {
     meaning: 'reference: least latency × (1 + 0.5 × (1 − free memory ratio)); herds, kept for comparison',
@@ -149,12 +153,17 @@ function least(
   costOf: (replica: AffinityReplica) => number,
   random: () => number,
 ): AffinityReplica {
+  return drawn(leastOf(replicas, costOf), random());
+}
+
+/** Those whose cost is the least. */
+function leastOf(
+  replicas: readonly AffinityReplica[],
+  costOf: (replica: AffinityReplica) => number,
+): readonly AffinityReplica[] {
   const costs = replicas.map(costOf);
   const lowest = Math.min(...costs);
-  return drawn(
-    replicas.filter((_replica, index) => costs[index] === lowest),
-    random(),
-  );
+  return replicas.filter((_replica, index) => costs[index] === lowest);
 }
 
 function drawn(replicas: readonly AffinityReplica[], random: number): AffinityReplica {

@@ -27,6 +27,8 @@ export interface AffinityReplica extends ReplicaFacts {
   /** Work of this router that it has and has not finished: predicted milliseconds, and requests. */
   readonly queuedMs: number;
   readonly outstanding: number;
+  /** Predicted milliseconds of work that it was given of late. */
+  readonly recentMs: number;
   /** Observed milliseconds of one request, smoothed; null: not measured, or too long ago. */
   readonly latencyMs: number | null;
   /** Load as reported or smoothed, any unit, ≥ 0; for the policies that use it. */
