@@ -11,6 +11,7 @@ import {
 } from '#configuration';
 import { endpointSchema, labelsSchema, nameSchema, nodeSchema } from '#contracts';
 import { namedEngineSchema } from './engines/named-engines.ts';
+import { kubernetesInventorySchema } from './kubernetes/configuration.ts';
 
 const dataPlaneSchema = z.strictObject({
   /** Where gateways may connect directly. Absent: only the sockets that this agent dials reach it. */
@@ -89,6 +90,17 @@ export const agentConfiguration = defineConfiguration({
       zone: z.string().min(1).max(63).optional(),
       /** Of the discovered node, for deployments that require or prefer labels. */
       labels: labelsSchema.optional(),
+      /** The nodes of a Kubernetes cluster, instead of this machine. */
+      kubernetes: kubernetesInventorySchema.optional(),
+    }),
+    /** How replicas beside the placed ones follow load, where a deployment wants such (`localScaling`). */
+    localScaling: z.strictObject({
+      /** In flight is a mean over so long. Default 30. */
+      windowSeconds: z.int().min(1).max(3_600).default(30),
+      /** Between two starts for one deployment. Default 60. */
+      outCooldownSeconds: z.int().min(0).max(86_400).default(60),
+      /** None ends before it was not needed for so long without a break. Default 300. */
+      inAfterSeconds: z.int().min(1).max(86_400).default(300),
     }),
     engine: engineSchema,
     /** Beside `engine`, which runs what names none: name → engine, for deployments that ask for it by that name. */

@@ -17,6 +17,8 @@ const HOLDS_NOTHING: ReadonlySet<string> = new Set();
 export interface ReplicaRouterOptions {
   readonly replicas: Pick<ReplicaSupervisor, 'find' | 'all'>;
   readonly desired: () => DesiredState | null;
+  /** How long a replica took to its first token. */
+  readonly onFirstToken?: (replica: Replica, ms: number) => void;
   /** Uniform in [0, 1); default Math.random. */
   readonly random?: () => number;
   /** Monotonic milliseconds; default performance.now. */
@@ -92,9 +94,16 @@ export class ReplicaRouter {
   dispatched(replica: Replica, prompt: Prompt): Dispatch {
     this.#meet(replica);
     const router = this.#routerOf(replica);
-    const ticket = router.dispatched(factsOf(replica), requestOf(prompt), this.#nowMs());
+    const atMs = this.#nowMs();
+    let isTold = false;
+    const ticket = router.dispatched(factsOf(replica), requestOf(prompt), atMs);
     return {
-      firstToken: () => router.firstToken(ticket, this.#nowMs()),
+      firstToken: () => {
+        const nowMs = this.#nowMs();
+        router.firstToken(ticket, nowMs);
+        if (!isTold) this.#options.onFirstToken?.(replica, nowMs - atMs);
+        isTold = true;
+      },
       finished: (outcome) => router.finished(ticket, outcome, this.#nowMs()),
     };
   }

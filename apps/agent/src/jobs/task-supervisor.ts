@@ -10,6 +10,7 @@ import {
   type DeviceHolding,
   type LocalReplica,
   type Node,
+  type ResourceClaim,
   reconcileTasks,
   type TaskAction,
   type TaskReport,
@@ -79,6 +80,17 @@ export class TaskSupervisor {
       .map((run) => run.local())
       .filter(({ phase, devices }) => phase !== 'Pending' && phase !== 'Fetching' && devices.length > 0)
       .map(({ taskId, devices }) => ({ holder: taskHolder(taskId), devices }));
+  }
+
+  /** Of those that only wait for devices, as far as this agent binds them. */
+  waitingClaims({ tasks }: Pick<DesiredState, 'tasks'>): ResourceClaim[] {
+    return tasks
+      .filter(({ stop, devices }) => stop === null && devices === null)
+      .filter(({ taskId }) => {
+        const task = this.#runs.get(taskId)?.local();
+        return task?.phase === 'Pending' && task.isPrepared;
+      })
+      .map(({ claim }) => claim);
   }
 
   /** What holds a device that is not there any more has failed. */
