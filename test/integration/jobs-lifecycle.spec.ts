@@ -3,7 +3,7 @@ import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { v7 } from 'uuid';
-import { DEFAULT_MODEL_POLICY, DEFAULT_TENANT_ID, LOST_MARGIN_SECONDS, StaleEpochError } from '#domain';
+import { DEFAULT_MODEL_POLICY, DEFAULT_TENANT_ID, type DrainMode, LOST_MARGIN_SECONDS, StaleEpochError } from '#domain';
 import { checkpointOf } from '#testing';
 import { writeOwedDocuments } from '../../apps/control-plane/src/jobs/documents-loop.ts';
 import { removeExpired } from '../../apps/control-plane/src/jobs/removal.ts';
@@ -363,7 +363,7 @@ describe('out of contact', () => {
     await world.cycle();
     await dc.say(job, { phase: 'Running', ranSeconds: 30 });
     await world.cycle();
-    await world.moveCluster(dc, { phase: 'Draining' });
+    await world.moveCluster(dc, drained('move', 600));
     await world.cycle();
     expect((await dc.taskOf(job))?.stop).toMatchObject({ cause: 'drained', wantsCheckpoint: true });
     const other = await world.cluster();
@@ -371,6 +371,28 @@ describe('out of contact', () => {
     await world.cycle();
     expect(await world.job(job)).toMatchObject({ phase: 'Starting', preemptions: 0, failures: 0 });
     expect((await world.newest(job)).tasks[0]!.clusterId).toBe(other.id);
+  });
+});
+
+const drained = (mode: DrainMode, deadlineSeconds: number) => ({
+  phase: 'Draining' as const,
+  drain: { mode, deadlineSeconds, since: new Date().toISOString(), requestedBy: 'key:spec' },
+});
+
+describe('a cluster that is drained and waited for', () => {
+  it('lets what runs run on, takes nothing new, and once the deadline is over sends it elsewhere', async () => {
+    const job = await world.submit();
+    await world.cycle();
+    await dc.say(job, { phase: 'Running', ranSeconds: 30 });
+    await world.cycle();
+    await world.moveCluster(dc, drained('wait', 120));
+    const next = await world.submit();
+    await world.cycle();
+    expect((await dc.taskOf(job))?.stop).toBeNull();
+    expect(await world.job(next)).toMatchObject({ phase: 'Queued' });
+    world.pass(121);
+    await world.cycle();
+    expect((await dc.taskOf(job))?.stop).toMatchObject({ cause: 'drained', wantsCheckpoint: true });
   });
 });
 

@@ -84,7 +84,26 @@ describe('silence', () => {
     expect(await history(id)).toEqual(['Ready → Suspect']);
   });
 
-  it.each(['PendingApproval', 'Draining', 'Left'] as const)('says nothing of a cluster that is %s', async (phase) => {
+  it('R8 of one that is being drained says the same, and Draining while it is heard', async () => {
+    const drain = {
+      mode: 'move',
+      deadlineSeconds: 600,
+      since: new Date().toISOString(),
+      requestedBy: 'key:a',
+    } as const;
+    const { id } = await makeCluster(store, { drain, phase: 'Draining' });
+    const other = await makeCluster(store);
+    const { tick } = observe();
+    const phases: (ClusterPhase | undefined)[] = [];
+    for (const seconds of [3, 1, 36]) {
+      await tick(seconds, [other.id]);
+      phases.push(await phaseOf(id));
+    }
+    await tick(1, [id, other.id]);
+    expect([...phases, await phaseOf(id)]).toEqual(['Draining', 'Suspect', 'Unknown', 'Draining']);
+  });
+
+  it.each(['PendingApproval', 'Left'] as const)('says nothing of a cluster that is %s', async (phase) => {
     const { id } = await makeCluster(store, { phase });
     await observe().tick(50);
     expect(await phaseOf(id)).toBe(phase);

@@ -4,7 +4,7 @@
  * turns the loops is ours, because the production one turns by real timers.
  */
 import type { NatsConnection } from '@nats-io/transport-node';
-import { heartbeatSchema } from '#contracts';
+import { desiredFetchSchema, heartbeatSchema } from '#contracts';
 import { OBSERVER_GAP_MS, StaleEpochError, type Store } from '#domain';
 import type { BlobTokens } from '../../apps/control-plane/src/blobs/blob-tokens.ts';
 import { Clusters } from '../../apps/control-plane/src/clusters/clusters.ts';
@@ -97,7 +97,7 @@ export class ControlPlane implements SimulatedProcess {
     this.liveness = liveness ?? new FleetLiveness({ nowMs: () => this.monotonicMs() });
     this.client = network.join(this, null, {
       onMessage: (subject, value) => this.hear(subject, value),
-      onRequest: (subject) => this.answer(subject),
+      onRequest: (subject, value) => this.answer(subject, value),
       onConnected: () => {
         this.watch.sinceMs = world.nowMs;
       },
@@ -188,9 +188,10 @@ export class ControlPlane implements SimulatedProcess {
     }
   }
 
-  private async answer(subject: string): Promise<unknown> {
+  private async answer(subject: string, value: unknown): Promise<unknown> {
     const clusterId = subject.split('.')[2]!;
-    return (await this.fetches.answer(clusterId)) ?? { error: { code: 'not-a-member', message: '' } };
+    const asked = desiredFetchSchema.parse(value);
+    return (await this.fetches.answer(clusterId, asked)) ?? { error: { code: 'not-a-member', message: '' } };
   }
 
   /** Tries for the lease every 500 ms while it does not lead. */

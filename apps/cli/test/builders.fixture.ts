@@ -39,6 +39,8 @@ export function aCluster(changes: Partial<ClusterDto> = {}): ClusterDto {
     phase: 'Ready',
     phaseSince: MADE,
     cordoned: false,
+    drain: null,
+    ahead: null,
     sync: { ...DEFAULT_SYNC_POLICIES.edge, windows: [] },
     createdAt: MADE,
     revision: 7,

@@ -1,5 +1,6 @@
 export * from './admin/caller.ts';
 export * from './admin/client.ts';
+export * from './admin/cluster-operations.ts';
 export * from './admin/clusters.ts';
 export * from './admin/deployments.ts';
 export * from './admin/jobs.ts';

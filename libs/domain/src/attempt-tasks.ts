@@ -26,6 +26,8 @@ export interface ClusterStanding {
   readonly phase: ClusterPhase;
   /** Seconds that it has been Unknown, as this leader watched it; 0 in other phases. */
   readonly unknownSeconds: number;
+  /** True: it is being emptied, and what runs there is to go. */
+  readonly isEmptied: boolean;
 }
 
 export interface TaskFacts {

@@ -15,7 +15,7 @@ export interface ClusterDrain {
   readonly mode: DrainMode;
   /** move: from then on what found no other place is stopped; wait: how long it waits; stop: nothing. */
   readonly deadlineSeconds: number;
-  /** RFC 3339, Postgres' clock. */
+  /** RFC 3339, the clock of the control plane that was asked. */
   readonly since: string;
   /** As the audit log names who asked. */
   readonly requestedBy: string;
@@ -31,7 +31,8 @@ export const DRAIN_DEADLINE_SECONDS: Readonly<Record<DrainMode, number>> = {
 export const DRAIN_DEADLINE_SECONDS_MAX = 7 * 86_400;
 
 /** hold: what runs stays, nothing comes; move: it goes once it has another place; stop: it ends now. */
-export type DrainStage = 'hold' | 'move' | 'stop';
+export const DRAIN_STAGES = ['hold', 'move', 'stop'] as const;
+export type DrainStage = (typeof DRAIN_STAGES)[number];
 
 /** What a drain asks for, or null when there is none. `nowMs`: by the clock that `since` is of. */
 export function drainStage(drain: ClusterDrain | null, nowMs: number): DrainStage | null {
@@ -39,8 +40,7 @@ export function drainStage(drain: ClusterDrain | null, nowMs: number): DrainStag
   const { mode, deadlineSeconds } = drain;
   if (mode === 'stop') return 'stop';
   const ageSeconds = (nowMs - Date.parse(drain.since)) / 1_000;
-  const moveFromSeconds = mode === 'wait' ? deadlineSeconds : 0;
+  if (mode === 'wait' && ageSeconds < deadlineSeconds) return 'hold';
   const stopFromSeconds = mode === 'wait' ? deadlineSeconds + MOVE_DEADLINE_SECONDS : deadlineSeconds;
-  if (ageSeconds < moveFromSeconds) return 'hold';
   return ageSeconds < stopFromSeconds ? 'move' : 'stop';
 }

@@ -151,7 +151,7 @@ function stopForIntent(facts: JobFacts, members: readonly MemberJudgement[]): St
   if (most !== null && ranSeconds >= most) {
     return stopRequest(facts, 'deadline', `it ran for its ${most} s and was not done`);
   }
-  const drained = tasks.find(({ cluster }) => cluster.phase === 'Draining');
+  const drained = tasks.find(({ cluster }) => cluster.isEmptied);
   if (drained === undefined) return null;
   return stopRequest(facts, 'drained', `cluster ${drained.cluster.name} is being drained`);
 }

@@ -109,10 +109,28 @@ describe('judgedPhase', () => {
     ['Unknown', 'Alive', false, null],
     ['Unknown', 'Suspect', true, null],
     ['PendingApproval', 'Unknown', false, null],
-    ['Draining', 'Unknown', false, null],
+    ['Draining', 'Unknown', false, 'Unknown'],
+    ['Draining', 'Alive', false, 'Ready'],
     ['Left', 'Alive', true, null],
   ])('%s, judged %s, seen since watching %s: %s', (phase, life, seen, want) => {
     expect(judgedPhase(phase, life, seen)).toBe(want);
+  });
+});
+
+describe('judgedPhase of a cluster that is being drained', () => {
+  it.each<[ClusterPhase, Life, boolean, ClusterPhase | null]>([
+    ['Ready', 'Alive', false, 'Draining'],
+    ['Draining', 'Alive', false, null],
+    ['Draining', 'Suspect', true, 'Suspect'],
+    ['Draining', 'Unknown', true, 'Unknown'],
+    ['Suspect', 'Alive', true, 'Draining'],
+    ['Unknown', 'Alive', true, 'Draining'],
+    ['Unknown', 'Alive', false, null],
+    ['Unknown', 'Suspect', true, null],
+    ['PendingApproval', 'Alive', true, null],
+    ['Left', 'Alive', true, null],
+  ])('%s, judged %s, seen since watching %s: %s', (phase, life, seen, want) => {
+    expect(judgedPhase(phase, life, seen, true)).toBe(want);
   });
 });
 

@@ -53,6 +53,12 @@ export class LivenessTracker {
     return nowMs - Math.max(this.seenAtMs.get(clusterId) ?? Number.NEGATIVE_INFINITY, this.observingSinceMs);
   }
 
+  /** Since the last sign of life, whether or not it counts; null: there was none. */
+  sinceSeenMs(clusterId: string, nowMs: number): number | null {
+    const seenAtMs = this.seenAtMs.get(clusterId);
+    return seenAtMs === undefined ? null : nowMs - seenAtMs;
+  }
+
   judge(clusterId: string, nowMs: number): Life {
     return judgeSilence(this.silenceMs(clusterId, nowMs));
   }

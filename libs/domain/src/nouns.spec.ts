@@ -13,7 +13,7 @@ describe('phases of a cluster', () => {
     ['Ready', ['Suspect', 'Unknown', 'Draining', 'Left']],
     ['Suspect', ['Ready', 'Unknown', 'Draining', 'Left']],
     ['Unknown', ['Ready', 'Draining', 'Left']],
-    ['Draining', ['Ready', 'Left']],
+    ['Draining', ['Ready', 'Suspect', 'Unknown', 'Left']],
     ['Left', []],
   ])('%s may become %j and nothing else', (from, want) => {
     expect(CLUSTER_PHASES.filter((to) => mayMove(from, to))).toEqual(CLUSTER_PHASES.filter((to) => want.includes(to)));

@@ -21,6 +21,18 @@ export const FILTERS: readonly Filter[] = [
     }),
   ),
   {
+    name: 'drain',
+    reject: ({ cluster }) =>
+      cluster.drain === null ? null : reject('it is being drained; undo the drain to place here', 'being drained'),
+  },
+  {
+    name: 'ahead',
+    reject: ({ cluster }) =>
+      cluster.ahead === null
+        ? null
+        : reject('its agent has applied what this database does not know; resync it', 'ahead of this database'),
+  },
+  {
     name: 'phase',
     reject: ({ cluster }) =>
       cluster.phase === 'Ready'

@@ -1,6 +1,7 @@
 /** Builders of snapshots for this library's specs: names in, ids made from them, defaults everywhere, fixed time. */
 import {
   type Cluster,
+  type ClusterDrain,
   DEFAULT_DEPLOYMENT_SERVING,
   DEFAULT_DISCONNECT_POLICY,
   DEFAULT_ROLLOUT_POLICY,
@@ -8,6 +9,8 @@ import {
   DEFAULT_TENANT_ID,
   type Deployment,
   type DeviceType,
+  DRAIN_DEADLINE_SECONDS,
+  type DrainMode,
   type HeldVersion,
   type Node,
   type Placement,
@@ -53,6 +56,12 @@ export interface ClusterSketch extends Partial<Omit<Cluster, 'phaseSince'>> {
   fetching?: string[];
   hasReport?: boolean;
   isSettled?: boolean;
+}
+
+/** A cluster that has been drained for so long, in contact. */
+export function draining(mode: DrainMode = 'move', secondsAgo = 60, deadlineSeconds = DRAIN_DEADLINE_SECONDS[mode]) {
+  const drain: ClusterDrain = { mode, deadlineSeconds, since: at(secondsAgo).toISOString(), requestedBy: 'key:spec' };
+  return { phase: 'Draining' as const, drain };
 }
 
 /** Replicas of a cluster's report come from the placements given to `fleet`. */

@@ -5,6 +5,7 @@ import {
   claim,
   cluster,
   deployment,
+  draining,
   fleet,
   node,
   type PlacedReplica,
@@ -58,9 +59,9 @@ describe('where a replica may go', () => {
     },
     {
       name: 'not before approval, not while draining',
-      clusters: [cluster('a', { phase: 'PendingApproval' }), cluster('b', { phase: 'Draining' })],
+      clusters: [cluster('a', { phase: 'PendingApproval' }), cluster('b', draining())],
       want: [],
-      outcome: 'placed 0/1; 0/2 clusters fit: 1 Draining, 1 PendingApproval',
+      outcome: 'placed 0/1; 0/2 clusters fit: 1 PendingApproval, 1 being drained',
     },
     { name: 'not cordoned', clusters: [cluster('a', { cordoned: true }), cluster('b')], want: ['+b'] },
     {

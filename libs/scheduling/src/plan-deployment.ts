@@ -62,11 +62,12 @@ function planOn(fleet: WorkingFleet, deployment: Deployment, explains: boolean):
   // 4 Try another cluster for one replica that keeps failing where it is.
   const moved = missing === 0 ? moveFailing(fleet, deployment, kept, wanted) : null;
 
-  // 5 Withdraw what is too much, or has been replaced; without room for old and new side by side, in place.
+  // 5 Withdraw what is too much, has been replaced, or may not wait; without room for old and new side by side, in place.
   const keptServing = kept.filter(({ isServing }) => isServing).length;
   const drained: PlannedChange[] = [
     ...(moved === null ? drainSurplus(fleet, deployment, kept, wanted) : [moved.drain]),
     ...drainReplaced(fleet, outgoing, held + assign.length, keptServing, wanted),
+    ...of('evicted').map((standing) => drain(fleet, standing, standing.reason)),
   ];
   const isAtRest = keptServing === kept.length && of('leaving').length === 0 && drained.length === 0;
   const stuck = needed > 0 && assign.length === 0 && isAtRest ? upgraded.left : [];

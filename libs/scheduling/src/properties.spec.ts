@@ -1,9 +1,26 @@
 /** Properties on random fleets, and on random fleets that live on: plans are committed, agents do what they are told. */
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import type { ClusterPhase, Deployment, Placement, ReplicaReport } from '#domain';
+import {
+  type ClusterPhase,
+  type Deployment,
+  DRAIN_MODES,
+  drainStage,
+  type Placement,
+  type ReplicaReport,
+} from '#domain';
 import { DeviceLedger } from './device-ledger.ts';
-import { claim, cluster, deployment, fleet, node, type PlacedReplica, placed } from './fleet.builders.ts';
+import {
+  claim,
+  cluster,
+  deployment,
+  draining,
+  fleet,
+  NOW_MS,
+  node,
+  type PlacedReplica,
+  placed,
+} from './fleet.builders.ts';
 import type { DeploymentPlan } from './plan.ts';
 import { planFleet } from './plan-deployment.ts';
 import type { ClusterSnapshot, FleetSnapshot } from './snapshot.ts';
@@ -16,6 +33,8 @@ const clusterArbitrary = fc.record({
   phase: fc.constantFrom(...phases),
   phaseSecondsAgo: fc.constantFrom(1, 100, 1_000),
   cordoned: fc.boolean(),
+  mode: fc.constantFrom(...DRAIN_MODES),
+  drainedSeconds: fc.constantFrom(1, 150, 1_000),
   region: fc.constantFrom('cn', 'eu'),
   nodes: fc.array(fc.integer({ min: 0, max: 4 }), { minLength: 1, maxLength: 3 }),
   held: fc.subarray(['v1', 'v2']),
@@ -46,8 +65,12 @@ const fleetArbitrary = fc
     placements: fc.array(placementArbitrary, { maxLength: 10 }),
   })
   .map(({ clusters, deployments, placements }): FleetSnapshot => {
-    const states = clusters.map(({ nodes, ...rest }, index) =>
-      cluster(`c${index}`, { ...rest, nodes: nodes.map((devices, at) => node(`n${at}`, devices)) }),
+    const states = clusters.map(({ nodes, mode, drainedSeconds, ...rest }, index) =>
+      cluster(`c${index}`, {
+        ...rest,
+        ...(rest.phase === 'Draining' ? draining(mode, drainedSeconds, 100) : {}),
+        nodes: nodes.map((devices, at) => node(`n${at}`, devices)),
+      }),
     );
     const wanted = deployments.map(({ count, scope, regions, isDeleted, ...rest }, index) =>
       deployment(`d${index}`, {
@@ -184,8 +207,10 @@ function isAsWanted(
 ): boolean {
   const { cluster: here, report } = snapshot.clusters.find(({ cluster: { id: at } }) => at === clusterId)!;
   const isFailing = report!.replicas.some((replica) => replica.replicaId === id && replica.phase === 'Failed');
+  const stage = drainStage(here.drain, NOW_MS);
+  const isEmptied = stage === 'move' || stage === 'stop';
   const isInside = subject.selector.regions?.includes(here.region) ?? true;
-  return phase === 'Assigned' && versionId === subject.versionId && here.phase !== 'Draining' && isInside && !isFailing;
+  return phase === 'Assigned' && versionId === subject.versionId && !isEmptied && isInside && !isFailing;
 }
 
 describe('a fleet that lives on', () => {

@@ -3,14 +3,15 @@
  *
  * kept      counts towards the wanted replicas and is not touched (X02, X06): it runs what its cluster should run, which
  *           during a rollout is the version before wherever no wave has come
- * outgoing  runs, but should be replaced: other version, other clusters wanted, cluster draining
+ * outgoing  runs, but should be replaced: other version, other clusters wanted, cluster to be emptied
+ * evicted   its cluster is emptied by force: it goes now, whether or not it has another place
  * next      strict, before the switch: of the new version, makes ready beside the old one and takes no traffic
  * lost      its cluster has been Unknown for longer than the deployment bears; replaced elsewhere, but never removed for
  *           it: when the cluster returns it is kept again, and the surplus is then resolved (`withdraw.ts`)
  * ended     may be Removed now
  * leaving   is Draining and not ended
  */
-import type { Deployment, Placement, ReplicaReport } from '#domain';
+import { type Deployment, drainStage, type Placement, type ReplicaReport } from '#domain';
 import { rejectWhere } from './filters.ts';
 import { isPlacementGivenUp } from './given-up.ts';
 import type { WorkingCluster, WorkingFleet } from './working-fleet.ts';
@@ -30,7 +31,7 @@ export interface Standing {
   readonly isServing: boolean;
   /** Was Ready when its cluster was last heard, and its cluster is not given up: requests may still be answered there. */
   readonly mayServe: boolean;
-  readonly state: 'kept' | 'outgoing' | 'next' | 'lost' | 'ended' | 'leaving';
+  readonly state: 'kept' | 'outgoing' | 'evicted' | 'next' | 'lost' | 'ended' | 'leaving';
   /** Why it is not kept; empty when it is. */
   readonly reason: string;
 }
@@ -69,11 +70,15 @@ function judgeOne(
   const { cluster } = here;
   if (fleet.isSideBySide(deployment) && placement.versionId === deployment.versionId)
     return { state: 'next', reason: '' };
+  // Of a cluster that a restored database does not know well, nothing is asked before somebody has looked (R20).
+  if (cluster.ahead !== null) return { state: 'kept', reason: '' };
+  const stage = drainStage(cluster.drain, fleet.nowMs);
+  if (stage === 'stop') return { state: 'evicted', reason: `${cluster.name} is being drained and waits no longer` };
   const where = rejectWhere(here, deployment);
   if (where !== null) return { state: 'outgoing', reason: `${cluster.name} is no longer wanted: ${where.because}` };
   if (isOutdated(fleet, deployment, placement))
     return { state: 'outgoing', reason: 'the deployment wants another version' };
-  if (cluster.phase === 'Draining') return { state: 'outgoing', reason: `${cluster.name} is draining` };
+  if (stage === 'move') return { state: 'outgoing', reason: `${cluster.name} is being drained` };
   if (isGivenUp(fleet, deployment, here)) {
     const { lostAfterSeconds } = deployment.disconnect;
     return { state: 'lost', reason: `${cluster.name} has been Unknown for more than ${lostAfterSeconds} s` };

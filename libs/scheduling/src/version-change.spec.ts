@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Deployment } from '#domain';
-import { claim, cluster, deployment, fleet, type PlacedReplica, placed, words } from './fleet.builders.ts';
+import { claim, cluster, deployment, draining, fleet, type PlacedReplica, placed, words } from './fleet.builders.ts';
 import { planDeployment } from './plan-deployment.ts';
 import type { ClusterSnapshot } from './snapshot.ts';
 
@@ -197,7 +197,7 @@ describe('changing where', () => {
     },
     {
       name: 'a draining cluster is emptied the same way',
-      clusters: [cluster('a', { phase: 'Draining', phaseSecondsAgo: 60 }), cluster('b')],
+      clusters: [cluster('a', draining()), cluster('b')],
       deployment: { versionId: 'v1' },
       placed: [old('x', 'a')],
       want: ['+b'],

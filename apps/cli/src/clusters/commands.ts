@@ -8,6 +8,7 @@ import { addOutputOption, type OutputOptions, show } from '../output/output.ts';
 import { relativeTime } from '../output/units.ts';
 import { intoSecretFile } from '../secret-file.ts';
 import type { Terminal } from '../terminal.ts';
+import { addClusterOperations } from './operations.ts';
 import { addSyncPolicyOptions, type SyncPolicyOptions, syncChangeOf } from './sync-policy.ts';
 import { renderCluster, renderClusters, renderSync } from './views.ts';
 
@@ -20,6 +21,7 @@ export function addClusterCommands(program: Command, terminal: Terminal): void {
     .description('the clusters of the fleet, and tokens to join it');
   addReads(cluster, terminal);
   addChanges(cluster, terminal);
+  addClusterOperations(program, cluster, terminal);
   addSync(cluster, terminal);
   addTokenCommands(cluster, terminal);
 }

@@ -35,6 +35,7 @@ export function renderCluster(cluster: ClusterDto, screen: Screen): string {
     ['Zone', cluster.zone],
     ['Labels', renderLabels(cluster.labels)],
     ['Phase', `${phaseOf(cluster)} (since ${relativeTime(cluster.phaseSince, now)})`],
+    ['Drain', cluster.drain?.status],
     ['What next', adviceFor(cluster)],
     ['Joined', relativeTime(cluster.createdAt, now)],
     ['Reported', observed ? relativeTime(observed.reportedAt, now) : 'never'],
@@ -105,9 +106,11 @@ function phaseOf({ phase, cordoned }: ClusterDto): string {
   return cordoned ? `${phase}, cordoned` : phase;
 }
 
-function adviceFor({ name, phase, cordoned }: ClusterDto): string | null {
+function adviceFor({ name, phase, cordoned, drain, ahead }: ClusterDto): string | null {
   if (phase === 'PendingApproval') return `atoll cluster accept ${name}`;
-  if (phase === 'Suspect' || phase === 'Unknown') return 'its agent is out of contact: look at its link and its log';
+  if (phase === 'Suspect' || phase === 'Unknown') return `it is out of contact: atoll explain cluster ${name}`;
+  if (ahead !== null) return `it is ahead of a restored database: atoll cluster resync ${name} --dry-run`;
+  if (drain !== null) return drain.isDone ? `atoll cluster undrain ${name}` : `atoll explain cluster ${name}`;
   return cordoned ? `atoll cluster uncordon ${name}, when it may get placements again` : null;
 }
 

@@ -2,6 +2,7 @@
 
 import type { ClusterDto } from '#contracts';
 import type { Cluster, Observation, Rows } from '#domain';
+import { readDrain } from './drain-view.ts';
 
 export async function viewCluster(rows: Rows, cluster: Cluster): Promise<ClusterDto> {
   const observation = await rows.observations.find(cluster.id);
@@ -16,6 +17,8 @@ export async function viewCluster(rows: Rows, cluster: Cluster): Promise<Cluster
     phase: cluster.phase,
     phaseSince: cluster.phaseSince.toISOString(),
     cordoned: cluster.cordoned,
+    drain: await readDrain(rows, cluster, new Date()),
+    ahead: cluster.ahead,
     sync: { ...cluster.sync, windows: [...cluster.sync.windows] },
     createdAt: cluster.createdAt.toISOString(),
     revision: cluster.revision,

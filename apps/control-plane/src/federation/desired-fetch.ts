@@ -11,7 +11,7 @@ import {
   outlineHashes,
   outlineOf,
 } from '#contracts';
-import { type Cluster, type DesiredState, isMember, listDelta, Store } from '#domain';
+import { type Cluster, type DesiredState, isMember, judgePosition, listDelta, Store } from '#domain';
 import { BlobTokens } from '../blobs/blob-tokens.ts';
 import { nextFire } from '../sync/cron.ts';
 
@@ -26,10 +26,13 @@ export class DesiredFetch {
   ) {}
 
   /** Null when the cluster is no member. */
-  async answer(clusterId: string, { held }: DesiredFetchRequest): Promise<DesiredFetchReply | null> {
+  async answer(clusterId: string, { held, ...position }: DesiredFetchRequest): Promise<DesiredFetchReply | null> {
     const cluster = await this.store.read.clusters.find({ id: clusterId });
     if (cluster === null || !isMember(cluster.phase)) return null;
-    const state = await this.store.read.desired.find(clusterId);
+    const stored = await this.store.read.desired.find(clusterId);
+    // Whoever has applied what this database does not know is shown nothing that it could take for newer (R20).
+    const isAhead = cluster.ahead !== null || judgePosition(stored, position) === 'ahead';
+    const state = isAhead ? null : stored;
     const digests = state?.versions.map(({ digest }) => digest) ?? [];
     const blobs = held?.needsBlobs === false ? {} : { blobs: await this.blobTokens.issue(clusterId, digests) };
     return { ...documentFor(state, held), ...blobs, ...verificationOf(cluster, new Date()) };

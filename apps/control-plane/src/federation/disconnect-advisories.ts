@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { idSchema, SUBJECTS } from '#contracts';
 import { publishJson, subscribeJson } from '#messaging';
 import { ControlPlaneNats } from '../nats/control-plane-nats.ts';
+import { MonotonicClock } from './fleet-liveness.ts';
 
 const advisorySchema = z.object({ client: z.object({ tags: z.array(z.string()).optional() }) });
 
@@ -14,8 +15,19 @@ const advisorySchema = z.object({ client: z.object({ tags: z.array(z.string()).o
 export class DisconnectAdvisories {
   private readonly logger = new Logger('advisories');
   private stopListening: (() => Promise<void>) | null = null;
+  /** Cluster id → when NATS last said so. As many as there are clusters. */
+  private readonly toldAtMs = new Map<string, number>();
 
-  constructor(private readonly nats: ControlPlaneNats) {}
+  constructor(
+    private readonly nats: ControlPlaneNats,
+    private readonly clock: MonotonicClock,
+  ) {}
+
+  /** Milliseconds since NATS said that the agent's connection ended; null: not that this process knows of. */
+  disconnectedMs(clusterId: string): number | null {
+    const toldAtMs = this.toldAtMs.get(clusterId);
+    return toldAtMs === undefined ? null : this.clock.nowMs() - toldAtMs;
+  }
 
   onApplicationBootstrap(): void {
     const account = this.nats.operator.atollAccount.publicKey;
@@ -35,6 +47,7 @@ export class DisconnectAdvisories {
   private take(value: unknown): void {
     const clusterId = disconnectedCluster(value);
     if (clusterId === null) return;
+    this.toldAtMs.set(clusterId, this.clock.nowMs());
     publishJson(this.nats.connection, SUBJECTS.links, { clusterId, connected: false });
   }
 }

@@ -52,6 +52,14 @@ import { SyncPlanController } from './sync-plan.controller.ts';
     DisconnectAdvisories,
     AccountClaimsPusher,
   ],
-  exports: [FleetLiveness, RoutesPublisher, AccountClaimsPusher, GatewayRegistry, OutcomesMemory, FederationMetrics],
+  exports: [
+    DisconnectAdvisories,
+    FleetLiveness,
+    RoutesPublisher,
+    AccountClaimsPusher,
+    GatewayRegistry,
+    OutcomesMemory,
+    FederationMetrics,
+  ],
 })
 export class FederationModule {}

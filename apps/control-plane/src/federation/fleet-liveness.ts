@@ -47,6 +47,11 @@ export class FleetLiveness {
     this.expectedSinceMs.delete(clusterId);
   }
 
+  /** Milliseconds since the last sign of life that this process heard; null: none, or too long ago to remember. */
+  silentMs(clusterId: string): number | null {
+    return this.tracker.sinceSeenMs(clusterId, this.clock.nowMs());
+  }
+
   judge(clusterId: string): { life: Life; seenSinceWatching: boolean } {
     const nowMs = this.clock.nowMs();
     const expectedMs = nowMs - (this.expectedSinceMs.get(clusterId) ?? Number.NEGATIVE_INFINITY);

@@ -5,8 +5,10 @@
 import { Injectable } from '@nestjs/common';
 import { type ReportMessage, reportSchema, SUBJECTS } from '#contracts';
 import {
+  type Cluster,
   type DesiredState,
   isMember,
+  judgePosition,
   judgeReport,
   type ReportVerdict,
   type Rows,
@@ -55,7 +57,9 @@ export class ReportIntake {
     if (outcome !== 'accepted') return { outcome, desired: null };
     const replacedBoots = replacedBootsAfter(known, report.bootId);
     await rows.observations.upsert({ clusterId: cluster.id, report, replacedBoots, receivedAt: new Date() });
-    return { outcome, desired: await rows.desired.find(cluster.id) };
+    const desired = await rows.desired.find(cluster.id);
+    await noteLead(rows, cluster, desired, report);
+    return { outcome, desired };
   }
 
   private hint({ clusterId, epoch, revision }: DesiredState): void {
@@ -66,6 +70,34 @@ export class ReportIntake {
     this.metrics.dropped('report', outcome);
     return outcome;
   }
+}
+
+/**
+ * Notes that the agent has applied what this database does not know, or that this is over (R20). Whoever changed the
+ * cluster meanwhile wins: the next report says it again.
+ */
+async function noteLead(
+  rows: Rows,
+  cluster: Cluster,
+  desired: DesiredState | null,
+  { epoch, revision }: Pick<ReportMessage, 'epoch' | 'revision'>,
+): Promise<void> {
+  const { id, tenantId, name, ahead: known } = cluster;
+  const isAhead = judgePosition(desired, { epoch, revision }) === 'ahead';
+  if (!isAhead && known === null) return;
+  if (isAhead && known?.epoch === epoch && known.revision === revision) return;
+  const since = known?.since ?? new Date().toISOString();
+  const ahead = isAhead ? { epoch, revision, since } : null;
+  if (!(await rows.clusters.update(id, cluster.revision, { ahead }))) return;
+  const stored = { epoch: desired?.epoch ?? 0, revision: desired?.revision ?? 0 };
+  await rows.audit.add({
+    tenantId,
+    actor: 'controller:reports',
+    action: isAhead ? 'clusters.ahead' : 'clusters.ahead-over',
+    targetKind: 'cluster',
+    targetId: id,
+    detail: { name, reported: { epoch, revision }, stored },
+  });
 }
 
 /** Whether the cluster has not applied the newest document yet. */

@@ -59,6 +59,8 @@ export class ClusterGate {
     const cluster = this.clusters.get(clusterId);
     if (cluster?.phase !== 'Ready') return `cluster ${this.nameOf(clusterId)} is ${cluster?.phase ?? 'gone'} now`;
     if (cluster.cordoned) return `cluster ${cluster.name} was cordoned meanwhile`;
+    if (cluster.drain !== null) return `cluster ${cluster.name} is being drained now`;
+    if (cluster.ahead !== null) return `cluster ${cluster.name} is ahead of this database now`;
     const present = this.devices.get(clusterId);
     const gone = present === undefined ? null : firstGone(devices ?? [], present);
     return gone === null ? null : `device ${gone.deviceId} of node ${gone.node} in cluster ${cluster.name} is gone`;

@@ -6,6 +6,7 @@ import {
   type Attempt,
   type ClusterStanding,
   type DependencyStanding,
+  drainStage,
   isMassUnknown,
   isNewerCheckpoint,
   isTaskEnded,
@@ -58,7 +59,7 @@ export async function readJobFacts(rows: Rows, world: JobWorld, ages: PhaseAges,
 }
 
 const READY: DependencyStanding = { state: 'ready' };
-const GONE: ClusterStanding = { name: '(gone)', phase: 'Left', unknownSeconds: 0 };
+const GONE: ClusterStanding = { name: '(gone)', phase: 'Left', unknownSeconds: 0, isEmptied: false };
 
 function standingsOf({ nowMs, clusters }: JobWorld, ages: PhaseAges): Map<string, ClusterStanding> {
   const watched = ages.apply({
@@ -67,9 +68,10 @@ function standingsOf({ nowMs, clusters }: JobWorld, ages: PhaseAges): Map<string
     placements: [],
   });
   return new Map(
-    watched.clusters.map(({ cluster: { id, name, phase, phaseSince } }) => {
+    watched.clusters.map(({ cluster: { id, name, phase, phaseSince, drain } }) => {
+      const stage = drainStage(drain, nowMs);
       const unknownSeconds = phase === 'Unknown' ? Math.max(0, nowMs - phaseSince.getTime()) / 1_000 : 0;
-      return [id, { name, phase, unknownSeconds }];
+      return [id, { name, phase, unknownSeconds, isEmptied: stage === 'move' || stage === 'stop' }];
     }),
   );
 }
@@ -112,7 +114,9 @@ async function readSettled(rows: Rows, world: JobWorld, reports: Reports): Promi
   for (const [clusterId, tasks] of Map.groupBy(missing, (task) => task.clusterId)) {
     const report = world.observations.get(clusterId)?.report;
     const document = report === undefined ? null : await rows.desired.find(clusterId);
-    if (report === undefined || document === null || report.revision < document.revision) continue;
+    // What an agent ahead of this database does not list was lost with the documents that it answers.
+    const isAhead = (world.clusters.get(clusterId)?.ahead ?? null) !== null;
+    if (isAhead || report === undefined || document === null || report.revision < document.revision) continue;
     const told = new Set(document.tasks.map(({ taskId }) => taskId));
     for (const { taskId } of tasks) if (told.has(taskId)) settled.add(taskId);
   }

@@ -77,7 +77,12 @@ function toCluster(cluster: Cluster, world: JobWorld, documentBytes: ReadonlyMap
 }
 
 function closedBecause(cluster: Cluster, { observations }: JobWorld, documentBytes: number): WorkloadCluster['closed'] {
-  const { id, phase, cordoned } = cluster;
+  const { id, phase, cordoned, drain, ahead } = cluster;
+  if (drain !== null) return { because: 'it is being drained; undo that to run here', summary: 'being drained' };
+  if (ahead !== null) {
+    const because = 'its agent has applied what this database does not know; resync it to run here';
+    return { because, summary: 'ahead of this database' };
+  }
   if (phase !== 'Ready') return { because: `it is ${phase}, only Ready clusters take work`, summary: phase };
   if (cordoned) return { because: 'it is cordoned; uncordon it to run here', summary: 'cordoned' };
   if (!observations.has(id)) {

@@ -135,6 +135,8 @@ async function readRoom(rows: Rows, clusterId: string): Promise<Room | string> {
   const cluster = await rows.clusters.find({ id: clusterId }, true);
   if (cluster === null || cluster.phase !== 'Ready') return `it is ${cluster?.phase ?? 'gone'} now`;
   if (cluster.cordoned) return 'it was cordoned meanwhile';
+  if (cluster.drain !== null) return 'it is being drained now';
+  if (cluster.ahead !== null) return 'its agent is ahead of this database now';
   const observation = await rows.observations.find(clusterId);
   const ledger = new DeviceLedger(observation?.report.nodes ?? []);
   const isBound = cluster.kind === 'central';

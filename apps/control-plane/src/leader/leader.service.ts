@@ -9,17 +9,21 @@ import { FleetLiveness } from '../federation/fleet-liveness.ts';
 import { FederationMetrics } from '../federation/metrics.ts';
 import { RoutesPublisher } from '../federation/routes-publisher.ts';
 import { ControlPlaneNats } from '../nats/control-plane-nats.ts';
+import { keepConflicts } from './conflicts-loop.ts';
 import { keepHouse } from './housekeeping.ts';
 import { hintLagging } from './lagging-hints.ts';
 import { LivenessLoop } from './liveness-loop.ts';
 import { type LoopOptions, runLoop } from './loop.ts';
 import { MirrorLoop } from './mirror-loop.ts';
+import { demandNewest } from './newest-epoch.ts';
 import { relayOutbox } from './outbox-relay.ts';
 import { SchedulerLoop } from './scheduler-loop.ts';
 import { ServingDemand } from './serving-wants.ts';
 
 const SCHEDULER_INTERVAL_MS = 5_000;
 const SCHEDULER_REST_MS = 50;
+const EPOCH_INTERVAL_MS = 5_000;
+const EPOCH_REST_MS = 500;
 const LIVENESS_INTERVAL_MS = 1_000;
 const OUTBOX_INTERVAL_MS = 1_000;
 const ROUTES_INTERVAL_MS = 5_000;
@@ -28,6 +32,8 @@ const HINTS_INTERVAL_MS = 10_000;
 /** Crons fire on minutes. */
 const MIRROR_INTERVAL_MS = 20_000;
 const MIRROR_REST_MS = 250;
+const CONFLICTS_INTERVAL_MS = 5_000;
+const CONFLICTS_REST_MS = 500;
 const HOUSEKEEPING_INTERVAL_MS = 600_000;
 
 /** One time of leading; `signal` aborts when it ends. */
@@ -141,6 +147,14 @@ export class LeaderService {
         run: () => scheduler.run(signal),
         onError,
       },
+      {
+        name: 'epoch',
+        intervalMs: EPOCH_INTERVAL_MS,
+        restMs: EPOCH_REST_MS,
+        wakes: [onIntent],
+        run: () => demandNewest(store, epoch),
+        onError,
+      },
       { name: 'liveness', intervalMs: LIVENESS_INTERVAL_MS, run: () => liveness.run(), onError },
       {
         name: 'outbox',
@@ -172,6 +186,14 @@ export class LeaderService {
         name: 'hints',
         intervalMs: HINTS_INTERVAL_MS,
         run: async () => void (await hintLagging(store, nats.connection)),
+        onError,
+      },
+      {
+        name: 'conflicts',
+        intervalMs: CONFLICTS_INTERVAL_MS,
+        restMs: CONFLICTS_REST_MS,
+        wakes: [onIntent, onObservation],
+        run: async () => void (await keepConflicts(store, epoch, new Date())),
         onError,
       },
       {

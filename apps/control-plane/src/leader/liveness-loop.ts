@@ -1,13 +1,10 @@
 /**
- * Writes the phases that heartbeats ask for: Ready ↔ Suspect → Unknown. What this observer missed while it was paused or
+ * Writes the phases that heartbeats ask for: Ready or Draining ↔ Suspect → Unknown. What this observer missed while it was paused or
  * cut off from NATS counts against nobody: it starts a fresh watch instead (R6).
  */
-import { type Cluster, type ClusterPhase, judgedPhase, type Rows, type Store } from '#domain';
+import { type Cluster, JUDGED_PHASES, judgedPhase, type Rows, type Store } from '#domain';
 import type { FleetLiveness } from '../federation/fleet-liveness.ts';
 import type { FederationMetrics } from '../federation/metrics.ts';
-
-/** Phases that are judged; the others are intent. */
-const JUDGED: ReadonlySet<ClusterPhase> = new Set(['Ready', 'Suspect', 'Unknown']);
 
 export class LivenessLoop {
   /** Null before the first look: whoever is a member then has been watched since the term began. */
@@ -52,7 +49,7 @@ export class LivenessLoop {
 
   /** One that has just joined or been accepted has as long as any other to be heard. */
   private watch(clusters: readonly Cluster[]): void {
-    const judged = new Set(clusters.filter(({ phase }) => JUDGED.has(phase)).map(({ id }) => id));
+    const judged = new Set(clusters.filter(({ phase }) => JUDGED_PHASES.has(phase)).map(({ id }) => id));
     const before = this.judged ?? judged;
     for (const id of judged) if (!before.has(id)) this.liveness.expect(id);
     for (const id of before) if (!judged.has(id)) this.liveness.forget(id);
@@ -61,7 +58,7 @@ export class LivenessLoop {
 
   private wantedPhase(cluster: Cluster) {
     const { life, seenSinceWatching } = this.liveness.judge(cluster.id);
-    return judgedPhase(cluster.phase, life, seenSinceWatching);
+    return judgedPhase(cluster.phase, life, seenSinceWatching, cluster.drain !== null);
   }
 }
 

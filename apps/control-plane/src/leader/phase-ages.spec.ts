@@ -10,7 +10,7 @@ function read(skewMs: number, phase = 'Unknown', sinceMs = ROW_MS): FleetSnapsho
   return {
     nowMs: ROW_MS + skewMs,
     deployments: [],
-    clusters: [{ cluster: { id: 'c', phase, phaseSince }, report: null } as unknown as ClusterSnapshot],
+    clusters: [{ cluster: { id: 'c', phase, phaseSince, drain: null }, report: null } as unknown as ClusterSnapshot],
     placements: [{ id: 'p', phase: 'Draining', phaseSince } as unknown as FleetSnapshot['placements'][number]],
     reservations: [],
     versionDigests: new Map(),
@@ -66,7 +66,7 @@ describe('R6: an outage that was taken for ours', () => {
       const snapshot = read(clock.atMs);
       const clusters = phases.map((phase, index) => {
         const phaseSince = new Date(ROW_MS);
-        return { cluster: { id: `c${index}`, phase, phaseSince }, report: null } as unknown as ClusterSnapshot;
+        return { cluster: { id: `c${index}`, phase, phaseSince, drain: null }, report: null } as unknown as ClusterSnapshot;
       });
       const applied = ages.apply({ ...snapshot, clusters });
       return applied.nowMs - applied.clusters[0]!.cluster.phaseSince.getTime();
@@ -82,5 +82,30 @@ describe('R6: an outage that was taken for ours', () => {
       seen.push(ageOfSlowest(phases));
     }
     expect(seen).toEqual([0, 0, 0, 400_000, 800_000]);
+  });
+});
+
+describe('how long a cluster has been drained', () => {
+  const drainedAt = (clock: { atMs: number }) => {
+    const ages = new PhaseAges({ nowMs: () => clock.atMs });
+    return (wallMs: number) => {
+      const snapshot = read(wallMs, 'Draining');
+      const drain = { mode: 'move', deadlineSeconds: 600, since: new Date(ROW_MS).toISOString(), requestedBy: 'key:a' };
+      const clusters = snapshot.clusters.map(({ cluster, report }) => ({ cluster: { ...cluster, drain }, report }));
+      const applied = ages.apply({ ...snapshot, clusters: clusters as typeof snapshot.clusters });
+      return (applied.nowMs - Date.parse(applied.clusters[0]!.cluster.drain!.since)) / 1_000;
+    };
+  };
+
+  it.each([-600_000, 0, 600_000])('R22: is what this leader has watched, with clocks %i ms apart', (skewMs) => {
+    const clock = { atMs: 5_000 };
+    const ageOf = drainedAt(clock);
+    const before = ageOf(skewMs);
+    clock.atMs += 30_000;
+    expect([before, ageOf(skewMs + 30_000)]).toEqual([0, 30]);
+  });
+
+  it('is not forgotten with a leader: what no clock can be wrong by counts', () => {
+    expect(drainedAt({ atMs: 5_000 })(3_600_000)).toBe(3_600 - 660);
   });
 });

@@ -1,11 +1,11 @@
 /**
- * How long clusters have been Unknown and placements Draining, by this leader's own monotonic clock (R22): the rows' times
+ * How long clusters have been Unknown or drained, and placements Draining, by this leader's own monotonic clock (R22): the rows' times
  * are of Postgres' clock, and the wall clocks of two machines may be ten minutes apart, or jump. A new leader counts
  * from its own first look: whoever was away knows nothing of the time it missed, and moves nothing for it (R6). Nor does
  * the time count in which so many were Unknown that the fault was taken for ours: when such an outage heals cluster by
  * cluster, the slower ones have their full time from then on.
  */
-import { isMassUnknown } from '#domain';
+import { CLOCK_SKEW_MS_MAX, type ClusterDrain, isMassUnknown } from '#domain';
 import type { FleetSnapshot } from '#scheduling';
 import type { MonotonicClock } from '../federation/fleet-liveness.ts';
 
@@ -15,7 +15,7 @@ export class PhaseAges {
 
   constructor(private readonly clock: Pick<MonotonicClock, 'nowMs'>) {}
 
-  /** The snapshot with `phaseSince` of those told by `nowMs` minus the age that was really watched. */
+  /** The snapshot with the times of those told by `nowMs` minus the age that was really watched. */
   apply<Snapshot extends Pick<FleetSnapshot, 'nowMs' | 'clusters' | 'placements'>>(snapshot: Snapshot): Snapshot {
     const seenMs = new Map<string, number>();
     const isOurFault = isMassUnknown(snapshot.clusters.map(({ cluster }) => cluster.phase));
@@ -26,11 +26,21 @@ export class PhaseAges {
       seenMs.set(key, firstMs);
       return new Date(snapshot.nowMs - (nowMs - firstMs));
     };
-    const clusters = snapshot.clusters.map((state) => {
+    const phased = snapshot.clusters.map((state) => {
       const { cluster } = state;
       if (cluster.phase !== 'Unknown') return state;
       return { ...state, cluster: { ...cluster, phaseSince: since(cluster.id, cluster.phaseSince, isOurFault) } };
     });
+    // A deadline of hours outlives leaders: what the rows say counts too, as far as no clock can be wrong.
+    const drained = ({ id, drain }: { id: string; drain: ClusterDrain | null }): ClusterDrain | null => {
+      if (drain === null) return null;
+      const beganMs = Date.parse(drain.since);
+      const watched = since(`drain of ${id}`, new Date(beganMs)).getTime();
+      return { ...drain, since: new Date(Math.min(watched, beganMs + CLOCK_SKEW_MS_MAX)).toISOString() };
+    };
+    const clusters = phased.map((state) =>
+      state.cluster.drain === null ? state : { ...state, cluster: { ...state.cluster, drain: drained(state.cluster) } },
+    );
     const placements = snapshot.placements.map((placement) =>
       placement.phase === 'Draining'
         ? { ...placement, phaseSince: since(placement.id, placement.phaseSince) }

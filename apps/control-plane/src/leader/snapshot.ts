@@ -34,7 +34,8 @@ export async function readSchedulingSnapshot(rows: Rows, options: SnapshotOption
       const report = reports.get(cluster.id);
       if (report === undefined) return { cluster, report: null };
       const { nodes, replicas, versions } = report;
-      const isSettled = report.revision >= (settled.get(cluster.id) ?? Number.POSITIVE_INFINITY);
+      const isAnswered = report.revision >= (settled.get(cluster.id) ?? Number.POSITIVE_INFINITY);
+      const isSettled = isAnswered && cluster.ahead === null;
       return { cluster, report: { nodes, replicas, versions, isSettled } satisfies ReportSnapshot };
     }),
     placements,

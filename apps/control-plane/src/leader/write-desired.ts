@@ -20,6 +20,8 @@ export async function writeDesired(
   for (const clusterId of [...new Set(clusterIds)].sort()) {
     const cluster = await rows.clusters.find({ id: clusterId }, true);
     if (cluster === null || cluster.phase === 'Left') continue;
+    // Its agent runs by a document that this database has lost: it is asked for nothing before a resync (R20).
+    if (cluster.ahead !== null) continue;
     const placements = await rows.placements.live({ clusterId });
     const mirrored = await readMirrored(rows, cluster, placements, now);
     const { attempts, jobs } = await readWork(rows, clusterId);
@@ -50,8 +52,8 @@ export async function readVersionsServed(rows: Rows, placements: readonly Placem
 }
 
 /**
- * Of the models that its placements name already, so nothing else is to be read of them. One that is cordoned takes nothing
- * new, but is not made to throw away what it would have to fetch again after the maintenance.
+ * Of the models that its placements name already, so nothing else is to be read of them. One that is cordoned or drained
+ * takes nothing new, but is not made to throw away what it would have to fetch again after the maintenance.
  */
 async function readMirrored(
   rows: Rows,
@@ -59,10 +61,12 @@ async function readMirrored(
   placements: readonly Placement[],
   now: Date,
 ): Promise<ModelVersion[]> {
-  const open = { ...cluster, cordoned: false };
+  const isClosed = cluster.cordoned || cluster.drain !== null;
+  const phase = cluster.phase === 'Draining' ? 'Ready' : cluster.phase;
+  const open = { ...cluster, phase, cordoned: false };
   if (!isMirroredTo(open)) return [];
   const versions = await readVersionsServed(rows, placements);
-  const offered = cluster.cordoned ? await alreadyThere(rows, cluster, placements, versions) : versions;
+  const offered = isClosed ? await alreadyThere(rows, cluster, placements, versions) : versions;
   const ids = mirroredVersions(open, placements, offered, now);
   return versions.filter(({ id }) => ids.includes(id));
 }

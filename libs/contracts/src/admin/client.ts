@@ -6,6 +6,17 @@ import type { ReadableStream } from 'node:stream/web';
 import { z } from 'zod';
 import { AdminCaller, queryOf } from './caller.ts';
 import {
+  type ClusterExplainDto,
+  type ConflictsDto,
+  clusterExplainSchema,
+  conflictsSchema,
+  type DrainCluster,
+  type DrainPlanDto,
+  drainPlanSchema,
+  type ResyncDto,
+  resyncSchema,
+} from './cluster-operations.ts';
+import {
   type ClusterDto,
   type CreateJoinToken,
   clusterSchema,
@@ -119,6 +130,32 @@ export class AdminClient extends AdminCaller {
 
   async removeCluster(name: string): Promise<void> {
     await this.call('DELETE', `/clusters/${encodeURIComponent(name)}`, z.unknown());
+  }
+
+  /** Asking again changes mode and deadline. */
+  drainCluster(name: string, body: DrainCluster): Promise<ClusterDto> {
+    return this.call('POST', `/clusters/${encodeURIComponent(name)}/drain`, clusterSchema, body);
+  }
+
+  planDrain(name: string, body: DrainCluster): Promise<DrainPlanDto> {
+    return this.call('POST', `/clusters/${encodeURIComponent(name)}/drain?dryRun=true`, drainPlanSchema, body);
+  }
+
+  undrainCluster(name: string): Promise<ClusterDto> {
+    return this.call('DELETE', `/clusters/${encodeURIComponent(name)}/drain`, clusterSchema);
+  }
+
+  explainCluster(name: string): Promise<ClusterExplainDto> {
+    return this.call('GET', `/clusters/${encodeURIComponent(name)}/explain`, clusterExplainSchema);
+  }
+
+  clusterConflicts(name: string): Promise<ConflictsDto> {
+    return this.call('GET', `/clusters/${encodeURIComponent(name)}/conflicts`, conflictsSchema);
+  }
+
+  /** Of an agent that is ahead of a restored database; with `dryRun` only says what its agent would do. */
+  resyncCluster(name: string, { dryRun = false } = {}): Promise<ResyncDto> {
+    return this.call('POST', `/clusters/${encodeURIComponent(name)}/resync?dryRun=${dryRun}`, resyncSchema, {});
   }
 
   createModel(name: string): Promise<ModelDto> {

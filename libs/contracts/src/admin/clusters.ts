@@ -3,7 +3,16 @@
 import { z } from 'zod';
 import { CLUSTER_KINDS, CLUSTER_PHASES, SYNC_MODES } from '#domain';
 import { heldVersionSchema, replicaReportSchema, syncMeasuresSchema } from '../federation/report.ts';
-import { cronSchema, idSchema, labelsSchema, nameSchema, nodeSchema } from '../primitives.ts';
+import {
+  cronSchema,
+  epochSchema,
+  idSchema,
+  labelsSchema,
+  nameSchema,
+  nodeSchema,
+  revisionSchema,
+} from '../primitives.ts';
+import { clusterDrainSchema } from './cluster-operations.ts';
 
 const regionSchema = z
   .string()
@@ -66,6 +75,10 @@ export const clusterSchema = z.object({
   phase: z.enum(CLUSTER_PHASES),
   phaseSince: z.iso.datetime(),
   cordoned: z.boolean(),
+  /** Null: it is not being emptied. */
+  drain: clusterDrainSchema.nullable(),
+  /** What its agent has applied and this database does not know; null: nothing. See `resync`. */
+  ahead: z.object({ epoch: epochSchema, revision: revisionSchema, since: z.iso.datetime() }).nullable(),
   sync: syncPolicySchema,
   createdAt: z.iso.datetime(),
   revision: z.int(),

@@ -11,7 +11,7 @@ import {
   type Rollout,
   type VersionOutcomes,
 } from '#domain';
-import { isPlacementGivenUp } from '../given-up.ts';
+import { isClusterLost } from '../given-up.ts';
 import { planDeployment } from '../plan-deployment.ts';
 import type { FleetSnapshot, ReportSnapshot } from '../snapshot.ts';
 import { isReplacedInPlace } from '../withdraw.ts';
@@ -91,7 +91,7 @@ function clustersOf(
   return clusters.map(({ cluster, report }) => {
     const { id, name, labels, phase } = cluster;
     const isSilent = phase === 'Suspect' || phase === 'Unknown';
-    const isGone = !isMass && isPlacementGivenUp(nowMs, deployment, cluster);
+    const isGone = !isMass && isClusterLost(nowMs, deployment, cluster);
     const contact = isGone ? 'gone' : isSilent ? 'silent' : 'present';
     return { id, name, labels, contact, syncFailure: syncFailureOf(report, digest) };
   });
