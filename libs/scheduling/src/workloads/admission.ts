@@ -14,15 +14,14 @@ export interface HeldBack {
  * changes hands counts once.
  */
 export function chargeRunning(cycle: Cycle): void {
-  const { quota, queues, running, outlook } = cycle;
+  const { quota, charged, repeated, outlook } = cycle;
   if (!(quota instanceof QuotaTree)) return;
   const promised = new Set<string>();
   for (const { tasks } of outlook.holds) for (const device of devicesOf(tasks)) promised.add(device);
   const makesRoom = (each: RunningWorkload) => each.isEnding && devicesOf(each.tasks).some((id) => promised.has(id));
-  const charged = running.filter(({ queueId }) => queues.has(queueId));
   if (promised.size > 0) cycle.makingRoom = charged.filter(makesRoom);
   const isMakingRoom = new Set(cycle.makingRoom);
-  quota.chargeRunning(isMakingRoom.size === 0 ? charged : charged.filter((each) => !isMakingRoom.has(each)));
+  quota.chargeRunning(isMakingRoom.size === 0 ? charged : charged.filter((each) => !isMakingRoom.has(each)), repeated);
 }
 
 function devicesOf(tasks: RunningWorkload['tasks']): string[] {

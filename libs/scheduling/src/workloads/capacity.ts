@@ -24,6 +24,7 @@ import {
 } from './capacity-choice.ts';
 import { couldFit, largestIn, rejectPlace } from './capacity-reasons.ts';
 import { FleetDevices } from './devices/fleet-devices.ts';
+import type { HolderNumbers } from './devices/holder-numbers.ts';
 import { Needs } from './devices/need.ts';
 import type { TypeRooms } from './devices/type-rooms.ts';
 import { CapacityAccount, type CapacityDomain, type Placed, type PlaceRejection, type PlaceRequest } from './ports.ts';
@@ -38,9 +39,10 @@ export class Capacity extends CapacityAccount {
   /** What a selector says → clusters that it means and that take new work. */
   private readonly bySelector = new Map<string, readonly TypeRooms[]>();
 
-  constructor(clusters: readonly WorkloadCluster[]) {
+  /** `holders`: shared by accounts of the same cycle. */
+  constructor(clusters: readonly WorkloadCluster[], holders?: HolderNumbers) {
     super();
-    this.devices = new FleetDevices(clusters);
+    this.devices = new FleetDevices(clusters, holders);
   }
 
   find(request: PlaceRequest, within?: ReadonlySet<string>): Placed | null {

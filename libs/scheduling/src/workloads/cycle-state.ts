@@ -6,7 +6,7 @@ import { NoQuota } from './no-quota.ts';
 import { Outlook } from './outlook.ts';
 import type { QuotaAccount } from './ports.ts';
 import type { EvictionSearch } from './preemption.ts';
-import { QuotaTree } from './quota-tree.ts';
+import { QuotaTree, repeatedIds } from './quota-tree.ts';
 import { Refusals } from './refusals.ts';
 import { Shapes } from './shapes.ts';
 import {
@@ -19,6 +19,7 @@ import {
   type WorkloadSnapshot,
 } from './snapshot.ts';
 import type { Explanation } from './verdicts.ts';
+import { LossBound } from './victim-set.ts';
 import { Victims } from './victims.ts';
 import type {
   DefragmentationProposal,
@@ -37,6 +38,10 @@ export class Cycle {
   readonly clusters: ReadonlyMap<string, WorkloadCluster>;
   readonly queues: ReadonlyMap<string, QueueSnapshot>;
   readonly running: readonly RunningWorkload[];
+  /** Those of queues that exist. */
+  readonly charged: readonly RunningWorkload[];
+  /** Ids of running workloads that have several holders. */
+  readonly repeated: ReadonlySet<string>;
   readonly totals: DeviceCounts;
   readonly outlook: Outlook;
   readonly quota: QuotaAccount;
@@ -51,6 +56,8 @@ export class Cycle {
   /** How many of these there are. */
   wordings = 0;
   vainSearches = 0;
+  /** Of one domain at a time. */
+  readonly lossBound = new LossBound();
   private searches = new Map<string, EvictionSearch>();
   /** What ends for a nominated workload, which is charged in its place. */
   makingRoom: readonly RunningWorkload[] = [];
@@ -77,6 +84,8 @@ export class Cycle {
     this.clusters = new Map(clusters.map((cluster) => [cluster.id, cluster]));
     this.queues = new Map(queues.map((queue) => [queue.id, queue]));
     this.running = running;
+    this.charged = running.filter(({ queueId }) => this.queues.has(queueId));
+    this.repeated = repeatedIds(this.charged);
     this.outlook = new Outlook(clusters, running);
     this.refusals = new Refusals(this.outlook);
     const { present } = this.outlook;
@@ -85,8 +94,8 @@ export class Cycle {
   }
 
   get victims(): Victims {
-    const charged = () => this.running.filter(({ queueId }) => this.queues.has(queueId));
-    this.victimIndex ??= new Victims(charged(), this.policy, this.nowMs);
+    const { charged, policy, nowMs, repeated } = this;
+    this.victimIndex ??= new Victims(charged, policy, nowMs, this.outlook.holders, repeated);
     return this.victimIndex;
   }
 

@@ -2,7 +2,7 @@
 import type { Cycle } from './cycle-state.ts';
 import type { CapacityDomain, QuotaRejection } from './ports.ts';
 import type { PendingWorkload } from './snapshot.ts';
-import { type Loss, LossBound, type VictimOption } from './victim-set.ts';
+import type { Loss, VictimOption } from './victim-set.ts';
 import { pathOf, Rights, type Victim } from './victims.ts';
 import type { PlannedStop } from './workload-plan.ts';
 
@@ -13,7 +13,6 @@ export interface Option extends VictimOption {
 
 export class EvictionOptions {
   readonly rights: Rights;
-  private readonly bound = new LossBound();
   /** Queue → its place among those that borrow most; made when something is first reclaimed. */
   private ranks: ReadonlyMap<string, number> | null = null;
 
@@ -43,14 +42,15 @@ export class EvictionOptions {
 
   /** What freeing `need` devices there must lose at least; null: it cannot be done. Makes no options. */
   lossAtLeast(domain: CapacityDomain, need: number): Loss | null {
-    this.bound.reset();
+    const { lossBound: bound } = this.cycle;
+    bound.reset();
     let stays = domain.totalDevices - domain.freeDevices;
     for (const { victim, devices } of this.cycle.victims.in(domain)) {
       if (this.mayEnd(victim) === null) continue;
-      this.bound.add(victim.running.priority, devices, victim.cost, victim.running.startedAtMs);
+      bound.add(victim.running.priority, devices, victim.cost, victim.running.startedAtMs);
       stays -= devices;
     }
-    const loss = this.bound.of(need);
+    const loss = bound.of(need);
     return loss === null ? null : { ...loss, stays };
   }
 

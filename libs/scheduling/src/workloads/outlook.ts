@@ -8,6 +8,7 @@
  */
 import type { TaskBinding } from '#domain';
 import { Capacity } from './capacity.ts';
+import { HolderNumbers } from './devices/holder-numbers.ts';
 import type { CapacityAccount } from './ports.ts';
 import type { PendingWorkload, RunningWorkload, WorkloadCluster } from './snapshot.ts';
 
@@ -33,6 +34,8 @@ export function holdOn(
 }
 
 export class Outlook {
+  /** What runs has the first ones, in its order. */
+  readonly holders = new HolderNumbers();
   readonly present: CapacityAccount;
   private apart: CapacityAccount | null = null;
   private readonly held = new Map<string, Hold>();
@@ -51,7 +54,7 @@ export class Outlook {
     private readonly clusters: readonly WorkloadCluster[],
     private readonly running: readonly RunningWorkload[],
   ) {
-    this.present = new Capacity(clusters);
+    this.present = new Capacity(clusters, this.holders);
     for (const { holderId, claim, tasks } of running) this.present.take(holderId, claim, tasks);
     this.isParted = running.some(({ isEnding }) => isEnding);
   }
@@ -134,7 +137,7 @@ export class Outlook {
   }
 
   private withoutEnding(): CapacityAccount {
-    const coming = new Capacity(this.clusters);
+    const coming = new Capacity(this.clusters, this.holders);
     for (const { holderId, claim, tasks, isEnding } of this.running) {
       if (!isEnding && !this.evicted.has(holderId)) coming.take(holderId, claim, tasks);
     }

@@ -23,8 +23,31 @@ import type { QueueSnapshot, RunningWorkload } from './snapshot.ts';
 
 type Charged = Pick<RunningWorkload, 'id' | 'queueId' | 'claim' | 'tasks'>;
 
-function devicesOf({ claim, tasks }: Charged): number {
-  return claim.count * tasks.length;
+/** −1 for none. */
+function devicesOf(charged: Charged | undefined): number {
+  return charged === undefined ? -1 : charged.claim.count * charged.tasks.length;
+}
+
+/** Queue → device type → devices. */
+function addTo(sums: Map<string, Map<DeviceType, number>>, charged: Charged): void {
+  const { queueId, claim } = charged;
+  let ofQueue = sums.get(queueId);
+  if (ofQueue === undefined) {
+    ofQueue = new Map();
+    sums.set(queueId, ofQueue);
+  }
+  ofQueue.set(claim.deviceType, (ofQueue.get(claim.deviceType) ?? 0) + devicesOf(charged));
+}
+
+/** Ids that several of them have. */
+export function repeatedIds(running: readonly Pick<Charged, 'id'>[]): ReadonlySet<string> {
+  const repeated = new Set<string>();
+  const seen = new Set<string>();
+  for (const { id } of running) {
+    if (seen.has(id)) repeated.add(id);
+    else seen.add(id);
+  }
+  return repeated;
 }
 
 interface Change {
@@ -47,20 +70,19 @@ export class QuotaTree extends QuotaAccount {
     this.totals = amountsOf(totals);
   }
 
-  /** Charges what runs, jobs and serving alike (F13); a workload once, whatever number of holders it has (F12). */
-  chargeRunning(running: readonly Charged[]): void {
+  /**
+   * Charges what runs, jobs and serving alike (F13); a workload once, whatever number of holders it has (F12).
+   *
+   * @param repeated ids of those that have several; default: looked for
+   */
+  chargeRunning(running: readonly Charged[], repeated: ReadonlySet<string> = repeatedIds(running)): void {
     const largest = new Map<string, Charged>();
-    for (const each of running) {
-      const known = largest.get(each.id);
-      if (known === undefined || devicesOf(each) > devicesOf(known)) largest.set(each.id, each);
-    }
     const sums = new Map<string, Map<DeviceType, number>>();
-    for (const each of largest.values()) {
-      const ofQueue = sums.get(each.queueId) ?? new Map<DeviceType, number>();
-      sums.set(each.queueId, ofQueue);
-      const { deviceType } = each.claim;
-      ofQueue.set(deviceType, (ofQueue.get(deviceType) ?? 0) + devicesOf(each));
+    for (const each of running) {
+      if (!repeated.has(each.id)) addTo(sums, each);
+      else if (devicesOf(each) > devicesOf(largest.get(each.id))) largest.set(each.id, each);
     }
+    for (const each of largest.values()) addTo(sums, each);
     for (const [queueId, counts] of sums) {
       for (const [deviceType, count] of counts) this.charge(queueId, deviceType, count);
     }

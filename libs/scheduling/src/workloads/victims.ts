@@ -7,6 +7,7 @@
  *   reclaimed   by nominal quota, whatever the priority (F10); by fairness, never a higher priority (P03)
  */
 import { PRIORITY_MAX } from '#domain';
+import type { HolderNumbers } from './devices/holder-numbers.ts';
 import type { CapacityDomain, QuotaAccount } from './ports.ts';
 import type { PendingWorkload, QueueSnapshot, RunningWorkload, WorkloadPolicy } from './snapshot.ts';
 import type { PlannedStop } from './workload-plan.ts';
@@ -72,12 +73,14 @@ export function lostDeviceSeconds({ startedAtMs, savedAtMs, claim, tasks }: Runn
 
 /** Null: nothing shields it. */
 export function shieldOf(running: RunningWorkload, nowMs: number): string | null {
-  return SHIELDS.find(({ shields }) => shields(running, nowMs))?.words ?? null;
+  for (const { words, shields } of SHIELDS) if (shields(running, nowMs)) return words;
+  return null;
 }
 
 /** What runs and nothing shields, by holder. Those that are chosen leave it. */
 export class Victims {
-  private readonly byHolder = new Map<string, Victim>();
+  /** By the holder's number. */
+  private readonly byHolder: (Victim | undefined)[] = [];
   /** Budget → how many more may be stopped before it is overdrawn. */
   private readonly budgetsLeft = new Map<string, number>();
   /** A domain never changes, another object takes its place: so who is in it is looked up once, whoever asks. */
@@ -85,25 +88,33 @@ export class Victims {
   /** Rises with every victim that is chosen. */
   private choices = 0;
 
-  constructor(running: readonly RunningWorkload[], policy: WorkloadPolicy, nowMs: number) {
+  /** `repeated`: ids of workloads that have several holders; the first of these stands for them. */
+  constructor(
+    running: readonly RunningWorkload[],
+    policy: WorkloadPolicy,
+    nowMs: number,
+    private readonly holders: HolderNumbers,
+    repeated: ReadonlySet<string>,
+  ) {
     const { cost } = VICTIM_COSTS[policy.victims];
     const seen = new Set<string>();
     for (const each of running) {
       if (each.budget !== null) this.noteBudget(each);
       if (each.tasks.length === 0 || seen.has(each.id) || shieldOf(each, nowMs) !== null) continue;
-      seen.add(each.id);
-      this.byHolder.set(each.holderId, {
+      if (repeated.has(each.id)) seen.add(each.id);
+      this.byHolder[holders.of(each.holderId)] = {
         running: each,
         clusterId: each.tasks[0]!.clusterId,
         devices: each.claim.count * each.tasks.length,
         lostDeviceSeconds: lostDeviceSeconds(each, nowMs),
         cost: cost(each, nowMs),
-      });
+      };
     }
   }
 
   of(holderId: string): Victim | undefined {
-    return this.byHolder.get(holderId);
+    const number = this.holders.find(holderId);
+    return number === undefined ? undefined : this.byHolder[number];
   }
 
   /** In the order of the domain's holders. */
@@ -118,22 +129,18 @@ export class Victims {
   private look({ holders }: CapacityDomain): HeldThere[] {
     const held: HeldThere[] = [];
     for (const [holderId, devices] of holders) {
-      const victim = this.byHolder.get(holderId);
+      const victim = this.of(holderId);
       if (victim !== undefined) held.push({ victim, devices });
     }
     return held;
   }
 
   private has({ running }: Victim): boolean {
-    return this.byHolder.has(running.holderId);
-  }
-
-  values(): IterableIterator<Victim> {
-    return this.byHolder.values();
+    return this.of(running.holderId) !== undefined;
   }
 
   choose(victim: Victim): void {
-    this.byHolder.delete(victim.running.holderId);
+    this.byHolder[this.holders.of(victim.running.holderId)] = undefined;
     this.choices += 1;
     const { budget } = victim.running;
     if (budget !== null) this.budgetsLeft.set(budget.id, this.budgetLeft(victim) - 1);

@@ -11,6 +11,7 @@ import {
   type TaskBinding,
 } from '#domain';
 import type { WorkloadCluster } from '../snapshot.ts';
+import { HolderNumbers } from './holder-numbers.ts';
 import { Holdings } from './holdings.ts';
 import { findSpot, mostMembers, needOfMembers } from './need.ts';
 import { DevicePool, PoolLayout } from './pool.ts';
@@ -31,11 +32,14 @@ export class FleetDevices {
   private readonly ownerOf: Int32Array;
   private readonly holdings: Holdings;
 
-  constructor(clusters: readonly WorkloadCluster[]) {
+  constructor(
+    clusters: readonly WorkloadCluster[],
+    private readonly holders = new HolderNumbers(),
+  ) {
     const pools = clusters.map(poolsOf);
     const size = pools.flat().reduce((sum, pool) => sum + pool.size, 0);
     this.ownerOf = new Int32Array(size);
-    this.holdings = new Holdings(size, (slot) => this.changed(slot));
+    this.holdings = new Holdings(size, holders, (slot) => this.changed(slot));
     const all: TypeRooms[] = [];
     this.clusters = clusters.map((cluster, index) => ({
       cluster,
@@ -50,7 +54,7 @@ export class FleetDevices {
     const base = last === undefined ? 0 : last.base + last.pool.size;
     const holderOf = this.holdings.holderOf.subarray(base, base + pool.size);
     this.ownerOf.fill(all.length, base, base + pool.size);
-    const rooms = new TypeRooms(cluster, pool, base, holderOf, (holder) => this.holdings.nameOf(holder));
+    const rooms = new TypeRooms(cluster, pool, base, holderOf, (holder) => this.holders.nameOf(holder));
     all.push(rooms);
     return rooms;
   }
@@ -99,11 +103,11 @@ export class FleetDevices {
   holdersIn(clusterId: string, deviceType: DeviceType): string[] {
     const holders = new Set(this.rooms(clusterId, deviceType)?.holderOf);
     holders.delete(0);
-    return [...holders].map((holder) => this.holdings.nameOf(holder));
+    return [...holders].map((holder) => this.holders.nameOf(holder));
   }
 
   take(holderId: string, claim: ResourceClaim, tasks: readonly TaskBinding[]): void {
-    const holder = this.holdings.numberOf(holderId);
+    const holder = this.holders.of(holderId);
     for (const { clusterId, devices } of tasks) {
       const rooms = this.rooms(clusterId, claim.deviceType);
       if (rooms !== undefined && devices !== null) this.holdBound(rooms, devices, holder);
@@ -120,7 +124,7 @@ export class FleetDevices {
   /** False, and nothing taken, when not everything is there and free. */
   tryTake(holderId: string, claim: ResourceClaim, tasks: readonly TaskBinding[]): boolean {
     const mark = this.mark();
-    if (this.takeAll(this.holdings.numberOf(holderId), claim, tasks)) return true;
+    if (this.takeAll(this.holders.of(holderId), claim, tasks)) return true;
     this.rollback(mark);
     return false;
   }

@@ -1,23 +1,24 @@
 /**
  * Who holds which device, and how to take that back: slots (devices, by number) hold a number of a holder, 0 is nobody.
  * Once a mark was asked for, every change is logged with what was there before, so that a rollback costs what changed. The
- * log and the names of holders grow with what is done: an account is made for one cycle and thrown away.
+ * log grows with what is done: an account is made for one cycle and thrown away.
  */
+import type { HolderNumbers } from './holder-numbers.ts';
+
 export class Holdings {
   /** Slot → number of its holder. */
   readonly holderOf: Int32Array;
   private readonly next: Int32Array;
   private readonly previous: Int32Array;
-  /** Number of a holder → its first slot, −1: none. */
+  /** Number of a holder → its first slot, −1 or nothing: none. */
   private readonly heads: number[] = [-1];
-  private readonly names: string[] = [''];
-  private readonly numbers = new Map<string, number>();
   /** Slot, holder before, slot, holder before … */
   private readonly log: number[] = [];
   private isLogging = false;
 
   constructor(
     size: number,
+    private readonly holders: HolderNumbers,
     private readonly changed: (slot: number) => void,
   ) {
     this.holderOf = new Int32Array(size);
@@ -32,22 +33,13 @@ export class Holdings {
   }
 
   release(holderId: string): void {
-    const holder = this.numbers.get(holderId);
+    const holder = this.holders.find(holderId);
     if (holder === undefined) return;
-    for (let slot = this.heads[holder]!; slot !== -1; slot = this.heads[holder]!) this.change(slot, 0);
+    for (let slot = this.headOf(holder); slot !== -1; slot = this.headOf(holder)) this.change(slot, 0);
   }
 
-  numberOf(holderId: string): number {
-    const known = this.numbers.get(holderId);
-    if (known !== undefined) return known;
-    const number = this.names.push(holderId) - 1;
-    this.heads.push(-1);
-    this.numbers.set(holderId, number);
-    return number;
-  }
-
-  nameOf(holder: number): string {
-    return this.names[holder]!;
+  private headOf(holder: number): number {
+    return this.heads[holder] ?? -1;
   }
 
   mark(): number {
@@ -75,7 +67,7 @@ export class Holdings {
   }
 
   private link(slot: number, holder: number): void {
-    const head = this.heads[holder]!;
+    const head = this.headOf(holder);
     this.next[slot] = head;
     this.previous[slot] = -1;
     if (head !== -1) this.previous[head] = slot;
