@@ -81,6 +81,8 @@ export class KubernetesApiFixture {
   readonly seen: Seen[] = [];
   /** Pod → its log; `<pod>:previous`: of the container before. */
   readonly logs = new Map<string, string>();
+  /** What was asked for, in the words of RBAC: `patch apps/deployments`. */
+  readonly used = new Set<string>();
   /** Null: everybody may do everything. */
   rules: readonly Rule[] | null = null;
   /** Deleted Deployments and Jobs keep their pods until `finishDeletions`. */
@@ -295,6 +297,7 @@ export class KubernetesApiFixture {
 
   #authorize(verb: string, { group, resource, subresource }: Target): void {
     const full = subresource === undefined ? resource : `${resource}/${subresource}`;
+    this.used.add(`${verb} ${group}/${full}`);
     const isGranted = this.rules?.some(
       (rule) => rule.apiGroups.includes(group) && rule.resources.includes(full) && rule.verbs.includes(verb),
     );

@@ -1,5 +1,6 @@
 // How a Kubernetes cluster is reached and how its words map to ours; what engines, tasks and nodes of it share.
 import { z } from 'zod';
+import type { DeepReadonly } from '#configuration';
 import { DEVICE_TYPES } from '#domain';
 
 const labelKey = z
@@ -22,7 +23,7 @@ export const connectionSchema = z.strictObject({
   /** A context of it. Default: its current one. */
   context: z.string().min(1).optional(),
 });
-export type ConnectionConfiguration = z.output<typeof connectionSchema>;
+export type ConnectionConfiguration = DeepReadonly<z.output<typeof connectionSchema>>;
 
 /** Device type → extended resource. Device plugins of one vendor differ in it: `huawei.com/Ascend910`, `cambricon.com/mlu370`. */
 export const DEFAULT_RESOURCE_NAMES = {
@@ -41,7 +42,7 @@ export const resourceNamesSchema = z
   .partialRecord(z.enum(DEVICE_TYPES), resourceName)
   .default({})
   .transform((given) => ({ ...DEFAULT_RESOURCE_NAMES, ...given }));
-export type ResourceNames = z.output<typeof resourceNamesSchema>;
+export type ResourceNames = DeepReadonly<z.output<typeof resourceNamesSchema>>;
 
 /** Node labels that say where a node stands. */
 export const topologyKeysSchema = z
@@ -51,7 +52,7 @@ export const topologyKeysSchema = z
     zone: labelKey.default('topology.kubernetes.io/zone'),
   })
   .prefault({});
-export type TopologyKeys = z.output<typeof topologyKeysSchema>;
+export type TopologyKeys = DeepReadonly<z.output<typeof topologyKeysSchema>>;
 
 export const tolerationSchema = z.strictObject({
   key: labelKey.optional(),
@@ -60,4 +61,25 @@ export const tolerationSchema = z.strictObject({
   effect: z.enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute']).optional(),
   tolerationSeconds: z.int().min(0).optional(),
 });
-export type Toleration = z.output<typeof tolerationSchema>;
+export type Toleration = DeepReadonly<z.output<typeof tolerationSchema>>;
+
+/** How nodes of Kubernetes are read as ours. */
+export const nodeReadingSchema = z.strictObject({
+  resourceNames: resourceNamesSchema,
+  topologyKeys: topologyKeysSchema,
+  /** Node label whose value names the link group of all devices of the node. */
+  linkLabel: labelKey.default('nvidia.com/gpu.clique'),
+  /** What our pods tolerate: nodes with other taints take nothing new. */
+  tolerations: z.array(tolerationSchema).max(64).default([]),
+});
+export type NodeReading = DeepReadonly<z.output<typeof nodeReadingSchema>>;
+
+/** The nodes of the cluster, instead of this machine. */
+export const kubernetesInventorySchema = nodeReadingSchema.extend({
+  /** Where replicas and tasks are. */
+  namespace: objectNameSchema,
+  connection: connectionSchema.prefault({}),
+  /** Only nodes with these labels: `pool=gpu,!spot`. */
+  nodeSelector: z.string().max(1_024).optional(),
+});
+export type KubernetesInventoryConfiguration = DeepReadonly<z.output<typeof kubernetesInventorySchema>>;

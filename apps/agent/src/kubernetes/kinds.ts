@@ -11,30 +11,17 @@ export interface Kind {
   readonly verbs: readonly string[];
 }
 
-const OWNED = ['get', 'list', 'watch', 'create', 'patch', 'delete'];
-
 /** Server-side apply of what is not there yet needs `create` and `patch`. */
+const OWNED = ['get', 'list', 'create', 'patch', 'delete'];
+
 export const KINDS = {
-  deployment: { apiVersion: 'apps/v1', kind: 'Deployment', plural: 'deployments', isNamespaced: true, verbs: OWNED },
-  service: { apiVersion: 'v1', kind: 'Service', plural: 'services', isNamespaced: true, verbs: OWNED },
-  job: { apiVersion: 'batch/v1', kind: 'Job', plural: 'jobs', isNamespaced: true, verbs: OWNED },
-  volcanoJob: {
-    apiVersion: 'batch.volcano.sh/v1alpha1',
-    kind: 'Job',
-    plural: 'jobs',
-    isNamespaced: true,
-    verbs: OWNED,
-  },
-  pod: { apiVersion: 'v1', kind: 'Pod', plural: 'pods', isNamespaced: true, verbs: ['get', 'list', 'watch'] },
-  podLog: { apiVersion: 'v1', kind: 'Pod', plural: 'pods/log', isNamespaced: true, verbs: ['get'] },
-  node: { apiVersion: 'v1', kind: 'Node', plural: 'nodes', isNamespaced: false, verbs: ['list', 'watch'] },
-  priorityClass: {
-    apiVersion: 'scheduling.k8s.io/v1',
-    kind: 'PriorityClass',
-    plural: 'priorityclasses',
-    isNamespaced: false,
-    verbs: ['get', 'create', 'patch'],
-  },
+  deployment: kindOf('apps/v1', 'Deployment', 'deployments', [...OWNED, 'watch']),
+  service: kindOf('v1', 'Service', 'services', OWNED),
+  job: kindOf('batch/v1', 'Job', 'jobs', OWNED),
+  volcanoJob: kindOf('batch.volcano.sh/v1alpha1', 'Job', 'jobs', OWNED),
+  pod: kindOf('v1', 'Pod', 'pods', ['list', 'watch']),
+  podLog: kindOf('v1', 'Pod', 'pods/log', ['get']),
+  node: kindOf('v1', 'Node', 'nodes', ['list', 'watch'], false),
 } as const satisfies Readonly<Record<string, Kind>>;
 
 /** `/apis/apps/v1/namespaces/models/deployments/name`; without a name the collection. */
@@ -50,6 +37,10 @@ export function pathOf({ apiVersion, plural, isNamespaced }: Kind, namespace: st
 /** '' is the core group, as RBAC writes it. */
 export function groupOf({ apiVersion }: Pick<Kind, 'apiVersion'>): string {
   return apiVersion.includes('/') ? apiVersion.split('/')[0]! : '';
+}
+
+function kindOf(apiVersion: string, kind: string, plural: string, verbs: readonly string[], isNamespaced = true): Kind {
+  return { apiVersion, kind, plural, isNamespaced, verbs };
 }
 
 /** What every object has. Typed objects of `@kubernetes/client-node` fit it. */

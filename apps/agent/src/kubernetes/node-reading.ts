@@ -7,7 +7,7 @@ import type { V1Node, V1Taint } from '@kubernetes/client-node';
 import { labelsSchema } from '#contracts';
 import { DEVICE_TYPES, type Device, type DeviceType, type Labels, type Node } from '#domain';
 import { ID_PREFIXES } from '../devices/discovery/found.ts';
-import type { ResourceNames, Toleration, TopologyKeys } from './configuration.ts';
+import type { NodeReading, Toleration } from './configuration.ts';
 import { MEMORY_LABELS } from './pod-parts.ts';
 
 const MEBIBYTE = 1_048_576;
@@ -15,15 +15,6 @@ const DEVICES_MAX = 64;
 const LABELS_MAX = 63;
 export const NODES_MAX = 4_096;
 export const CORDONED_LABEL = 'atoll.dev/cordoned';
-
-export interface NodeReading {
-  readonly resourceNames: ResourceNames;
-  readonly topologyKeys: TopologyKeys;
-  /** Node label whose value names the link group of all devices of the node. */
-  readonly linkLabel: string;
-  /** What our pods tolerate. */
-  readonly tolerations: readonly Toleration[];
-}
 
 /** `occupied`: names of nodes where pods of ours are. In the order of their names. */
 export function nodesOf(nodes: readonly V1Node[], occupied: ReadonlySet<string>, reading: NodeReading): Node[] {

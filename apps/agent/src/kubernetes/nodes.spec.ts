@@ -6,17 +6,14 @@ import type { Node } from '#domain';
 import { type AnyObject, KubernetesApiFixture } from '../../test/kubernetes-api.fixture.ts';
 import { until } from '../../test/temporary-folder.ts';
 import { KubernetesApi } from './api.ts';
-import { resourceNamesSchema, topologyKeysSchema } from './configuration.ts';
+import { type NodeReading, nodeReadingSchema, resourceNamesSchema } from './configuration.ts';
 import { ownershipLabels } from './names.ts';
-import { type NodeReading, nodesOf, quantityOf } from './node-reading.ts';
+import { nodesOf, quantityOf } from './node-reading.ts';
 import { KubernetesNodes } from './nodes.ts';
 
 const READY = [{ type: 'Ready', status: 'True' }];
 const reading = (change: Partial<NodeReading> = {}): NodeReading => ({
-  resourceNames: resourceNamesSchema.parse({}),
-  topologyKeys: topologyKeysSchema.parse({}),
-  linkLabel: 'nvidia.com/gpu.clique',
-  tolerations: [],
+  ...nodeReadingSchema.parse({}),
   ...change,
 });
 const node = (

@@ -6,8 +6,9 @@ import type { Node } from '#domain';
 import { NodeSource } from '../devices/node-source.ts';
 import { messageOf } from '../errors.ts';
 import { type KubernetesApi, ownedSelector } from './api.ts';
+import type { NodeReading } from './configuration.ts';
 import { KINDS } from './kinds.ts';
-import { type NodeReading, nodesOf } from './node-reading.ts';
+import { nodesOf } from './node-reading.ts';
 import { ObjectWatch } from './watch.ts';
 
 /** Other parts of the agent do not wait for longer. */
