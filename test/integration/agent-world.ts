@@ -11,7 +11,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { SyncPlanReply, SyncPlanRequest, TaskLogsReply, TaskLogsRequest } from '#contracts';
-import type { DesiredState, HeldVersion, SyncMeasures, TaskReport, VersionFile } from '#domain';
+import type { DesiredState, HeldVersion, Node, NodeDevices, SyncMeasures, TaskReport, VersionFile } from '#domain';
 import { manifestText } from '#domain';
 import {
   acceptLink,
@@ -41,7 +41,17 @@ export interface Report {
   readonly sequence: number;
   readonly epoch: number;
   readonly revision: number;
-  readonly replicas: { replicaId: string; phase: string; reason: string; restarts: number; processId?: number }[];
+  readonly replicas: {
+    replicaId: string;
+    phase: string;
+    reason: string;
+    restarts: number;
+    processId?: number;
+    engine?: string;
+    devices?: NodeDevices[];
+    isLocal?: boolean;
+  }[];
+  readonly nodes: Node[];
   readonly versions: HeldVersion[];
   readonly measures?: SyncMeasures;
   readonly blobEndpoint?: string;
@@ -79,6 +89,8 @@ export class AgentWorld {
   /** Of the answers to a fetch of the desired document, when there are such. */
   verifyingKey: string | undefined;
   verification: { mode: 'full' | 'sample'; dueInSeconds: number } | undefined;
+  /** Of the agent's process; undefined: this one's. */
+  environment: Record<string, string> | undefined;
   log = '';
   #nats!: TestNatsServer;
   #session!: NatsSession;
@@ -243,7 +255,10 @@ export class AgentWorld {
     };
     await writeFile(file, JSON.stringify(configuration));
     const main = join(root, '.cache/dist/apps/agent/src/main.js');
-    const agent = spawn(process.execPath, [main, '--config', file], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const agent = spawn(process.execPath, [main, '--config', file], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: this.environment,
+    });
     for (const stream of [agent.stdout, agent.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => {
         this.log = (this.log + text).slice(-20_000);
