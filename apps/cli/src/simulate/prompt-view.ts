@@ -2,17 +2,17 @@
 import { DEFAULT_WORKER, TRACED_BLOCK_TOKENS } from '#replay';
 import type { Terminal } from '../terminal.ts';
 import type { PromptSimulation } from './simulate.ts';
-import { milliseconds, page, percent, range, signed, table, titles } from './views.ts';
+import { page, percent, range, signed, table, titles } from './views.ts';
 
 const COLUMNS = titles('policy', 'first token mean', 'change', 'P50', 'P99', 'cached', 'imbalance');
 
 export function renderPrompts(simulation: PromptSimulation, { columns }: Pick<Terminal, 'columns'>): string {
   const rows = simulation.comparisons.map((each) => [
     each.policy,
-    range(each.firstTokenMsMean, milliseconds),
-    range(each.changePercent, signed),
-    range(each.firstTokenMsP50, milliseconds),
-    range(each.firstTokenMsP99, milliseconds),
+    range(each.firstTokenMsMean, time),
+    range(each.changePercent, change),
+    range(each.firstTokenMsP50, time),
+    range(each.firstTokenMsP99, time),
     range(each.cachedPercent, percent),
     range(each.imbalance, ratio),
   ]);
@@ -28,6 +28,15 @@ function about({ entries, loads, seeds, estimateSigma, workers }: PromptSimulati
     `${workers} workers (Llama-2-70B on 8 × H100), each with ${slots} slots and room for ${cacheBlocks} blocks of ${TRACED_BLOCK_TOKENS} tokens.`,
     'Load: time for all prompts, were nothing cached, over what the workers have. Imbalance: work of the busiest over the mean.',
   ];
+}
+
+function time(milliseconds: number): string {
+  return milliseconds < 1_000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1_000).toFixed(2)} s`;
+}
+
+/** What got ten times worse is said in times. */
+function change(value: number): string {
+  return value < 900 ? signed(value) : `×${Math.round(1 + value / 100)}`;
 }
 
 function ratio(value: number): string {

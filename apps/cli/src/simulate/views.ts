@@ -137,7 +137,7 @@ function seconds(value: number): string {
   return `${(value / 3_600).toFixed(1)} h`;
 }
 
-export function milliseconds(value: number): string {
+function milliseconds(value: number): string {
   return value < 1_000 ? `${Math.round(value)} ms` : `${(value / 1_000).toFixed(1)} s`;
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { AffinityLedger, type DispatchedWork } from './affinity-ledger.ts';
+import { AffinityLedger, type DispatchedWork, type Ticket } from './affinity-ledger.ts';
 
 const work = (workMs: number, rest: Partial<DispatchedWork> = {}): DispatchedWork => ({
   uncachedTokens: workMs * 10,
@@ -71,6 +71,21 @@ describe('the ledger', () => {
     teach(ledger, 'b', 0.1, 100);
     teach(ledger, 'a', 0.14, 100);
     expect(ledger.prefillMsPerToken('a', 0)).toBe(ledger.prefillMsPerToken('b', 0));
+  });
+
+  it('learns the same where two prompts are computed at once', () => {
+    const ledger = new AffinityLedger();
+    for (let index = 0; index < 100; index += 1) {
+      const nowMs = index * 1_000;
+      const [long, short] = [900, 100].map((uncachedTokens) => {
+        const prefillMs = uncachedTokens * ledger.prefillMsPerToken('a', nowMs);
+        return ledger.dispatched('a', { uncachedTokens, prefillMs, workMs: prefillMs, tellsFirstToken: true }, nowMs);
+      }) as [Ticket, Ticket];
+      // At 0.2 ms a token each has half of the device until the short one is done.
+      ledger.firstToken(short, nowMs + 40);
+      ledger.firstToken(long, nowMs + 200);
+    }
+    expect(ledger.prefillMsPerToken('a', 100_000)).toBeCloseTo(0.2, 2);
   });
 
   it('one hiccup counts for four times what was predicted at most', () => {

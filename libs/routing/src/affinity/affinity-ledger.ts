@@ -5,6 +5,8 @@
  * An engine is taken to compute one prompt after the other, in the order in which they came. Engines that compute several
  * at once share the same device, so that the sum of the work is right where the order is not.
  *
+ * Times are of one clock that does not go back, in milliseconds; where it does, nothing gets negative.
+ *
  * Speed is milliseconds of prefill a token: what passed from the later of "was given" and "the one before had its first
  * token" until its own first token, over the tokens that were not cached. Sums of both, the older the less; one
  * measurement counts for at most 4 times what was predicted, so that a hiccup does not empty a replica.
@@ -36,7 +38,10 @@ export interface DispatchedWork {
   readonly tellsFirstToken: boolean;
 }
 
-/** `answered`: says how long it took. `failed` and `cancelled` say nothing about speed. */
+/**
+ * `answered`: says how long it took. `failed`: the replica's fault, and `cancelled`: the caller's, or its request was wrong;
+ * both say nothing about speed.
+ */
 export type AnswerOutcome = 'answered' | 'failed' | 'cancelled';
 
 /** One dispatched request; what is told of it twice counts once. */
@@ -127,24 +132,25 @@ export class AffinityLedger {
     const account = this.accounts.get(ticket.replicaId);
     if (account === undefined || ticket.isPrefilled) return;
     const sinceMs = Math.max(ticket.dispatchedMs, account.headSinceMs);
-    if (ticket.tellsFirstToken && account.queue[0] === ticket) this.measured(account, ticket, nowMs - sinceMs, nowMs);
+    if (ticket.tellsFirstToken) this.measured(account, ticket, nowMs - sinceMs, nowMs);
     leaveQueue(account, ticket, nowMs);
   }
 
-  finished(told: Ticket, outcome: AnswerOutcome, nowMs: number): void {
+  /** False: it was told before, or the request is of an engine that is no more. */
+  finished(told: Ticket, outcome: AnswerOutcome, nowMs: number): boolean {
     const ticket = told as OpenTicket;
-    if (ticket.isFinished) return;
-    ticket.isFinished = true;
     const account = this.accounts.get(ticket.replicaId);
-    if (account === undefined) return;
+    if (ticket.isFinished || account === undefined) return false;
+    ticket.isFinished = true;
     this.settle(account, nowMs);
     leaveQueue(account, ticket, nowMs);
     account.open.delete(ticket);
-    if (outcome !== 'answered') return;
+    if (outcome !== 'answered') return true;
     const latencyMs = Math.max(0, nowMs - ticket.dispatchedMs);
     const known = this.latencyOf(account, nowMs);
     account.latencyMs = known === null ? latencyMs : known + SMOOTHING * (latencyMs - known);
     account.latencyAtMs = nowMs;
+    return true;
   }
 
   /** Predicted milliseconds until all that it was given has its first token. */

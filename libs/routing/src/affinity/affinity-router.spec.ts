@@ -221,6 +221,30 @@ describe('the router', () => {
     expect('replica' in choice && [choice.replica.id, choice.by, choice.replica.queuedMs]).toEqual(['b', PREDICTED, 0]);
   });
 
+  it('R8 a replica that failed is left alone for a second, if another can take it, and told twice it failed once', () => {
+    const router = new AffinityRouter();
+    const replicas = [facts('a'), facts('b')];
+    const chosenAt = (nowMs: number, among = replicas) => {
+      const choice = router.choose(among, request(), DEFAULT_ROUTING_POLICY, nowMs, () => 0.5);
+      return 'replica' in choice ? choice.replica.id : [...choice.rejected.keys()].join(', ');
+    };
+    router.finished(router.dispatched(facts('a'), request(), 0), 'answered', 0);
+    const failed = router.dispatched(facts('b'), prompt(9), 0);
+    router.dispatched(facts('a'), request({ promptTokens: 90_000, blocks: [] }), 0);
+    for (const nowMs of [10, 20]) router.finished(failed, 'failed', nowMs);
+    expect([20, 1_009, 1_010].map((nowMs) => chosenAt(nowMs))).toEqual(['a', 'a', 'b']);
+    expect(chosenAt(20, [facts('b')])).toBe('b');
+    expect(chosenAt(20, [facts('a', { isCordoned: true }), facts('b')])).toBe('b');
+  });
+
+  it('a replica that answers again is believed at once', () => {
+    const router = new AffinityRouter();
+    router.finished(router.dispatched(facts('a'), request(), 0), 'failed', 0);
+    router.firstToken(router.dispatched(facts('a'), request(), 10), 20);
+    const choice = router.choose([facts('a'), facts('b')], request(), DEFAULT_ROUTING_POLICY, 30, () => 0);
+    expect('replica' in choice && [choice.replica.id, choice.by]).toEqual(['a', 'prefix']);
+  });
+
   it('choosing alone changes nothing', () => {
     const router = new AffinityRouter();
     const replicas = [facts('a'), facts('b')];

@@ -2,9 +2,13 @@
  * Requests → replicas of one cluster, with all that is remembered between requests: the ledger, what is cached where, and
  * which session was where. One router for replicas that stand in for each other: one deployment, one version.
  *
+ * A replica that failed is left alone for a second or two (`breaker.ts`), while another may take the request: it fails
+ * fast, so that its queue looks short, and without this it would draw everything to itself.
+ *
  * Pure: the time and random numbers are arguments. The agent and the replay of traces run this very code.
  */
 import type { RoutingPolicy } from '#domain';
+import { Breaker } from '../breaker.ts';
 import { AffinityLedger, type AnswerOutcome, type LedgerOptions, type Ticket } from './affinity-ledger.ts';
 import { type Choice, chooseReplica, type NoChoice } from './choose.ts';
 import { PrefixIndex } from './prefix-index.ts';
@@ -45,6 +49,7 @@ export class AffinityRouter {
   private readonly ledger: AffinityLedger;
   private readonly prefixes: PrefixIndex;
   private readonly sessions: Sessions;
+  private readonly breaker = new Breaker();
 
   constructor({ blocksMax, ...rest }: AffinityRouterOptions = {}) {
     this.ledger = new AffinityLedger(rest);
@@ -63,7 +68,11 @@ export class AffinityRouter {
     const { sessionId } = request;
     const sessionReplicaId = sessionId === null ? null : this.sessions.replicaOf(sessionId, nowMs);
     const known = replicas.map((facts) => this.known(facts, request, nowMs));
-    return chooseReplica(known, { ...request, sessionReplicaId }, { ...policy, random });
+    const wanted = { ...request, sessionReplicaId };
+    const options = { ...policy, random };
+    const up = known.filter(({ id }) => !this.breaker.isDown(id, nowMs));
+    const choice = chooseReplica(up, wanted, options);
+    return 'replica' in choice || up.length === known.length ? choice : chooseReplica(known, wanted, options);
   }
 
   /** The request goes to this replica now, chosen or not. */
@@ -82,11 +91,14 @@ export class AffinityRouter {
   }
 
   firstToken(ticket: Ticket, nowMs: number): void {
+    this.breaker.succeeded(ticket.replicaId);
     this.ledger.firstToken(ticket, nowMs);
   }
 
   finished(ticket: Ticket, outcome: AnswerOutcome, nowMs: number): void {
-    this.ledger.finished(ticket, outcome, nowMs);
+    const isNews = this.ledger.finished(ticket, outcome, nowMs);
+    if (isNews && outcome === 'failed') this.breaker.failed(ticket.replicaId, nowMs);
+    if (isNews && outcome === 'answered') this.breaker.succeeded(ticket.replicaId);
   }
 
   outstanding(replicaId: string, nowMs: number): number {
@@ -96,6 +108,7 @@ export class AffinityRouter {
   /** Its engine started anew: its cache is empty, and nothing that it was given is being worked on. */
   forget(replicaId: string): void {
     this.ledger.forget(replicaId);
+    this.breaker.succeeded(replicaId);
     this.prefixes.forget(replicaId);
     this.sessions.forget(replicaId);
   }
@@ -103,6 +116,7 @@ export class AffinityRouter {
   /** Forgets replicas that are not in `replicaIds`, but for what is still in flight there. */
   retain(replicaIds: ReadonlySet<string>): void {
     this.ledger.retain(replicaIds);
+    this.breaker.retain(replicaIds);
     this.prefixes.retain(replicaIds);
     this.sessions.retain(replicaIds);
   }
