@@ -8,6 +8,7 @@ import { desiredFetchSchema, heartbeatSchema } from '#contracts';
 import { OBSERVER_GAP_MS, StaleEpochError, type Store } from '#domain';
 import type { BlobTokens } from '../../apps/control-plane/src/blobs/blob-tokens.ts';
 import { Clusters } from '../../apps/control-plane/src/clusters/clusters.ts';
+import { Drains } from '../../apps/control-plane/src/clusters/drains.ts';
 import { Deployments } from '../../apps/control-plane/src/deployments/deployments.ts';
 import type { AccountClaimsPusher } from '../../apps/control-plane/src/federation/account-claims-pusher.ts';
 import { DesiredFetch } from '../../apps/control-plane/src/federation/desired-fetch.ts';
@@ -63,6 +64,7 @@ export class ControlPlane implements SimulatedProcess {
   readonly watch: Watch;
   readonly deployments: Deployments;
   readonly clusters: Clusters;
+  readonly drains: Drains;
   readonly jobs: Jobs;
   readonly queues: Queues;
   readonly rollouts: RolloutDesk;
@@ -129,6 +131,7 @@ export class ControlPlane implements SimulatedProcess {
     // The fleet cuts revoked links itself, at the commit.
     const claims = { request: async () => undefined } as unknown as AccountClaimsPusher;
     this.clusters = new Clusters(this.store, mutations, claims);
+    this.drains = new Drains(this.store, mutations);
     this.campaign();
   }
 

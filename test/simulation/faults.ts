@@ -2,6 +2,7 @@
  * The faults, as knobs. Each seed turns some of them on (a swarm: a run with few kinds of faults reaches states that one
  * with all of them never does), draws their times, and at the end everything is repaired except clocks, which stay wrong.
  */
+import { DRAIN_MODES } from '#domain';
 import { type CommandFaults, GOOD_COMMANDS } from './commands.ts';
 import type { Fleet } from './fleet.ts';
 import { CALM_NETWORK } from './network.ts';
@@ -24,6 +25,8 @@ const KNOBS = {
   /** Gone with everything it held, back after 1–90 s. */
   'nats-restart': restartNats,
   cordon: cordonCluster,
+  /** Emptied, by any mode and with a short deadline; undone when it is drawn again. */
+  drain: drainCluster,
   'cluster-removed': removeCluster,
 } as const;
 /** Only where there are jobs. */
@@ -39,7 +42,13 @@ type Knob = keyof typeof KNOBS | keyof typeof JOB_KNOBS;
 const LONG_CUT_SHARE = 0.25;
 const LONG_CUT_WORLD_MS = 270_000;
 /** What neither ends such a cut nor makes a new leader count from its own first look. */
-const QUIET_KNOBS: ReadonlySet<Knob> = new Set(['engine-crash', 'cordon', 'command-vanishes', 'event-comes-late']);
+const QUIET_KNOBS: ReadonlySet<Knob> = new Set([
+  'engine-crash',
+  'cordon',
+  'drain',
+  'command-vanishes',
+  'event-comes-late',
+]);
 
 export class Faults {
   isOn = true;
@@ -114,8 +123,9 @@ export class Faults {
       if (agents.get(clusterId)?.state === 'dead') this.fleet.startAgent(clusterId);
     }
     network.healAll();
-    for (const { name, cordoned, phase } of database.committed.clusters.values()) {
+    for (const { name, cordoned, drain, phase } of database.committed.clusters.values()) {
       if (cordoned && phase !== 'Left') operator.cordon(name, false);
+      if (drain !== null && phase !== 'Left') operator.drain(name, null);
     }
   }
 
@@ -249,6 +259,13 @@ function restartNats(fleet: Fleet): void {
 function cordonCluster({ world, database, operator }: Fleet): void {
   const { name, cordoned, phase } = world.pick([...database.committed.clusters.values()]);
   if (phase !== 'Left') operator.cordon(name, !cordoned);
+}
+
+function drainCluster({ world, database, operator }: Fleet): void {
+  const { name, drain, phase } = world.pick([...database.committed.clusters.values()]);
+  if (phase === 'Left') return;
+  const wanted = { mode: world.pick(DRAIN_MODES), deadlineSeconds: world.pick([0, 10, 40]) };
+  operator.drain(name, drain === null ? wanted : null);
 }
 
 function removeCluster({ world, database, operator }: Fleet): void {

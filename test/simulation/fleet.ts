@@ -117,7 +117,7 @@ export class Fleet {
     const second = () => {
       this.safety.noteTime();
       this.traffic.flow();
-      if (!this.faults.isOn) this.operator.concludeRollouts();
+      if (!this.faults.isOn) this.operator.conclude();
       if (rules.hasJobs) this.secondOfJobs();
       this.safety.checkStuck(this.leader(), this.faults.isCalm);
       world.after(1_000, null, second);

@@ -2,7 +2,14 @@
  * People who change their minds while things fail. Each asks over a lossy network, asks again until somebody answered,
  * and keeps in mind what was acknowledged: that is what the fleet must come to, once each (R1, invariant 1).
  */
-import { DEFAULT_ABORT_RULE, type Deployment, RefusedError, type RolloutPolicy, type RolloutWave } from '#domain';
+import {
+  DEFAULT_ABORT_RULE,
+  type Deployment,
+  type DrainMode,
+  RefusedError,
+  type RolloutPolicy,
+  type RolloutWave,
+} from '#domain';
 import type { ControlPlane } from './control-plane.ts';
 import { TENANT } from './table-rows.ts';
 import type { Tables } from './tables.ts';
@@ -54,11 +61,14 @@ export class Operator {
     else if (dice < 0.93) this.remove(wish);
   }
 
-  /** Once the faults are over: paused rollouts go on, and strict ones that find no room are taken back. */
-  concludeRollouts(): void {
-    const { rollouts, deployments } = this.tables();
+  /** Once the faults are over: drains are undone, paused rollouts go on, strict ones that find no room are taken back. */
+  conclude(): void {
+    const { rollouts, deployments, clusters } = this.tables();
     this.calmSeconds += 1;
     if (this.calmSeconds % 5 !== 0) return;
+    // One that was asked for while the faults stopped may be acknowledged only now.
+    for (const { name, drain, phase } of clusters.values())
+      if (drain !== null && phase !== 'Left') this.drain(name, null);
     for (const { deploymentId, phase, policy, isSwitched } of rollouts.values()) {
       const wish = this.wishes.get(deployments.get(deploymentId)?.name ?? '');
       if (wish === undefined || this.busy.has(wish.name)) continue;
@@ -72,6 +82,16 @@ export class Operator {
     this.world.say(`operator: ${cordoned ? 'cordon' : 'uncordon'} ${clusterName}`);
     this.untilAnswered(`cluster ${clusterName}`, (plane) =>
       plane.clusters.update(ACTOR, { name: clusterName, ifMatch: undefined }, { cordoned }),
+    );
+  }
+
+  /** Null: undone. */
+  drain(clusterName: string, wanted: { mode: DrainMode; deadlineSeconds: number } | null): void {
+    const words = wanted === null ? 'undrain' : `drain (${wanted.mode}, ${wanted.deadlineSeconds} s)`;
+    this.world.say(`operator: ${words} ${clusterName}`);
+    const target = { name: clusterName, ifMatch: undefined };
+    this.untilAnswered(`cluster ${clusterName}`, (plane) =>
+      wanted === null ? plane.drains.undo(ACTOR, target) : plane.drains.start(ACTOR, target, wanted),
     );
   }
 
@@ -137,11 +157,12 @@ export class Operator {
     } as const;
     const disconnect = {
       lostAfterSeconds: world.pick([15, 45, 90]),
+      replace: world.chance(0.2) ? ('never' as const) : ('elsewhere' as const),
       reconcile: world.pick(['prefer-central', 'prefer-edge'] as const),
     };
     const wanted = { name, model: 'chat', version, replicas, claim, selector: {}, disconnect };
     world.say(
-      `operator: create ${name} v${version} ×${replicas}, claim ${claim.count}, lost after ${disconnect.lostAfterSeconds} s`,
+      `operator: create ${name} v${version} ×${replicas}, claim ${claim.count}, lost after ${disconnect.lostAfterSeconds} s, ${disconnect.replace}`,
     );
     this.busy.add(name);
     this.untilAnswered(

@@ -69,6 +69,7 @@ export class Safety {
     checkSwitch(this.world, commit, ({ id }) => this.servedLately(id));
     if (commit.before.placements === commit.after.placements) return;
     this.checkDevices(commit.after);
+    this.checkDrainedTakeNothing(commit);
     checkWaves(this.world, commit);
     this.checkRemovals(commit);
     this.checkMoves(commit);
@@ -230,6 +231,15 @@ export class Safety {
     }
   }
 
+  /** A cluster that is emptied gets nothing new, whatever its mode. */
+  private checkDrainedTakeNothing({ before, after }: Commit): void {
+    for (const { id, clusterId } of after.placements.values()) {
+      const cluster = before.clusters.get(clusterId);
+      if (before.placements.has(id) || cluster === undefined || cluster.drain === null) continue;
+      this.world.broken(`drain: ${short(id)} is placed in ${cluster.name}, which is being drained`);
+    }
+  }
+
   /** Invariant 7: only what has truly stopped, or drained for ten minutes, or whose cluster left, is struck off. */
   private checkRemovals({ before, after }: Commit): void {
     for (const [id, placement] of after.placements) {
@@ -274,7 +284,7 @@ export class Safety {
     const { deploymentId, phase, clusterId } = placement;
     if (deploymentId !== deployment.id || phase !== 'Assigned') return false;
     const cluster = tables.clusters.get(clusterId);
-    const isThere = cluster !== undefined && cluster.phase !== 'Left' && cluster.phase !== 'Draining';
+    const isThere = cluster !== undefined && cluster.phase !== 'Left' && cluster.drain === null;
     return isThere && isToServe(tables, deployment, placement);
   }
 
@@ -282,7 +292,7 @@ export class Safety {
     const { nowMs } = this.world;
     if (nowMs - (this.failingAtMs.get(id) ?? Number.NEGATIVE_INFINITY) < FORGIVEN_MS) return true;
     const span = this.unknown.get(clusterId);
-    if (span === undefined || nowMs - span.toMs > FORGIVEN_MS) return false;
+    if (disconnect.replace === 'never' || span === undefined || nowMs - span.toMs > FORGIVEN_MS) return false;
     const isMass = nowMs - this.massSinceMs > FORGIVEN_MS;
     return !isMass && span.toMs - span.fromMs > disconnect.lostAfterSeconds * 1_000 - 1_000;
   }
@@ -303,7 +313,9 @@ export class Safety {
       const all = [...before.placements.values()].filter(
         ({ deploymentId, phase }) => deploymentId === deployment.id && phase === 'Assigned',
       );
-      const own = all.filter((placement) => !isHeldBack(before, deployment, placement));
+      const own = all.filter(
+        (placement) => !isHeldBack(before, deployment, placement) && !isForced(after.placements.get(placement.id)),
+      );
       for (const { id } of all) {
         const { phase, reason } = after.placements.get(id) ?? { phase: 'Removed' };
         if (phase === 'Draining') this.world.say(`${short(id)} drains: ${reason}`);
@@ -326,6 +338,11 @@ export class Safety {
       );
     }
   }
+}
+
+/** Drained by force: its cluster is emptied and waits no longer. */
+function isForced(placement: Placement | undefined): boolean {
+  return placement?.phase === 'Draining' && placement.reason.endsWith('waits no longer');
 }
 
 function isInContact(cluster: Cluster | undefined): boolean {
