@@ -128,6 +128,18 @@ describe('prompt blocks', () => {
     expect(PROMPT_BLOCK_TOKENS).toBe(256);
   });
 
+  it('a picture counts for little, but another one is another prompt', () => {
+    const bodyOf = (bytes: string) => ({
+      messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: bytes } }, { text: kib('t') }] }],
+    });
+    const [one, same, other] = ['A', 'A', 'B'].map((letter) =>
+      promptBlocks(promptPieces(bodyOf(letter.repeat(1_000_000)))),
+    );
+    expect(one!.promptTokens).toBeLessThan(300);
+    expect([one!.blocks.length, one]).toEqual([1, same]);
+    expect(other!.blocks).not.toEqual(one!.blocks);
+  });
+
   it.each<[string, Record<string, unknown>, string[]]>([
     ['a prompt', { model: 'm', prompt: 'p' }, ['m', 'p']],
     ['prompts', { prompt: ['p', 'q'] }, ['p', 'q']],
@@ -141,7 +153,7 @@ describe('prompt blocks', () => {
           { role: 'assistant', content: null, tool_calls: [1] },
         ],
       },
-      ['[{"type":"function"}]', 'user', '[{"type":"text","text":"t"}]', 'assistant', '["tool_calls",[1]]'],
+      ['[{"type":"function"}]', 'user', 't', 'assistant', '["tool_calls",[1]]'],
     ],
     ['what is no request at all', { messages: [null, 7, undefined, []], prompt: 3 }, []],
     ['nothing', {}, []],
