@@ -101,7 +101,7 @@ export abstract class BundleRows {
   abstract content(clusterId: string): Promise<BundleContent>;
   /**
    * A new sequence and time when the content is another, or was issued before so many seconds; else what was issued.
-   * Sequences also rise across a database that was restored from a backup: they are at least the time in seconds.
+   * Sequences also rise across a database that was restored from a backup: they are at least the time in milliseconds.
    * Of `tenantIds`, and of those of earlier bundles, the cluster may tell usage.
    */
   abstract issue(

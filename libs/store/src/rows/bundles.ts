@@ -118,7 +118,7 @@ const CONTENT = `
 const ISSUE = `
   INSERT INTO offline_bundles AS bundle
     (cluster_id, tenant_id, sequence, tenant_ids, source, content_hash, text_hash, issued_at)
-  SELECT id, tenant_id, floor(extract(epoch FROM now()))::bigint, $5::uuid[], $2, $3, '',
+  SELECT id, tenant_id, floor(extract(epoch FROM now()) * 1000)::bigint, $5::uuid[], $2, $3, '',
     date_trunc('milliseconds', now())
   FROM clusters WHERE id = $1
   ON CONFLICT (cluster_id) DO UPDATE SET source = excluded.source, content_hash = excluded.content_hash,
