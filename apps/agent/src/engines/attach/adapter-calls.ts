@@ -17,8 +17,10 @@ export type AdapterWish = AdapterReference & { readonly path: string };
 export interface AdapterCall {
   readonly http: EngineHttp;
   readonly wanted: readonly AdapterWish[];
-  /** What earlier calls loaded. */
+  /** What earlier calls loaded for this replica. */
   readonly loaded: readonly AdapterReference[];
+  /** What is loaded for other replicas of the same engine, and so stays. */
+  readonly kept: readonly AdapterReference[];
   /** What the engine calls the base. */
   readonly base: string;
   readonly timeoutMs: number;
@@ -52,12 +54,14 @@ function loadedByName(
   unloadPath: string,
   fieldsOf: (name: string, base: string) => Readonly<Record<string, unknown>>,
 ): AdapterStrategy {
-  return async ({ http, wanted, loaded, base, timeoutMs }) => {
+  return async ({ http, wanted, loaded, kept, base, timeoutMs }) => {
     const isSame = (left: AdapterReference, right: AdapterReference) =>
       left.name === right.name && left.versionDigest === right.versionDigest;
+    const isAmong = (one: AdapterReference, list: readonly AdapterReference[]) =>
+      list.some((each) => isSame(each, one));
     const unload = (name: string) => http.post(unloadPath, { lora_name: name }, timeoutMs);
-    for (const each of loaded) if (!wanted.some((wish) => isSame(wish, each))) await unload(each.name);
-    for (const wish of wanted.filter((each) => !loaded.some((other) => isSame(each, other)))) {
+    for (const each of loaded) if (!isAmong(each, wanted) && !isAmong(each, kept)) await unload(each.name);
+    for (const wish of wanted.filter((each) => !isAmong(each, loaded) && !isAmong(each, kept))) {
       const load = () => http.post(loadPath, { lora_name: wish.name, lora_path: wish.path }, timeoutMs);
       let reply = await load();
       // One that we loaded and could not note: which version it has is not known.

@@ -277,6 +277,20 @@ describe('an attached engine', () => {
       await adapter.stop(instance);
     });
 
+    it('that another replica of the same engine uses too are neither loaded twice nor taken from it', async () => {
+      await play('vllm');
+      const adapter = attach({ dialect: 'vllm' });
+      const first = await startReady(adapter);
+      const second = await startReady(adapter, { replicaId: 'r2' });
+      await Promise.all([adapter.setAdapters(first, [sql]), adapter.setAdapters(second, [sql])]);
+      await adapter.stop(first);
+      const calls = () => engine.played.filter((each) => each.includes('adapter'));
+      expect(calls()).toEqual(['load adapter']);
+      expect(await adapter.probe(second)).toMatchObject({ fieldsOfModels: new Map([['sql', { model: 'sql' }]]) });
+      await adapter.stop(second);
+      expect(calls()).toEqual(['load adapter', 'unload adapter']);
+    });
+
     it('an engine that does not allow it says what to do', async () => {
       await play('vllm');
       engine.instead.set('/v1/load_lora_adapter', { status: 404, body: '{"detail":"Not Found"}' });

@@ -57,6 +57,7 @@ export class AttachedEngine extends EngineAdapter {
   readonly #notes: InstanceNotes;
   readonly #bindings = new Map<string, Binding>();
   #changes: Promise<void> = Promise.resolve();
+  #adapterTurn: Promise<void> = Promise.resolve();
   #isMissingLoadSaid = false;
 
   constructor(options: AttachedEngineOptions) {
@@ -113,6 +114,7 @@ export class AttachedEngine extends EngineAdapter {
   }
 
   override async list(): Promise<EngineInstance[]> {
+    await this.#notes.sweep();
     return (await this.#notes.all()).map((note) => instanceOf(note, this.#options.name));
   }
 
@@ -128,21 +130,11 @@ export class AttachedEngine extends EngineAdapter {
     return readLoad(dialect, reply.text, binding.model);
   }
 
-  override async setAdapters(instance: EngineInstance, wanted: readonly AdapterWish[]): Promise<void> {
-    const { name, configuration } = this.#options;
-    const { dialect, timeouts } = configuration;
-    const binding = this.#bindings.get(instance.instanceId);
-    const note = await this.#notes.read(instance.instanceId);
-    if (!binding?.model || note === null) {
-      if (wanted.length === 0) return;
-      throw new EngineError(`Adapter ${wanted[0]!.name} cannot be loaded yet: ${name} is not ready.`);
-    }
-    const call = { http: binding.http, wanted, loaded: note.adapters, base: binding.model };
-    const fields = await applyAdapters(dialect, name, { ...call, timeoutMs: timeouts.adapterSeconds * 1_000 });
-    const adapters = wanted.map(({ name: adapter, versionDigest }) => ({ name: adapter, versionDigest }));
-    await this.#changeNote(instance.instanceId, { adapters });
-    binding.fieldsOfModels.clear();
-    for (const [model, each] of fields) binding.fieldsOfModels.set(model, each);
+  /** One after the other: replicas of one engine share what is loaded into it. */
+  override setAdapters(instance: EngineInstance, wanted: readonly AdapterWish[]): Promise<void> {
+    const done = this.#adapterTurn.then(() => this.#setAdapters(instance, wanted));
+    this.#adapterTurn = done.catch(() => undefined);
+    return done;
   }
 
   override needsFiles(): boolean {
@@ -151,6 +143,25 @@ export class AttachedEngine extends EngineAdapter {
 
   override bindsDevices(): boolean {
     return false;
+  }
+
+  async #setAdapters(instance: EngineInstance, wanted: readonly AdapterWish[]): Promise<void> {
+    const { name, configuration } = this.#options;
+    const { dialect, timeouts } = configuration;
+    const binding = this.#bindings.get(instance.instanceId);
+    const notes = await this.#notes.all();
+    const note = notes.find(({ instanceId }) => instanceId === instance.instanceId);
+    if (!binding?.model || note === undefined) {
+      if (wanted.length === 0) return;
+      throw new EngineError(`Adapter ${wanted[0]!.name} cannot be loaded yet: ${name} is not ready.`);
+    }
+    const kept = notes.filter((other) => other !== note).flatMap(({ adapters }) => adapters);
+    const call = { http: binding.http, wanted, loaded: note.adapters, kept, base: binding.model };
+    const fields = await applyAdapters(dialect, name, { ...call, timeoutMs: timeouts.adapterSeconds * 1_000 });
+    const adapters = wanted.map(({ name: adapter, versionDigest }) => ({ name: adapter, versionDigest }));
+    await this.#changeNote(instance.instanceId, { adapters });
+    binding.fieldsOfModels.clear();
+    for (const [model, each] of fields) binding.fieldsOfModels.set(model, each);
   }
 
   async #ask(instance: EngineInstance, binding: Binding): Promise<EngineState> {

@@ -37,18 +37,27 @@ export class InstanceNotes {
     await rm(this.#pathOf(instanceId), { force: true });
   }
 
-  /** Notes that are whole; what is not (cut, of another release, somebody else's file) is removed. */
+  /** Notes that are whole. */
   async all(): Promise<InstanceNote[]> {
+    const found = await this.#read();
+    return found.map(({ note }) => note).filter((note) => note !== null);
+  }
+
+  /** Removes what is no whole note: cut, of another release, a draft that was left. Before the first write only. */
+  async sweep(): Promise<void> {
+    const torn = (await this.#read()).filter(({ note }) => note === null);
+    const remove = ({ name }: { readonly name: string }) => rm(join(this.folder, name), { recursive: true, force: true });
+    await Promise.all(torn.map((each) => remove(each).catch(() => undefined)));
+  }
+
+  async #read(): Promise<{ readonly name: string; readonly note: InstanceNote | null }[]> {
     const names = await readdir(this.folder).catch(() => []);
-    const notes = await Promise.all(
+    return Promise.all(
       names.map(async (name) => {
         const note = await readNote(join(this.folder, name));
-        if (note !== null && name === `${note.instanceId}.json`) return note;
-        await rm(join(this.folder, name), { recursive: true, force: true }).catch(() => undefined);
-        return null;
+        return { name, note: note !== null && name === `${note.instanceId}.json` ? note : null };
       }),
     );
-    return notes.filter((note) => note !== null);
   }
 
   #pathOf(instanceId: string): string {
