@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DIALECT_NAMES } from '#inference';
 import { templateProblem } from './command-template.ts';
 
 /** Text in which the variables of `command-template.ts` are filled in. */
@@ -16,14 +17,14 @@ export const processEngineSchema = z.strictObject({
   environment: z
     .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of a variable'), templateSchema)
     .default({}),
-  /** What it is to listen on, and where it is asked. Default: this machine only. */
-  host: z.string().min(1).max(253).default('127.0.0.1'),
+  /** The address that it is to listen on, and is asked at. Default: of this machine only. */
+  host: z.union([z.ipv4(), z.ipv6()]).default('127.0.0.1'),
   /** Answers 2xx once it can take requests. Default `/health`. */
   readyPath: z.string().startsWith('/').max(1_024).default('/health'),
   /** What it calls the model, where the command does not tell it the served name: a template. */
   upstreamModel: templateSchema.min(1).optional(),
-  /** Row of the table of dialects, where it is not plain OpenAI. */
-  dialect: z.string().min(1).max(32).optional(),
+  /** What it speaks: how requests, errors, load and adapters are told. Default: plain OpenAI. */
+  dialect: z.enum(DIALECT_NAMES).default('openai'),
   /** From SIGTERM to SIGKILL. Default 30. */
   stopGraceSeconds: z.int().min(1).max(3_600).default(30),
   /** All its processes together, model files that they map not counted; beyond it it has failed. Absent: no bound. */

@@ -46,7 +46,7 @@ describe('engines of others, as processes by a command template', () => {
   const context = () => ({
     agent: 'UAGENT',
     stateFolder: folder.path,
-    environment: { HOME: '/home/engine', ATOLL_JOIN_TOKEN: 'secret' },
+    environment: { HOME: folder.path, ATOLL_JOIN_TOKEN: 'secret' },
     log,
     metrics: {
       ...silentMetrics,
@@ -132,6 +132,7 @@ describe('engines of others, as processes by a command template', () => {
       token: ENGINE_KEY,
       upstreamModel: 'tiny-v1',
       dialect: 'vllm',
+      fieldsOfModels: new Map(),
     });
     expect(ENGINE_KEY).toMatch(/^[\w-]{43}$/);
     expect([rest, json, CUDA_VISIBLE_DEVICES, MLU_VISIBLE_DEVICES, HOME, ATOLL_JOIN_TOKEN]).toEqual([
@@ -139,7 +140,7 @@ describe('engines of others, as processes by a command template', () => {
       `{"port": ${port}}`,
       '1,3',
       '',
-      '/home/engine',
+      folder.path,
       undefined,
     ]);
     await engine.stop(instance);
@@ -195,6 +196,24 @@ describe('engines of others, as processes by a command template', () => {
       expect([replica.restarts, replica.retryAtMs! - performance.now() > 1_000]).toEqual([1, true]);
     },
   );
+
+  it('tell their load and take adapters in their dialect; the next agent knows which they have', async () => {
+    const engine = open({ dialect: 'vllm' });
+    const instance = await startReady(engine);
+    const adapter = { name: 'french', versionDigest: 'a1', path: '/adapters/french' };
+    expect(await engine.load(instance)).toEqual({ running: 2, waiting: 5, cacheUsage: 0.25 });
+    await engine.setAdapters(instance, [adapter]);
+    const state = await engine.probe(instance);
+    expect(state.state === 'ready' && [...state.fieldsOfModels!]).toEqual([['french', { model: 'french' }]]);
+    const next = open({ dialect: 'vllm' });
+    const [adopted] = await next.list();
+    await next.setAdapters(adopted!, []);
+    await expect(open().setAdapters(adopted!, [adapter])).rejects.toThrow(/cannot be loaded yet: it is not ready/);
+    expect((await readFile(join(folder.path, 'calls'), 'utf8')).trim().split('\n')).toEqual([
+      '/v1/load_lora_adapter {"lora_name":"french","lora_path":"/adapters/french"}',
+      '/v1/unload_lora_adapter {"lora_name":"french"}',
+    ]);
+  });
 
   it('that leak are ended at their bound of memory', async () => {
     const { failures } = replicaOf('leaks', { memoryBytesMax: 200 * 1_048_576 });

@@ -6,14 +6,24 @@
 // changed the command wants it to run.
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { deviceEnvironment, visibleIds } from '../../devices/visible-devices.ts';
-import { EngineAdapter, type EngineInstance, type EngineSpec, type EngineState } from '../engine-adapter.ts';
+import { EngineError } from '../../errors.ts';
+import {
+  EngineAdapter,
+  type EngineAddress,
+  type EngineInstance,
+  type EngineLoad,
+  type EngineSpec,
+  type EngineState,
+} from '../engine-adapter.ts';
 import { type EngineLaunch, EngineProcesses, type EngineProcessesOptions } from '../engine-processes.ts';
 import { readToken } from '../instance-folder.ts';
 import { fillTemplate, type TemplateValues, usesVariable } from './command-template.ts';
 import type { ProcessEngineConfiguration } from './configuration.ts';
+import { EngineDialogue } from './engine-dialogue.ts';
 import { FreePorts } from './free-port.ts';
 import { MemoryGuard } from './memory-guard.ts';
 
@@ -35,18 +45,20 @@ export interface ProcessTemplateOptions extends Omit<EngineProcessesOptions, 'en
 }
 
 export class ProcessTemplateEngine extends EngineAdapter {
+  readonly #name: string;
   readonly #configuration: ProcessEngineConfiguration;
   readonly #templateDigest: string;
   readonly #usesToken: boolean;
   readonly #processes: EngineProcesses;
   readonly #ports = new FreePorts();
   readonly #guard: MemoryGuard;
-  /** Instances that were ready: from then on they are silent, not starting. */
-  readonly #wasReady = new Set<string>();
+  /** With instances that were ready: from then on they are silent, not starting. */
+  readonly #dialogues = new Map<string, EngineDialogue>();
 
   constructor({ name, configuration, ...options }: ProcessTemplateOptions) {
     super();
     const { command, environment, stopGraceSeconds, memoryBytesMax } = configuration;
+    this.#name = name;
     this.#configuration = configuration;
     this.#templateDigest = digestOf(configuration);
     this.#usesToken = [...command, ...Object.values(environment)].some((each) => usesVariable(each, 'token'));
@@ -68,14 +80,12 @@ export class ProcessTemplateEngine extends EngineAdapter {
     if (note === null || token === null || note.templateDigest !== this.#templateDigest) {
       return { state: 'gone', reason: 'The engine was started by another command than the configuration names now.' };
     }
-    const address = { url: `http://${this.#authority(note.port)}`, token: this.#usesToken ? token : null };
-    if (!(await this.#isReady(address)))
-      return { state: this.#wasReady.has(instance.instanceId) ? 'silent' : 'starting' };
-    this.#wasReady.add(instance.instanceId);
+    const url = `http://${this.#authority(note.port)}`;
+    const dialogue = this.#dialogues.get(instance.instanceId);
+    if (!(await this.#isReady(url, this.#usesToken ? token : null)))
+      return { state: dialogue === undefined ? 'starting' : 'silent' };
     await processes.boundLog(instance);
-    const { upstreamModel } = note;
-    const { dialect } = this.#configuration;
-    return { state: 'ready', ...address, ...(upstreamModel ? { upstreamModel } : {}), ...(dialect ? { dialect } : {}) };
+    return { state: 'ready', ...this.#meet(instance, note, url, this.#usesToken ? token : null) };
   }
 
   override async noteProven(instance: EngineInstance): Promise<void> {
@@ -83,13 +93,38 @@ export class ProcessTemplateEngine extends EngineAdapter {
   }
 
   override async stop(instance: EngineInstance): Promise<void> {
+    await this.#dialogues.get(instance.instanceId)?.close();
+    this.#dialogues.delete(instance.instanceId);
     await this.#processes.stop(instance);
     this.#guard.forget(instance.processId!);
-    this.#wasReady.delete(instance.instanceId);
   }
 
   override async list(): Promise<EngineInstance[]> {
     return this.#processes.list((instance) => this.probe(instance));
+  }
+
+  override async load({ instanceId }: EngineInstance): Promise<EngineLoad | null> {
+    return (await this.#dialogues.get(instanceId)?.load()) ?? null;
+  }
+
+  override async setAdapters(...[instance, wanted]: Parameters<EngineAdapter['setAdapters']>): Promise<void> {
+    const dialogue = this.#dialogues.get(instance.instanceId);
+    if (dialogue !== undefined) return dialogue.setAdapters(wanted);
+    if (wanted.length > 0) throw new EngineError(`Adapter ${wanted[0]!.name} cannot be loaded yet: it is not ready.`);
+  }
+
+  /** The ready one's address, and a dialogue with it for as long as it lives. */
+  #meet(instance: EngineInstance, { upstreamModel }: Note, url: string, token: string | null): EngineAddress {
+    const { dialect, host } = this.#configuration;
+    const connectTo = { address: host, family: isIP(host) === 6 ? 6 : 4 } as const;
+    const folder = this.#processes.folderOf(instance.instanceId);
+    const model = upstreamModel ?? instance.servedModel;
+    const known = this.#dialogues.get(instance.instanceId);
+    const options = { engine: this.#name, dialect, url, connectTo, token, model, folder };
+    const dialogue = known ?? new EngineDialogue(options);
+    this.#dialogues.set(instance.instanceId, dialogue);
+    const renamed = upstreamModel === undefined ? {} : { upstreamModel };
+    return { url, token, dialect, fieldsOfModels: dialogue.fieldsOfModels, ...renamed };
   }
 
   async #launch(spec: EngineSpec, folder: string): Promise<EngineLaunch> {
@@ -110,7 +145,7 @@ export class ProcessTemplateEngine extends EngineAdapter {
     return { command: command.map(fill), environment: { ...visible, ...Object.fromEntries(own) } };
   }
 
-  async #isReady({ url, token }: { readonly url: string; readonly token: string | null }): Promise<boolean> {
+  async #isReady(url: string, token: string | null): Promise<boolean> {
     try {
       const response = await fetch(`${url}${this.#configuration.readyPath}`, {
         headers: token === null ? {} : { authorization: `Bearer ${token}` },
