@@ -72,7 +72,12 @@ describe('engines of an agent', () => {
       });
       world.log = '';
       await world.startAgent(settings);
-      if (round % 2 === 0) await until(() => world.log.includes('engine starts'), 'engines are being launched', 30_000);
+      if (round % 2 === 0)
+        await until(
+          () => world.log.includes('engine starts'),
+          () => `engines start; log: ${world.log.slice(-3_000)}`,
+          30_000,
+        );
       await kills.soon(round % 2 === 0 ? 600 : 1_500, async () => void (await world.killAgent('SIGKILL')));
     }
     world.reports.length = 0;
