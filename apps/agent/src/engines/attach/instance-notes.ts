@@ -46,7 +46,8 @@ export class InstanceNotes {
   /** Removes what is no whole note: cut, of another release, a draft that was left. Before the first write only. */
   async sweep(): Promise<void> {
     const torn = (await this.#read()).filter(({ note }) => note === null);
-    const remove = ({ name }: { readonly name: string }) => rm(join(this.folder, name), { recursive: true, force: true });
+    const remove = ({ name }: { readonly name: string }) =>
+      rm(join(this.folder, name), { recursive: true, force: true });
     await Promise.all(torn.map((each) => remove(each).catch(() => undefined)));
   }
 
