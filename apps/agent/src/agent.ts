@@ -13,14 +13,14 @@ import { v7 as uuidv7 } from 'uuid';
 import { ShutdownSequence } from '#telemetry';
 import { AGENT_VERSION, type AgentOptions, assembleParts, documentOf, type Parts } from './assembly.ts';
 import { ClusterRemovedError } from './errors.ts';
+import { endEveryTask } from './jobs/assembly.ts';
 import { findCgroupParent } from './jobs/cgroup.ts';
-import { endAllTasks } from './jobs/task-supervisor.ts';
 import { ControlPlaneClient } from './joining/control-plane-client.ts';
 import { CredentialKeeper, membershipSchema } from './joining/credentials.ts';
 import { type FolderLock, lockFolder } from './state/folder-lock.ts';
 import { loadIdentity } from './state/identity.ts';
 import { machineBootId } from './state/processes.ts';
-import { type AgentStatus, offlineStatus } from './status.ts';
+import type { AgentStatus } from './status.ts';
 
 /** Bound of a step of the shutdown that has nothing to wait for but the disk and short requests. */
 const STEP_MS = 6_000;
@@ -46,7 +46,7 @@ export class Agent {
   status(): AgentStatus {
     const parts = this.#parts;
     if (parts === undefined) return { isReady: false, reason: 'the cluster has not joined yet', details: null };
-    const { cluster, replicas, tasks, link, links, desired, outbox, directPort, localPort, offline } = parts;
+    const { cluster, replicas, tasks, link, links, desired, outbox, directPort, offline } = parts;
     const isReady = !this.#stopping.signal.aborted;
     const details = {
       clusterId: cluster.membership.clusterId,
@@ -59,8 +59,7 @@ export class Agent {
       links: links.counts(),
       eventsPending: outbox.pending,
       directPort,
-      localPort,
-      offline: offline === undefined ? null : offlineStatus(offline),
+      offline: offline?.status() ?? null,
     };
     return { isReady, reason: isReady ? '' : 'stopping', details };
   }
@@ -113,18 +112,20 @@ export class Agent {
     await parts.contact.open();
     await parts.tasks.open();
     await parts.desired.open();
-    await parts.offline?.bundle.open();
+    await parts.scaler.open();
+    await parts.offline?.open();
     const wanted = parts.desired.state;
     const filesOf = (digest: string) => wanted?.versions.find((version) => version.digest === digest)?.files;
     const refusal = (digest: string) => parts.signatures.refusalOfRunning(digest, wanted?.versions ?? []);
-    await parts.replicas.adopt(wanted?.replicas ?? null, filesOf, refusal);
+    await parts.replicas.adopt(parts.scaler.withExtras(wanted)?.replicas ?? null, filesOf, refusal);
     this.#parts = parts;
     parts.reconciler.start();
+    parts.scaler.start();
 
     // 4. The ways in.
     if (parts.direct !== undefined) parts.directPort = await parts.direct.start();
     await parts.neighbours?.start();
-    if (parts.offline !== undefined) parts.localPort = await parts.offline.local.start();
+    await parts.offline?.startListening();
     parts.links.start();
     for (const gateway of (await parts.gateways.read()) ?? []) parts.links.heard(gateway);
 
@@ -132,7 +133,7 @@ export class Agent {
     parts.heartbeat.start();
     parts.link.open();
     parts.desired.start();
-    parts.offline?.bundle.start();
+    parts.offline?.startAsking();
     parts.contact.start();
     parts.verification.start();
     parts.inventory.start();
@@ -153,7 +154,8 @@ export class Agent {
       const { publicKey } = await loadIdentity(this.#stateFolder);
       const engine = this.#options.engine(this.#stateFolder, publicKey);
       await Promise.all((await engine.list()).map((instance) => engine.stop(instance)));
-      await endAllTasks(join(this.#stateFolder, 'jobs'), await machineBootId());
+      const jobs = { jobsFolder: join(this.#stateFolder, 'jobs'), machineBootId: await machineBootId() };
+      await endEveryTask({ ...this.#options, ...jobs, agent: publicKey });
     }
     throw cause;
   }
@@ -166,11 +168,12 @@ export class Agent {
       const drainMs = configuration.shutdown.drainSeconds * 1000;
       const engineMs = drainMs + ENGINE_END_MS;
       await new ShutdownSequence(log)
-        .add('local endpoint', drainMs + STEP_MS, () => parts.offline?.local.stop(drainMs))
+        .add('local endpoint', drainMs + STEP_MS, () => parts.offline?.stopListening(drainMs))
         .add('direct listener', STEP_MS, () => parts.direct?.stop())
         .add('neighbours', STEP_MS, () => parts.neighbours?.stop())
         .add('inventory', STEP_MS, () => parts.inventory.stop())
         .add('verification', STEP_MS, () => parts.verification.stop())
+        .add('local scaling', STEP_MS, () => parts.scaler.stop())
         .add('reconciler', STEP_MS, () => parts.reconciler.stop())
         .add('answers in flight', drainMs + STEP_MS, () => parts.inference.stop(drainMs))
         .add('links', STEP_MS, () => parts.links.stop())
@@ -181,10 +184,11 @@ export class Agent {
         .add('tasks', drainMs + STEP_MS, () =>
           keepTasks ? parts.tasks.leaveAll() : parts.tasks.stopAll('the agent of its cluster stops', drainMs),
         )
+        .add('pods', STEP_MS, () => parts.closePods())
         .add('last report', STEP_MS, () => parts.reporter.flush())
         .add('reporter', STEP_MS, () => parts.reporter.stop())
         .add('contact', STEP_MS, () => parts.contact.stop())
-        .add('offline bundle', STEP_MS, () => parts.offline?.bundle.stop())
+        .add('offline serving', STEP_MS, () => parts.offline?.stop())
         .add('desired state', STEP_MS, () => parts.desired.stop())
         .add('outbox', STEP_MS, () => parts.outbox.stop())
         .add('heartbeat', STEP_MS, () => parts.heartbeat.stop())

@@ -11,8 +11,8 @@ import { KnownGateways } from './data-plane/known-gateways.ts';
 import { LinkKeeper } from './data-plane/link-keeper.ts';
 import { ReplicaRouter } from './data-plane/replica-router.ts';
 import { DesiredKeeper, verifyingKeySchema } from './desired/desired-keeper.ts';
-import { assembleInventory } from './devices/assembly.ts';
-import type { DeviceInventory } from './devices/device-inventory.ts';
+import { assembleInventory, knownNodesSchema } from './devices/assembly.ts';
+import type { NodeSource } from './devices/node-source.ts';
 import type { EngineAdapter } from './engines/engine-adapter.ts';
 import { readReplicaLog } from './engines/replica-log.ts';
 import { ReplicaSupervisor } from './engines/replica-supervisor.ts';
@@ -24,11 +24,15 @@ import { assembleJobs, type JobParts, type JobPartsOptions } from './jobs/assemb
 import { CredentialKeeper } from './joining/credentials.ts';
 import type { AgentMetrics } from './metrics.ts';
 import { findHeldFile, NeighbourServer } from './neighbours/neighbour-server.ts';
-import { assembleOffline, type OfflineParts } from './offline/assembly.ts';
+import { assembleOffline } from './offline/assembly.ts';
 import { bundleMarksSchema, storedBundleSchema } from './offline/bundle-keeper.ts';
+import { storedLeasesSchema } from './offline/lease-keeper.ts';
+import type { OfflineClock } from './offline/offline-clock.ts';
+import type { OfflineServing } from './offline/offline-serving.ts';
 import { Reconciler } from './reconcile/reconciler.ts';
 import { previousAfter, replicaReports, versionReports } from './reports/report-content.ts';
 import { Reporter } from './reports/reporter.ts';
+import { extraReplicasSchema, LocalScaler } from './scaling/local-scaler.ts';
 import { StateDocument } from './state/document.ts';
 import { type AgentIdentity } from './state/identity.ts';
 import { assembleSync, type SyncParts } from './sync/assembly.ts';
@@ -49,6 +53,8 @@ export interface AgentOptions {
   readonly onRemoved: (error: ClusterRemovedError) => void;
   /** Default: the compiled heartbeat worker. */
   readonly heartbeatUrl?: URL;
+  /** By which offline permissions and leases are counted. Default: the machine's. */
+  readonly clock?: OfflineClock;
 }
 
 const retentionSchema = z.object({ previous: z.record(z.string(), z.string()) });
@@ -104,7 +110,7 @@ export function assembleParts(context: AssemblyContext): Parts {
       sync.reconnected();
       reporter.flush();
       // What proves the bundle comes with the document.
-      void desired.fetch().then(() => offline?.bundle.fetch());
+      void desired.fetch().then(() => offline?.connected());
       void outbox.send();
       void link.fetchGateways().then((found) => found.forEach(heard));
     },
@@ -191,6 +197,8 @@ export function assembleParts(context: AssemblyContext): Parts {
   });
   const inventory = assembleInventory({
     configuration: configuration.inventory,
+    agent: identity.publicKey,
+    nodesDocument: documentOf(context, 'nodes', knownNodesSchema),
     environment,
     replicas,
     tasks: () => tasks,
@@ -198,8 +206,9 @@ export function assembleParts(context: AssemblyContext): Parts {
     onChange: changed,
     log,
   });
-  const { contact, tasks }: JobParts = assembleJobs({
+  const { contact, tasks, closePods }: JobParts = assembleJobs({
     configuration,
+    agent: identity.publicKey,
     stateFolder,
     environment,
     ...machine,
@@ -213,8 +222,20 @@ export function assembleParts(context: AssemblyContext): Parts {
     log,
     metrics,
   });
-  const reconciler = new Reconciler({
+  const scaler: LocalScaler = new LocalScaler({
+    document: documentOf(context, 'extra-replicas', extraReplicasSchema),
+    settings: configuration.localScaling,
     desired: () => desired.state,
+    replicas: () => replicas.all(),
+    tasks,
+    waits: () => reconciler.waits,
+    nodes: () => inventory.nodes,
+    engines,
+    onChange: changed,
+    log,
+  });
+  const reconciler: Reconciler = new Reconciler({
+    desired: () => scaler.withExtras(desired.state),
     previous: () => previous,
     sync,
     folder,
@@ -229,7 +250,8 @@ export function assembleParts(context: AssemblyContext): Parts {
   const content = (): Omit<ReportMessage, 'bootId' | 'sequence'> => {
     const versions = desired.state?.versions ?? [];
     const refusals = signatures.refusals(versions);
-    const here = replicaReports(desired.state, replicas.reports(), sync.heldDigests, refusals, reconciler.waits);
+    const running = scaler.mark(replicas.reports());
+    const here = replicaReports(desired.state, running, sync.heldDigests, refusals, reconciler.waits);
     return {
       clusterId,
       ...desired.position,
@@ -250,7 +272,11 @@ export function assembleParts(context: AssemblyContext): Parts {
     log,
     metrics,
   });
-  const router = new ReplicaRouter({ replicas, desired: () => desired.state });
+  const router = new ReplicaRouter({
+    replicas,
+    desired: () => scaler.withExtras(desired.state),
+    onFirstToken: ({ deploymentId }, ms) => scaler.firstToken(deploymentId, ms),
+  });
   const inference: InferenceServer = new InferenceServer({
     router,
     bodyBytesMax: dataPlane.bodyBytesMax,
@@ -266,8 +292,13 @@ export function assembleParts(context: AssemblyContext): Parts {
     clusterName: cluster.membership.clusterName,
     bundleDocument: documentOf(context, 'offline-bundle', storedBundleSchema),
     marksDocument: documentOf(context, 'offline-marks', bundleMarksSchema),
+    leasesDocument: documentOf(context, 'leases', storedLeasesSchema),
+    journalFolder: join(stateFolder, 'usage'),
+    machineBootId: machine.machineBootId,
+    clock: options.clock,
     link,
     desired,
+    outbox,
     router,
     log,
     metrics,
@@ -308,13 +339,14 @@ export function assembleParts(context: AssemblyContext): Parts {
     neighbours,
     replicas,
     inventory,
+    scaler,
     contact,
     tasks,
+    closePods,
     reconciler,
     reporter,
     inference,
     offline,
-    localPort: undefined,
     links,
     direct,
     directPort: undefined,
@@ -350,13 +382,13 @@ export interface Parts extends SyncParts, JobParts {
   readonly desired: DesiredKeeper;
   readonly neighbours: NeighbourServer | undefined;
   readonly replicas: ReplicaSupervisor;
-  readonly inventory: DeviceInventory;
+  readonly inventory: NodeSource;
+  readonly scaler: LocalScaler;
   readonly reconciler: Reconciler;
   readonly reporter: Reporter;
   readonly inference: InferenceServer;
   /** Undefined: no local endpoint is configured. */
-  readonly offline: OfflineParts | undefined;
-  localPort: number | undefined;
+  readonly offline: OfflineServing | undefined;
   readonly links: LinkKeeper;
   readonly direct: DirectListener | undefined;
   directPort: number | undefined;

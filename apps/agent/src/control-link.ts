@@ -11,6 +11,7 @@ import {
   type GatewayAnnouncement,
   gatewaySchema,
   gatewaysFetchReplySchema,
+  type LeaseRequest,
   type ReplicaLogsRequest,
   type ReportMessage,
   replicaLogsRequestSchema,
@@ -87,6 +88,11 @@ export class ControlLink {
   /** What is needed to serve without the centre; the answer is for the caller to check. */
   async fetchBundle(have: string | null): Promise<unknown> {
     return this.#request(SUBJECTS.bundle(this.#clusterId), { have });
+  }
+
+  /** Leases on budgets; the answer is for the caller to check. */
+  async askLeases(request: LeaseRequest): Promise<unknown> {
+    return this.#request(SUBJECTS.lease(this.#clusterId), request);
   }
 
   /** Gateways that the centre has heard lately; [] when it does not answer. */

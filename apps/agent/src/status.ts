@@ -1,6 +1,6 @@
 // What the agent says of itself to whoever asks here: `/readyz`, gauges, the log.
 import type { ReplicaSupervisor } from './engines/replica-supervisor.ts';
-import type { OfflineParts } from './offline/assembly.ts';
+import type { OfflineStatus } from './offline/offline-serving.ts';
 
 export interface AgentStatus {
   readonly isReady: boolean;
@@ -19,26 +19,7 @@ export interface AgentStatus {
     readonly links: { readonly gateways: number; readonly sockets: number; readonly busy: number };
     readonly eventsPending: number;
     readonly directPort: number | undefined;
-    readonly localPort: number | undefined;
     /** Null: no local endpoint is configured. */
     readonly offline: OfflineStatus | null;
   } | null;
-}
-
-export interface OfflineStatus {
-  readonly permission: ReturnType<OfflineParts['bundle']['state']>['state'];
-  /** 0 when it may not be used. */
-  readonly permissionLeftSeconds: number;
-  /** RFC 3339, this machine's clock; null: never. */
-  readonly lastContact: string | null;
-}
-
-export function offlineStatus({ bundle }: OfflineParts): OfflineStatus {
-  const state = bundle.state();
-  const { contactMs } = bundle;
-  return {
-    permission: state.state,
-    permissionLeftSeconds: state.state === 'valid' ? Math.floor(state.leftMs / 1_000) : 0,
-    lastContact: contactMs === null ? null : new Date(contactMs).toISOString(),
-  };
 }

@@ -217,6 +217,7 @@ export class LocalEndpoint {
       deploymentId: route.deployment.deploymentId,
       servedModel: call.model,
       versionDigest: replicas[0]!.versionDigest,
+      promptTokens: call.prompt.promptTokens,
       reservedTokens: tokensReserved(call.prompt.promptTokens, call.maxTokens, call.value.n),
     });
     if ('kind' in charge) return this.#refused(call, charge);

@@ -96,4 +96,23 @@ describe('the outbox: an event is kept until Postgres has it', () => {
     }, 'they are sent');
     expect([dropped, published.slice(0, 2).map(digitOf)]).toEqual([1, ['b', 'c']]);
   });
+
+  it('one that is made again under its id is the same event; usage is never dropped', async () => {
+    isDown = true;
+    const outbox = await open(1);
+    const id = '01900000-0000-7000-8000-0000000000aa';
+    const entry = {
+      tenantId: id,
+      keyPublicId: 'mineaaaa',
+      deploymentId: id,
+      servedModel: 'tiny',
+      versionDigest: digestOf('a'),
+      leaseIds: [],
+      ...{ requests: 1, promptTokens: 2, completionTokens: 3, estimatedRequests: 0 },
+    };
+    for (const eventId of [id, id]) await outbox.add({ kind: 'usage-recorded', entries: [entry] }, eventId);
+    for (const digit of ['a', 'b']) await add(outbox, digit);
+    expect([outbox.pending, dropped]).toEqual([2, 1]);
+    expect(await readdir(folder.path)).toContain(`${id}.json`);
+  });
 });

@@ -62,17 +62,20 @@ export class Outbox {
     this.#timer = setInterval(() => void this.send(), RESEND_INTERVAL_MS);
   }
 
-  /** Durable when resolved. */
-  async add(event: NewEvent): Promise<void> {
+  /**
+   * Durable when resolved. `id`: of an event that can be made twice and counts once, however far its first making came;
+   * default: a new one.
+   */
+  async add(event: NewEvent, id: string = uuidv7()): Promise<void> {
     const { folder, eventsMax = EVENTS_MAX, metrics, log } = this.#options;
-    const whole = eventSchema.parse({ ...event, id: uuidv7(), at: new Date().toISOString() });
+    const whole = eventSchema.parse({ ...event, id, at: new Date().toISOString() });
     await writeDurably(join(folder, `${whole.id}.json`), JSON.stringify(whole));
     this.#events.set(whole.id, whole);
-    while (this.#events.size > eventsMax) {
-      const [oldest] = this.#events.keys();
+    const droppable = [...this.#events.values()].filter(({ kind }) => kind !== 'usage-recorded');
+    for (const oldest of droppable.slice(0, Math.max(0, droppable.length - eventsMax))) {
       metrics.eventsDropped(1);
-      log.error({ event: oldest }, 'the outbox is full; its oldest event is dropped');
-      await this.#remove(oldest!);
+      log.error({ event: oldest.id }, 'the outbox is full; its oldest event is dropped');
+      await this.#remove(oldest.id);
     }
     void this.send();
   }

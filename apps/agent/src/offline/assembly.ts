@@ -1,19 +1,27 @@
 // The parts that let a cluster serve by itself, put together; starts nothing. Without a local endpoint there are none: what
 // would be asked for nobody uses.
 import type { Logger } from 'pino';
+import { v7 as uuidv7 } from 'uuid';
 import { KeyAuthenticator } from '#inference';
 import type { AgentConfiguration } from '../configuration.ts';
 import type { ControlLink } from '../control-link.ts';
 import { LocalEndpoint } from '../data-plane/local-endpoint.ts';
 import type { ReplicaRouter } from '../data-plane/replica-router.ts';
 import type { DesiredKeeper } from '../desired/desired-keeper.ts';
+import type { Outbox } from '../events/outbox.ts';
 import type { AgentMetrics } from '../metrics.ts';
 import type { StateDocument } from '../state/document.ts';
+import { BudgetCharging } from './budget-charging.ts';
 import { BundleKeeper, type bundleMarksSchema, type storedBundleSchema } from './bundle-keeper.ts';
-import { freeOfCharge } from './charging.ts';
+import { LeaseKeeper, type storedLeasesSchema } from './lease-keeper.ts';
 import { machineClock, type OfflineClock } from './offline-clock.ts';
+import { OfflineServing } from './offline-serving.ts';
 import type { OfflineKey } from './offline-view.ts';
-import { bundleRefusal, uncheckedKey } from './refusals.ts';
+import { bundleRefusal, lastSeen, uncheckedKey } from './refusals.ts';
+import { UsageJournal } from './usage-journal.ts';
+
+/** Beyond so many events that wait, usage is summed up in longer segments. */
+const EVENTS_WAITING_MAX = 5_000;
 
 export interface OfflinePartsOptions {
   readonly configuration: AgentConfiguration;
@@ -21,7 +29,11 @@ export interface OfflinePartsOptions {
   readonly clusterName: string;
   readonly bundleDocument: StateDocument<typeof storedBundleSchema>;
   readonly marksDocument: StateDocument<typeof bundleMarksSchema>;
-  readonly link: Pick<ControlLink, 'fetchBundle'>;
+  readonly leasesDocument: StateDocument<typeof storedLeasesSchema>;
+  readonly journalFolder: string;
+  readonly machineBootId: string;
+  readonly link: Pick<ControlLink, 'fetchBundle' | 'askLeases' | 'isConnected'>;
+  readonly outbox: Pick<Outbox, 'add' | 'pending'>;
   readonly desired: Pick<DesiredKeeper, 'state' | 'verifyingKey' | 'keyDoubted'>;
   readonly router: ReplicaRouter;
   /** Default: the machine's clocks. */
@@ -30,13 +42,9 @@ export interface OfflinePartsOptions {
   readonly metrics: AgentMetrics;
 }
 
-export interface OfflineParts {
-  readonly bundle: BundleKeeper;
-  readonly local: LocalEndpoint;
-}
-
-export function assembleOffline(options: OfflinePartsOptions): OfflineParts | undefined {
-  const { configuration, clusterId, clusterName, link, desired, router, clock = machineClock, log, metrics } = options;
+export function assembleOffline(options: OfflinePartsOptions): OfflineServing | undefined {
+  const { configuration, clusterId, clusterName, link, desired, outbox, router, log, metrics } = options;
+  const { clock = machineClock } = options;
   const { dataPlane, localEndpoint } = configuration;
   if (localEndpoint.listen === undefined) return undefined;
   const bundle = new BundleKeeper({
@@ -46,9 +54,28 @@ export function assembleOffline(options: OfflinePartsOptions): OfflineParts | un
     request: (have) => link.fetchBundle(have),
     verifyingKey: () => desired.verifyingKey,
     onDoubt: () => desired.keyDoubted(),
+    onBundle: ({ bundle: { budgets } }) => leases.expect(budgets),
     clock,
     log,
   });
+  const journal: UsageJournal = new UsageJournal({
+    folder: options.journalFolder,
+    tell: ({ id, entries }) => outbox.add({ kind: 'usage-recorded', entries }, id),
+    mayTell: () => outbox.pending < EVENTS_WAITING_MAX,
+    isInContact: () => link.isConnected,
+    onSwitch: () => leases.snapshot(),
+    log,
+  });
+  const leases: LeaseKeeper = new LeaseKeeper({
+    document: options.leasesDocument,
+    journal,
+    request: (request) => link.askLeases(request),
+    isConnected: () => link.isConnected,
+    clock,
+    machineBootId: options.machineBootId,
+    log,
+  });
+  const contactWords = () => (bundle.isInContact ? '' : `; ${lastSeen(bundle.contactMs)}`);
   const local = new LocalEndpoint({
     ...localEndpoint.listen,
     clusterName,
@@ -60,11 +87,11 @@ export function assembleOffline(options: OfflinePartsOptions): OfflineParts | un
     view: () => bundle.view,
     versionNumberOf: (digest) => desired.state?.versions.find((version) => version.digest === digest)?.number ?? 0,
     router,
-    charging: freeOfCharge,
+    charging: new BudgetCharging({ leases, journal, newId: () => uuidv7(), contactWords }),
     log,
     metrics,
   });
-  return { bundle, local };
+  return new OfflineServing({ bundle, journal, leases, local, log });
 }
 
 /** Keys of the bundle, for as long as it may be used. */

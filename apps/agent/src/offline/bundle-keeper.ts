@@ -43,6 +43,8 @@ export interface BundleKeeperOptions {
   readonly verifyingKey: () => string | undefined;
   /** A bundle came whose signature our key does not prove: the key may be out of date. */
   readonly onDoubt: () => void;
+  /** From now on this one counts: from disk, or newly come. */
+  readonly onBundle?: (view: OfflineView) => void;
   readonly clock: OfflineClock;
   readonly log: Logger;
 }
@@ -215,6 +217,7 @@ export class BundleKeeper {
     this.#view = new OfflineView(bundle);
     this.#digest = createHash('sha256').update(text).digest('hex');
     this.#rebase(marks);
+    this.#options.onBundle?.(this.#view);
   }
 
   #rebase(marks: BundleMarks | null): void {

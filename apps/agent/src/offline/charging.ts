@@ -15,6 +15,9 @@ export interface ChargedRequest {
   readonly deploymentId: string;
   readonly servedModel: string;
   readonly versionDigest: string;
+  /** Estimated. */
+  readonly promptTokens: number;
+  /** The prompt among them. */
   readonly reservedTokens: number;
 }
 

@@ -1,0 +1,66 @@
+// What requests cost, summed as the control plane wants it told: one entry for each key, model, version and set of leases.
+import { createHash } from 'node:crypto';
+import { USAGE_ENTRIES_MAX, type UsageEntry } from '#contracts';
+
+/** Whom a request is counted for. */
+export type UsageSubject = Pick<
+  UsageEntry,
+  'tenantId' | 'keyPublicId' | 'deploymentId' | 'servedModel' | 'versionDigest' | 'leaseIds'
+>;
+
+export interface UsageAmount {
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  readonly isEstimated: boolean;
+}
+
+/** Entries of one event, so that it stays within its bound of bytes whatever is in them. */
+const ENTRIES_MAX = Math.min(USAGE_ENTRIES_MAX, 40);
+
+export class UsageTotals {
+  readonly #entries = new Map<string, UsageEntry>();
+
+  get isEmpty(): boolean {
+    return this.#entries.size === 0;
+  }
+
+  add(subject: UsageSubject, { promptTokens, completionTokens, isEstimated }: UsageAmount): void {
+    const { tenantId, keyPublicId, deploymentId, servedModel, versionDigest, leaseIds } = subject;
+    const named = { tenantId, keyPublicId, deploymentId, servedModel, versionDigest, leaseIds: [...leaseIds].sort() };
+    const key = JSON.stringify(named);
+    const before = this.#entries.get(key);
+    this.#entries.set(key, {
+      ...named,
+      requests: (before?.requests ?? 0) + 1,
+      promptTokens: (before?.promptTokens ?? 0) + promptTokens,
+      completionTokens: (before?.completionTokens ?? 0) + completionTokens,
+      estimatedRequests: (before?.estimatedRequests ?? 0) + (isEstimated ? 1 : 0),
+    });
+  }
+
+  /** In the order of what they are for, so that the same requests make the same list. */
+  entries(): UsageEntry[] {
+    return [...this.#entries.entries()].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, entry]) => entry);
+  }
+}
+
+export interface UsageEvent {
+  readonly id: string;
+  readonly entries: UsageEntry[];
+}
+
+/** A segment's events. The same segment makes the same ids, so that what is told twice counts once. */
+export function eventsOf(segmentId: string, entries: readonly UsageEntry[]): UsageEvent[] {
+  const events: UsageEvent[] = [];
+  for (let from = 0; from < entries.length; from += ENTRIES_MAX) {
+    const id = from === 0 ? segmentId : derivedId(`${segmentId}/${from / ENTRIES_MAX}`);
+    events.push({ id, entries: entries.slice(from, from + ENTRIES_MAX) });
+  }
+  return events;
+}
+
+/** A UUID of version 8: made from a hash, and from nothing else. */
+function derivedId(name: string): string {
+  const hex = createHash('sha256').update(name).digest('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
+}
