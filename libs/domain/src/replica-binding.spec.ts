@@ -171,6 +171,13 @@ const cases: Case[] = [
     want: [],
   },
   {
+    name: 'R21: what an older agent started and noted no devices of has some all the same',
+    nodes: [node('a', gpus(3))],
+    desired: [wants('r1', { claim: claim(2) }), wants('r2'), wants('r3')],
+    here: [here('r1')],
+    want: ['r2: a/gpu-2', 'r3 waits for 1 nvidia.com/gpu: 0 of 3 are free, held by replica r1, replica r2'],
+  },
+  {
     name: 'cores are shared',
     nodes: [node('a', [{ id: 'cpu-0', deviceType: 'cpu', memoryBytes: 1 }])],
     desired: ['r1', 'r2', 'r3'].map((id) => wants(id, { claim: claim(4, 'node', { deviceType: 'cpu' }) })),

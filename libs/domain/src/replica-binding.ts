@@ -53,15 +53,40 @@ export function taskHolder(taskId: string): string {
 function holdingsOf(
   replicas: readonly DesiredReplica[],
   here: readonly LocalReplica[],
-  { tasks }: DeviceBook,
+  book: DeviceBook,
 ): DeviceHolding[] {
   const given = replicas.filter(({ draining }) => !draining);
   const holding = ({ replicaId, devices }: Pick<LocalReplica, 'replicaId' | 'devices'>) => ({
     holder: replicaHolder(replicaId),
     devices: devices ?? [],
   });
-  const all = [...given.map(holding), ...here.map(holding), ...tasks];
-  return all.filter(({ devices }) => devices.length > 0);
+  const all = [...given.map(holding), ...here.map(holding), ...book.tasks];
+  const known = all.filter(({ devices }) => devices.length > 0);
+  return [...known, ...presumedHoldings(replicas, here, book, known)];
+}
+
+/** What an agent started that noted no devices has some all the same: as many as it claims, from the front (R21). */
+function presumedHoldings(
+  replicas: readonly DesiredReplica[],
+  here: readonly LocalReplica[],
+  { nodes, bindsDevices }: DeviceBook,
+  known: readonly DeviceHolding[],
+): DeviceHolding[] {
+  const taken = new Set(known.flatMap(({ devices }) => deviceKeysOf(devices)));
+  const running = new Set(here.filter(({ devices }) => devices === undefined).map(({ replicaId }) => replicaId));
+  const unnoted = replicas.filter(({ replicaId, devices, claim, engine }) => {
+    return devices === undefined && claim.deviceType !== 'cpu' && running.has(replicaId) && bindsDevices(engine);
+  });
+  return unnoted.map(({ replicaId, claim }) => {
+    const free = nodes.flatMap(({ name, devices }) =>
+      devices
+        .filter(({ id, deviceType }) => deviceType === claim.deviceType && !taken.has(deviceKey(name, id)))
+        .map(({ id }) => ({ node: name, deviceIds: [id] })),
+    );
+    const devices = free.slice(0, claim.count);
+    for (const key of deviceKeysOf(devices)) taken.add(key);
+    return { holder: replicaHolder(replicaId), devices };
+  });
 }
 
 /** Null: nothing is bound for it. A sentence: what it waits for. */
