@@ -66,6 +66,20 @@ describe('the ledger', () => {
     expect(ledger.prefillMsPerToken('b', 0)).toBeLessThan(0.25);
   });
 
+  it('is not spoilt by the first request, in which engines compile', () => {
+    const ledger = new AffinityLedger();
+    ledger.firstToken(ledger.dispatched('a', work(100, { uncachedTokens: 1_000 }), 0), 60_000);
+    expect(ledger.prefillMsPerToken('a', 0)).toBe(0.4);
+    teach(ledger, 'a', 0.1, 20);
+    expect(ledger.prefillMsPerToken('a', 0)).toBeLessThan(0.13);
+  });
+
+  it('learns within twenty requests that an engine is a hundred times slower than assumed', () => {
+    const ledger = new AffinityLedger();
+    teach(ledger, 'a', 10, 20);
+    expect(ledger.prefillMsPerToken('a', 0)).toBeGreaterThan(7);
+  });
+
   it('does not believe differences below a factor of 1.6: they are mostly chance, and feed on themselves', () => {
     const ledger = new AffinityLedger();
     teach(ledger, 'b', 0.1, 100);

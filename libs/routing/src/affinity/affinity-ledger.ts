@@ -9,7 +9,8 @@
  *
  * Speed is milliseconds of prefill a token: what passed from the later of "was given" and "the one before had its first
  * token" until its own first token, over the tokens that were not cached. Sums of both, the older the less; one
- * measurement counts for at most 4 times what was predicted, so that a hiccup does not empty a replica.
+ * measurement counts for at most 4 times what was predicted, so that a hiccup does not empty a replica, and the first
+ * request, in which engines compile, does not spoil the rest; what is slower by more is learnt in some ten requests.
  *
  * Replicas of one deployment are mostly equally fast, and what looks like a difference is mostly chance: sizes are
  * guessed, and who seems fast is given what seems large. Believing small differences feeds on itself (replayed: work
@@ -126,14 +127,15 @@ export class AffinityLedger {
     return ticket;
   }
 
-  /** The first byte of the answer's text. */
-  firstToken(told: Ticket, nowMs: number): void {
+  /** The first byte of the answer's text. False: it was told before, or the request has ended. */
+  firstToken(told: Ticket, nowMs: number): boolean {
     const ticket = told as OpenTicket;
     const account = this.accounts.get(ticket.replicaId);
-    if (account === undefined || ticket.isPrefilled) return;
+    if (account === undefined || ticket.isPrefilled) return false;
     const sinceMs = Math.max(ticket.dispatchedMs, account.headSinceMs);
     if (ticket.tellsFirstToken) this.measured(account, ticket, nowMs - sinceMs, nowMs);
     leaveQueue(account, ticket, nowMs);
+    return true;
   }
 
   /** False: it was told before, or the request is of an engine that is no more. */
@@ -215,9 +217,8 @@ export class AffinityLedger {
     const { uncachedTokens, workMs, prefillMs } = ticket;
     if (uncachedTokens <= 0 || prefillMs <= 0) return;
     const prefillTookMs = tookMs - (workMs - prefillMs);
-    const boundedMs = Math.min(OUTLIER_FACTOR * prefillMs, Math.max(prefillMs / OUTLIER_FACTOR, prefillTookMs));
-    // Of the very first there is nothing to say what is too much.
-    const ms = this.speed.tokens === 0 && prefillTookMs > 0 ? prefillTookMs : boundedMs;
+    if (prefillTookMs <= 0) return;
+    const ms = Math.min(OUTLIER_FACTOR * prefillMs, prefillTookMs);
     addTo(speed, SPEED_KEPT, uncachedTokens, ms, nowMs);
     addTo(this.speed, SPEED_OF_ALL_KEPT, uncachedTokens, ms, nowMs);
   }

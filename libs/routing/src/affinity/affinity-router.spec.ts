@@ -232,6 +232,7 @@ describe('the router', () => {
     const failed = router.dispatched(facts('b'), prompt(9), 0);
     router.dispatched(facts('a'), request({ promptTokens: 90_000, blocks: [] }), 0);
     for (const nowMs of [10, 20]) router.finished(failed, 'failed', nowMs);
+    router.firstToken(failed, 20);
     expect([20, 1_009, 1_010].map((nowMs) => chosenAt(nowMs))).toEqual(['a', 'a', 'b']);
     expect(chosenAt(20, [facts('b')])).toBe('b');
     expect(chosenAt(20, [facts('a', { isCordoned: true }), facts('b')])).toBe('b');

@@ -91,8 +91,7 @@ export class AffinityRouter {
   }
 
   firstToken(ticket: Ticket, nowMs: number): void {
-    this.breaker.succeeded(ticket.replicaId);
-    this.ledger.firstToken(ticket, nowMs);
+    if (this.ledger.firstToken(ticket, nowMs)) this.breaker.succeeded(ticket.replicaId);
   }
 
   finished(ticket: Ticket, outcome: AnswerOutcome, nowMs: number): void {

@@ -1,5 +1,5 @@
 /**
- * Which replica takes a request: filter, then stickiness, then a policy – a row in a table, name → weights or function.
+ * Which replica takes a request: filter, then stickiness, then a policy – a row in a table, name → function → meaning.
  *
  * Stickiness (session, prefix) never costs more than a bound: the sticky replica is left when another is predicted to
  * answer so much sooner. So a prefix that everybody shares cannot pile up on one replica (A03): its queue grows until
