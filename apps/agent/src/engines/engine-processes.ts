@@ -6,7 +6,7 @@
 // starts late finds it gone, then SIGTERM, then SIGKILL, for whatever has that folder in its environment.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { setPriority } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -26,6 +26,8 @@ const KILL_MS_MAX = 5_000;
 const SWEEPS_MAX = 10;
 /** Engines yield to the agent when the machine is full (R9). */
 const ENGINE_NICENESS = 5;
+/** Of 1,000. When memory runs out, the system ends an engine and not the agent, nor whatever else runs here. */
+const ENGINE_OOM_SCORE = 500;
 /** What a child needs of our environment; our own secrets are not among it. */
 const INHERITED = ['PATH', 'HOME', 'TMPDIR', 'LANG', 'LC_ALL', 'TZ', 'LD_LIBRARY_PATH', 'CUDA_VISIBLE_DEVICES'];
 
@@ -90,6 +92,7 @@ export class EngineProcesses {
       log.warn({ pid: processId, reason: messageOf(cause) }, 'engine process id not noted'),
     );
     lowerPriority(processId);
+    await offerToOutOfMemory(processId);
     await this.#sweepLogs();
     return instanceOf({ ...spec, instanceId, generation }, deploymentId, processId, false);
   }
@@ -326,6 +329,11 @@ function send(pid: number, signal: NodeJS.Signals): void {
   } catch {
     // It was already gone.
   }
+}
+
+async function offerToOutOfMemory(pid: number): Promise<void> {
+  // Only a courtesy too: where there is no such file, the system chooses by itself.
+  await writeFile(`/proc/${pid}/oom_score_adj`, String(ENGINE_OOM_SCORE)).catch(() => undefined);
 }
 
 function lowerPriority(pid: number): void {
