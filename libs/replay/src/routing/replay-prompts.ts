@@ -151,5 +151,6 @@ function factsOf({ reported, slots }: Floor): ReplicaFacts[] {
     freeMemoryBytes: MEMORY_BYTES * Math.max(0, 1 - requests / slots),
     memoryBytes: MEMORY_BYTES,
     holds: NOTHING_HELD,
+    slots,
   }));
 }

@@ -9,22 +9,37 @@ const work = (workMs: number, rest: Partial<DispatchedWork> = {}): DispatchedWor
   ...rest,
 });
 
+/** Where there is always a slot. */
+const queuedMs = (ledger: AffinityLedger, id: string, nowMs: number) => ledger.queuedMs(id, 256, nowMs);
+
 describe('the ledger', () => {
   it('predicts what is queued: all that was given, less what was worked since', () => {
     const ledger = new AffinityLedger();
-    expect(ledger.queuedMs('a', 0)).toBe(0);
+    expect(queuedMs(ledger, 'a', 0)).toBe(0);
     ledger.dispatched('a', work(100), 0);
     ledger.dispatched('a', work(200), 10);
-    expect([10, 60].map((nowMs) => ledger.queuedMs('a', nowMs))).toEqual([290, 240]);
-    expect([ledger.queuedMs('b', 10), ledger.outstanding('a', 10), ledger.outstanding('b', 10)]).toEqual([0, 2, 0]);
+    expect([10, 60].map((nowMs) => queuedMs(ledger, 'a', nowMs))).toEqual([290, 240]);
+    expect([queuedMs(ledger, 'b', 10), ledger.outstanding('a', 10), ledger.outstanding('b', 10)]).toEqual([0, 2, 0]);
   });
 
   it('expects of what takes longer than predicted a quarter more of what it took, so that a hung engine is avoided', () => {
     const ledger = new AffinityLedger();
     ledger.dispatched('a', work(100), 0);
     ledger.dispatched('a', work(200), 0);
-    const queued = [80, 100, 400, 60_000].map((nowMs) => ledger.queuedMs('a', nowMs));
+    const queued = [80, 100, 400, 60_000].map((nowMs) => queuedMs(ledger, 'a', nowMs));
     expect(queued).toEqual([220, 225, 300, 15_200]);
+  });
+
+  it('waits for a slot as long as answers take, once as many are under way as there are slots', () => {
+    const ledger = new AffinityLedger();
+    const tickets = [0, 0, 0].map((nowMs) => ledger.dispatched('a', work(1), nowMs));
+    for (const ticket of tickets) ledger.firstToken(ticket, 10);
+    expect(ledger.queuedMs('a', 2, 10)).toBe(0);
+    ledger.finished(tickets[0]!, 'answered', 1_010);
+    // Two are under way: one ends every 1,000 ms ÷ slots, and one or two must.
+    expect([3, 2, 1].map((slots) => ledger.queuedMs('a', slots, 1_010))).toEqual([0, 500, 2_000]);
+    ledger.dispatched('a', work(3_000), 1_010);
+    expect([3, 2, 1].map((slots) => ledger.queuedMs('a', slots, 1_010))).toEqual([3_000, 3_000, 3_000]);
   });
 
   it('corrects itself by every first token', () => {
@@ -32,9 +47,9 @@ describe('the ledger', () => {
     const first = ledger.dispatched('a', work(100), 0);
     const second = ledger.dispatched('a', work(200), 0);
     ledger.firstToken(first, 150);
-    expect([150, 250].map((nowMs) => ledger.queuedMs('a', nowMs))).toEqual([200, 100]);
+    expect([150, 250].map((nowMs) => queuedMs(ledger, 'a', nowMs))).toEqual([200, 100]);
     ledger.firstToken(second, 300);
-    expect([ledger.queuedMs('a', 300), ledger.outstanding('a', 300)]).toEqual([0, 2]);
+    expect([queuedMs(ledger, 'a', 300), ledger.outstanding('a', 300)]).toEqual([0, 2]);
   });
 
   it('counts what it is told twice, or after the end, once', () => {
@@ -44,15 +59,17 @@ describe('the ledger', () => {
     for (const nowMs of [100, 110, 120]) ledger.firstToken(ticket, nowMs);
     for (const nowMs of [200, 210]) ledger.finished(ticket, 'answered', nowMs);
     ledger.firstToken(ticket, 220);
-    expect([ledger.queuedMs('a', 110), ledger.outstanding('a', 220), ledger.latencyMs('a', 220)]).toEqual([40, 1, 200]);
+    expect([queuedMs(ledger, 'a', 110), ledger.outstanding('a', 220), ledger.latencyMs('a', 220)]).toEqual([
+      40, 1, 200,
+    ]);
     ledger.finished(other, 'failed', 230);
-    expect([ledger.queuedMs('a', 230), ledger.outstanding('a', 230), ledger.latencyMs('a', 230)]).toEqual([0, 0, 200]);
+    expect([queuedMs(ledger, 'a', 230), ledger.outstanding('a', 230), ledger.latencyMs('a', 230)]).toEqual([0, 0, 200]);
   });
 
   it('takes answers in one piece to be prefilled as predicted', () => {
     const ledger = new AffinityLedger();
     for (const workMs of [100, 50, 30]) ledger.dispatched('a', work(workMs, { tellsFirstToken: false }), 0);
-    expect([0, 120, 170, 200].map((nowMs) => ledger.queuedMs('a', nowMs))).toEqual([180, 60, 10, 0]);
+    expect([0, 120, 170, 200].map((nowMs) => queuedMs(ledger, 'a', nowMs))).toEqual([180, 60, 10, 0]);
     expect(ledger.outstanding('a', 200)).toBe(3);
   });
 
@@ -155,7 +172,7 @@ describe('the ledger', () => {
     const next = ledger.dispatched('a', work(50), 10);
     ledger.firstToken(lost, 20);
     ledger.finished(lost, 'answered', 20);
-    expect([ledger.queuedMs('a', 20), ledger.outstanding('a', 20), ledger.latencyMs('a', 20)]).toEqual([40, 1, null]);
+    expect([queuedMs(ledger, 'a', 20), ledger.outstanding('a', 20), ledger.latencyMs('a', 20)]).toEqual([40, 1, null]);
     ledger.finished(next, 'answered', 60);
     ledger.retain(new Set());
     expect(ledger.latencyMs('a', 60)).toBeNull();
@@ -175,7 +192,7 @@ describe('the ledger', () => {
     const ledger = new AffinityLedger();
     const lost = ledger.dispatched('a', work(100), 0);
     expect(ledger.outstanding('a', 3_599_999)).toBe(1);
-    expect([ledger.outstanding('a', 3_600_000), ledger.queuedMs('a', 3_600_000)]).toEqual([0, 0]);
+    expect([ledger.outstanding('a', 3_600_000), queuedMs(ledger, 'a', 3_600_000)]).toEqual([0, 0]);
     ledger.finished(lost, 'answered', 3_600_001);
     expect([ledger.outstanding('a', 3_600_001), ledger.latencyMs('a', 3_600_001)]).toEqual([0, null]);
   });
@@ -183,10 +200,10 @@ describe('the ledger', () => {
   it('a clock that goes back makes nothing negative', () => {
     const ledger = new AffinityLedger();
     const ticket = ledger.dispatched('a', work(100), 1_000);
-    expect(ledger.queuedMs('a', 500)).toBe(100);
+    expect(queuedMs(ledger, 'a', 500)).toBe(100);
     ledger.firstToken(ticket, 400);
     ledger.finished(ticket, 'answered', 300);
-    expect([ledger.queuedMs('a', 300), ledger.latencyMs('a', 300)]).toEqual([0, 0]);
+    expect([queuedMs(ledger, 'a', 300), ledger.latencyMs('a', 300)]).toEqual([0, 0]);
     expect(ledger.prefillMsPerToken('a', 300)).toBeGreaterThan(0);
   });
 });

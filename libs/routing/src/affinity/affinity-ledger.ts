@@ -52,8 +52,10 @@ export interface Ticket {
 
 interface OpenTicket extends Ticket, DispatchedWork {
   readonly dispatchedMs: number;
-  /** Of which the ledger was told, or which it assumed: no longer queued. */
+  /** Told, or assumed: no longer queued. */
   isPrefilled: boolean;
+  /** Null: not told. */
+  firstTokenMs: number | null;
   isFinished: boolean;
 }
 
@@ -82,6 +84,8 @@ interface Speed {
 
 /** Weight of the newest latency; small, so that one slow answer does not empty a replica. */
 const SMOOTHING = 0.2;
+/** Answers differ far more than replicas do. */
+const ANSWER_SMOOTHING = 0.02;
 /** Of the sums after each measurement: about the last 50 prompts of a replica count, and the last 500 of all. */
 const SPEED_KEPT = 0.98;
 const SPEED_OF_ALL_KEPT = 0.998;
@@ -106,6 +110,8 @@ export class AffinityLedger {
   private readonly accounts = new Map<string, Account>();
   /** Of all replicas: the prior of those that are not measured. */
   private readonly speed: Speed = { count: 0, tokens: 0, ms: 0, atMs: 0 };
+  /** From the first token to the end, of all replicas, smoothed; 0 while not measured. */
+  private answerMs = 0;
   private readonly loadAlpha: number;
   private readonly firstGuess: number;
   private readonly measuredForMs: number;
@@ -118,7 +124,14 @@ export class AffinityLedger {
 
   dispatched(replicaId: string, work: DispatchedWork, nowMs: number): Ticket {
     const account = this.settled(replicaId, nowMs);
-    const ticket: OpenTicket = { replicaId, ...work, dispatchedMs: nowMs, isPrefilled: false, isFinished: false };
+    const ticket: OpenTicket = {
+      replicaId,
+      ...work,
+      dispatchedMs: nowMs,
+      isPrefilled: false,
+      firstTokenMs: null,
+      isFinished: false,
+    };
     if (account.queue.length === 0) account.headSinceMs = nowMs;
     account.queue.push(ticket);
     account.recentMs = recentMsOf(account, nowMs) + work.workMs;
@@ -134,6 +147,7 @@ export class AffinityLedger {
     if (account === undefined || ticket.isPrefilled) return false;
     const sinceMs = Math.max(ticket.dispatchedMs, account.headSinceMs);
     if (ticket.tellsFirstToken) this.measured(account, ticket, nowMs - sinceMs, nowMs);
+    ticket.firstTokenMs = nowMs;
     leaveQueue(account, ticket, nowMs);
     return true;
   }
@@ -152,18 +166,19 @@ export class AffinityLedger {
     const known = this.latencyOf(account, nowMs);
     account.latencyMs = known === null ? latencyMs : known + SMOOTHING * (latencyMs - known);
     account.latencyAtMs = nowMs;
+    if (ticket.firstTokenMs !== null) this.answered(nowMs - ticket.firstTokenMs);
     return true;
   }
 
-  /** Predicted milliseconds until all that it was given has its first token. */
-  queuedMs(replicaId: string, nowMs: number): number {
+  /**
+   * Predicted milliseconds until all that it was given has its first token, and until it has a slot for one more: of `slots`
+   * answers under way one ends every `answer ÷ slots` milliseconds. Both go on at the same time, so that the longer counts.
+   */
+  queuedMs(replicaId: string, slots: number, nowMs: number): number {
     const account = this.settledOrNone(replicaId, nowMs);
-    const head = account?.queue[0];
-    if (account === undefined || head === undefined) return 0;
-    const workedMs = Math.max(0, nowMs - account.headSinceMs);
-    const queuedMs = account.queue.reduce((sum, { workMs }) => sum + workMs, 0);
-    const headLeftMs = Math.max(head.workMs - workedMs, OVERRUN_SHARE * workedMs);
-    return queuedMs - head.workMs + headLeftMs;
+    if (account === undefined) return 0;
+    const slotMs = Math.max(0, account.open.size + 1 - slots) * (this.answerMs / slots);
+    return Math.max(slotMs, promptsMs(account, nowMs));
   }
 
   outstanding(replicaId: string, nowMs: number): number {
@@ -210,6 +225,10 @@ export class AffinityLedger {
     for (const [replicaId, { open }] of this.accounts) {
       if (open.size === 0 && !replicaIds.has(replicaId)) this.accounts.delete(replicaId);
     }
+  }
+
+  private answered(tookMs: number): void {
+    this.answerMs = this.answerMs === 0 ? tookMs : this.answerMs + ANSWER_SMOOTHING * (tookMs - this.answerMs);
   }
 
   /** `tookMs`: from the moment that it was its turn until its first token. */
@@ -272,6 +291,16 @@ function newAccount(nowMs: number): Account {
     recentMs: 0,
     recentAtMs: nowMs,
   };
+}
+
+/** The work that is queued, less what was worked on the head of the queue. */
+function promptsMs({ queue, headSinceMs }: Account, nowMs: number): number {
+  const head = queue[0];
+  if (head === undefined) return 0;
+  const workedMs = Math.max(0, nowMs - headSinceMs);
+  const queuedMs = queue.reduce((sum, { workMs }) => sum + workMs, 0);
+  const headLeftMs = Math.max(head.workMs - workedMs, OVERRUN_SHARE * workedMs);
+  return queuedMs - head.workMs + headLeftMs;
 }
 
 function recentMsOf({ recentMs, recentAtMs }: Account, nowMs: number): number {

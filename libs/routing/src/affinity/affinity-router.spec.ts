@@ -39,6 +39,8 @@ interface Past {
   readonly to: string;
   readonly sent?: RoutedRequest;
   readonly isDone?: boolean;
+  /** From the first token to the end. Default 0. */
+  readonly answerMs?: number;
 }
 
 interface Case {
@@ -65,10 +67,10 @@ function choose({
   draws = [],
 }: Case): string {
   const router = new AffinityRouter();
-  for (const { to, sent = request(), isDone = false } of past) {
+  for (const { to, sent = request(), isDone = false, answerMs = 0 } of past) {
     const ticket = router.dispatched(replicas.find(({ id }) => id === to)!, sent, 0);
     if (!isDone) continue;
-    router.firstToken(ticket, 100);
+    router.firstToken(ticket, 100 - answerMs);
     router.finished(ticket, 'answered', 100);
   }
   const left = [...draws];
@@ -116,6 +118,12 @@ describe('the router', () => {
       want: 'b by prefix',
     },
     { name: 'A02 what a queued prompt will have cached counts already', past: [{ to: 'b' }], want: 'b by prefix' },
+    {
+      name: 'A04 a free slot beats one that must be waited for, though the prompt is cached there',
+      replicas: [facts('a', { slots: 1 }), facts('b', { slots: 1 })],
+      past: [{ to: 'a', sent: prompt(9), isDone: true, answerMs: 5_000 }, { to: 'b' }],
+      want: `a by ${PREDICTED}`,
+    },
     {
       name: 'A04 loaded beats cold',
       replicas: [facts('cold', { isLoaded: false }), facts('warm')],

@@ -32,6 +32,9 @@ export interface RoutedRequest extends Omit<AffinityRequest, 'sessionReplicaId'>
   readonly tellsFirstToken: boolean;
 }
 
+/** What engines of accelerators take at once, or more. */
+const SLOTS_DEFAULT = 256;
+
 /** What most requests are. */
 export const PLAIN_REQUEST: RoutedRequest = {
   promptTokens: 0,
@@ -127,7 +130,7 @@ export class AffinityRouter {
       ...facts,
       cachedTokens: Math.min(promptTokens, cached),
       prefillMsPerToken: ledger.prefillMsPerToken(facts.id, nowMs),
-      queuedMs: ledger.queuedMs(facts.id, nowMs),
+      queuedMs: ledger.queuedMs(facts.id, facts.slots ?? SLOTS_DEFAULT, nowMs),
       outstanding: ledger.outstanding(facts.id, nowMs),
       latencyMs: ledger.latencyMs(facts.id, nowMs),
       recentMs: ledger.recentMs(facts.id, nowMs),

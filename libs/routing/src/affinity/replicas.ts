@@ -16,6 +16,8 @@ export interface ReplicaFacts {
   readonly memoryBytes: number;
   /** Adapters and datasets that are held here, by name. */
   readonly holds: ReadonlySet<string>;
+  /** Requests that it answers at once; what comes on top waits for one of them to end. Default 256. */
+  readonly slots?: number;
 }
 
 /** And what the router knows of it, for one request. */
