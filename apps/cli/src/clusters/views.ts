@@ -80,7 +80,11 @@ function renderNodes({ nodes }: Observed, screen: Screen): string {
 function renderReplicas({ replicas }: Observed, screen: Screen): string {
   if (replicas.length === 0) return '';
   const columns = [{ title: 'replica' }, { title: 'phase' }, { title: 'reason', wraps: true }];
-  const rows = replicas.map(({ replicaId, phase, reason }) => [replicaId, phase, reason ?? '']);
+  const rows = replicas.map(({ replicaId, phase, reason, isLocal }) => [
+    replicaId,
+    isLocal ? `${phase}, by itself` : phase,
+    reason ?? '',
+  ]);
   return renderTable(columns, rows, screen.columns, painter(screen));
 }
 

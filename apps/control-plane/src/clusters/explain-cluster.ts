@@ -193,7 +193,7 @@ function explainVersions(facts: ClusterFacts): Finding | null {
   });
   const [first] = missing;
   const says = `${count(missing.length, 'version')} should be here whole and ${missing.length === 1 ? 'is' : 'are'} not: ${listed(each)}`;
-  return { says, next: `atoll version sync ${first!.model} ${first!.version}` };
+  return { says, next: `atoll model sync ${first!.model} ${first!.version}` };
 }
 
 function explainConflicts({ cluster: { name }, conflicts }: ClusterFacts): Finding | null {
