@@ -89,6 +89,13 @@ describe('quickstart --once', () => {
     await expectNothingLeft(run);
   }, 20_000);
 
+  it('an engine that it does not know: which there are, exit 2, nothing started', async () => {
+    const run = quickstart(['--once', '--engine', 'gpu']);
+    expect(await run.exited).toBe(2);
+    expect(run.output()).toContain("There is no engine 'gpu' here: --engine takes llama or sim.");
+    await expectNothingLeft(run);
+  }, 20_000);
+
   it('Ctrl-C in the middle stops everything in order and leaves nothing', async () => {
     const run = quickstart(['--once']);
     await eventually(() => expect(run.output()).toMatch(/\[3\/14\] control plane: http/), { timeoutMs: 60_000 });

@@ -12,6 +12,8 @@ import { eventually } from '#testing';
 import { AttachedEngine } from '../../apps/agent/src/engines/attach/attached-engine.ts';
 import { attachedEngineSchema } from '../../apps/agent/src/engines/attach/configuration.ts';
 import type { EngineAdapter, EngineInstance, EngineSpec } from '../../apps/agent/src/engines/engine-adapter.ts';
+import { processEngineSchema } from '../../apps/agent/src/engines/process/configuration.ts';
+import { ProcessTemplateEngine } from '../../apps/agent/src/engines/process/process-template-engine.ts';
 import { ProcessEngine } from '../../apps/agent/src/engines/process-engine.ts';
 import { Replica } from '../../apps/agent/src/engines/replica.ts';
 import { silentMetrics } from '../../apps/agent/src/metrics.ts';
@@ -118,6 +120,30 @@ describe('the simulator, attached', () => {
     ]);
     await engine.setAdapters(instance, []);
     expect(await names()).toEqual(['tiny']);
+  });
+});
+
+describe('the simulator, started by a command template', () => {
+  it('serves under the name and port that the template says, and another version says something else', async () => {
+    const command = [process.execPath, MAIN, '--port', '{port}', '--model', '{servedModel}', ...FAST];
+    const engine = new ProcessTemplateEngine({
+      ...{ stateFolder: folder, environment: {}, log, metrics: silentMetrics, name: 'sim' },
+      configuration: processEngineSchema.parse({
+        kind: 'process',
+        command: [...command, '--model-version', '{versionDigest}'],
+        dialect: 'vllm',
+      }),
+    });
+    const replica = replicaOf(engine);
+    replica.start(specOf({ engine: 'sim' }));
+    await eventually(() => expect(replica.phase).toBe('Ready'));
+    const answer = await replica.endpoint!.pool.request({
+      method: 'POST',
+      path: '/v1/completions',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model: 'tiny', prompt: 'Who are you?' }),
+    });
+    expect(await answer.body.text()).toContain('tiny, version digest-of-ve:');
   });
 });
 

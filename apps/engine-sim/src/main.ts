@@ -1,5 +1,6 @@
-// A simulated engine: `main.js --model tiny --first-token-ms 100`, or started by an agent (ATOLL_INSTANCE_DIR), which then
-// says model, version, slots and queue. Exit codes: 0 stopped, 1 unexpected, 2 settings or spec not valid, 3 withdrawn.
+// A simulated engine: `main.js --model tiny --first-token-ms 100`, or started by an agent in the place of its own engine
+// (ATOLL_INSTANCE_DIR), which then says model, version, slots and queue. With `--port` it is started by hand or by a command
+// template, whoever's child it is. Exit codes: 0 stopped, 1 unexpected, 2 settings or spec not valid, 3 withdrawn.
 import { EngineExit, exitInvalidSpec, InstanceFolder } from '#inference';
 import { FAILURES } from './failures.ts';
 import { flagLines, readSettings, type Settings, SettingsError } from './settings.ts';
@@ -15,7 +16,8 @@ async function run(): Promise<void> {
   const flags = process.argv.slice(2);
   if (flags.includes('--help') || flags.includes('-h')) return showHelp();
   const path = process.env.ATOLL_INSTANCE_DIR;
-  if (path !== undefined && path !== '') return runChild(path, flags);
+  const hasPort = flags.some((flag) => flag === '--port' || flag.startsWith('--port='));
+  if (path !== undefined && path !== '' && !hasPort) return runChild(path, flags);
   const settings = readSettings(flags);
   const server = new SimServer(settings);
   stopOnSignals(server, settings);
