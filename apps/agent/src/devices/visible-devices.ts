@@ -17,7 +17,12 @@ export function deviceEnvironment(
   const visible = Object.entries(VISIBLE_DEVICES).flatMap(([type, variable]) => {
     return variable === null ? [] : [[variable, type === deviceType ? visibleIds(devices).join(',') : '']];
   });
-  return { ...Object.fromEntries(visible), ATOLL_DEVICES: devices.flatMap(({ deviceIds }) => deviceIds).join(',') };
+  return {
+    ...Object.fromEntries(visible),
+    // CUDA counts the fastest first unless it is told to count as nvidia-smi does.
+    ...(deviceType === 'nvidia.com/gpu' ? { CUDA_DEVICE_ORDER: 'PCI_BUS_ID' } : {}),
+    ATOLL_DEVICES: devices.flatMap(({ deviceIds }) => deviceIds).join(','),
+  };
 }
 
 /** As the vendor's tools number them, in the order in which they are bound. */

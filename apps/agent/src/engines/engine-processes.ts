@@ -12,6 +12,7 @@ import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
+import { deviceEnvironment } from '../devices/visible-devices.ts';
 import { EngineError, messageOf } from '../errors.ts';
 import type { AgentMetrics } from '../metrics.ts';
 import { environmentOf, isProcessAlive, processesWith, processGroupOf, processStartTicks } from '../state/processes.ts';
@@ -79,7 +80,7 @@ export class EngineProcesses {
     const { deploymentId, ...engineSpec } = spec;
     const child = await folders
       .createInstanceFolder(folder, { ...engineSpec, instanceId, generation }, deploymentId)
-      .then(async () => this.#spawn(folder, spec.replicaId, await launch(folder)))
+      .then(async () => this.#spawn(folder, spec, await launch(folder)))
       .catch(async (cause: unknown) => {
         await this.#removeFolder(folder);
         throw new EngineError(`The engine cannot be started: ${messageOf(cause)}`, { cause });
@@ -178,15 +179,22 @@ export class EngineProcesses {
     return instanceOf(spec, owner.deploymentId, processId, isProven);
   }
 
-  async #spawn(folder: string, replicaId: string, { command, environment }: EngineLaunch): Promise<ChildProcess> {
+  async #spawn(folder: string, spec: EngineSpec, { command, environment }: EngineLaunch): Promise<ChildProcess> {
     const [program, ...parameters] = command as [string, ...string[]];
+    const { replicaId, claim, devices } = spec;
+    const visible = claim === undefined || devices === undefined ? {} : deviceEnvironment(claim.deviceType, devices);
     const log = await openLog(logPath(this.#logsFolder, replicaId));
     try {
       const child = spawn(program, parameters, {
         cwd: folder,
         detached: true,
         stdio: ['ignore', log.fd, log.fd],
-        env: { ...inheritedFrom(this.#options.environment), ...environment, [INSTANCE_VARIABLE]: folder },
+        env: {
+          ...inheritedFrom(this.#options.environment),
+          ...visible,
+          ...environment,
+          [INSTANCE_VARIABLE]: folder,
+        },
       });
       await once(child, 'spawn');
       child.on('error', (cause) => this.#options.log.warn({ reason: cause.message }, 'engine process error'));

@@ -79,6 +79,23 @@ describe('R10: engines as child processes', () => {
     expect(environment).not.toContain('secret');
   });
 
+  it('see the devices that they were given, and no others; without any, what the agent sees', async () => {
+    const claim = { deviceType: 'nvidia.com/gpu', count: 2, schedulingPolicy: { topologyScope: 'node' } } as const;
+    const devices = [{ node: 'here', deviceIds: ['gpu-2', 'gpu-3'] }];
+    const bound = await startReady(open(), { claim, devices });
+    const free = await startReady(open(), { claim, replicaId: 'r2' });
+    const environmentOf = async ({ processId }: EngineInstance) =>
+      (await readFile(`/proc/${processId!}/environ`, 'utf8')).split('\0').filter((each) => /VISIBLE|ORDER/.test(each));
+    expect((await environmentOf(bound)).sort()).toEqual([
+      'ASCEND_RT_VISIBLE_DEVICES=',
+      'CUDA_DEVICE_ORDER=PCI_BUS_ID',
+      'CUDA_VISIBLE_DEVICES=2,3',
+      'MLU_VISIBLE_DEVICES=',
+    ]);
+    expect(await environmentOf(free)).toEqual([]);
+    expect((await open().list()).find(({ instanceId }) => instanceId === bound.instanceId)).toEqual(bound);
+  });
+
   it('that end tell why, with their last words', async () => {
     const engine = open();
     const instance = await engine.start(specOf({ servedModel: 'dies' }), 1);

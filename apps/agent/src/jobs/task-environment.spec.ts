@@ -66,6 +66,7 @@ describe('the environment of a command', () => {
       ATOLL_PROGRESS_FILE: '/jobs/a/1/control/progress',
       ATOLL_DEVICES: 'gpu-2,gpu-3',
       CUDA_VISIBLE_DEVICES: '2,3',
+      CUDA_DEVICE_ORDER: 'PCI_BUS_ID',
       ASCEND_RT_VISIBLE_DEVICES: '',
       MLU_VISIBLE_DEVICES: '',
     });

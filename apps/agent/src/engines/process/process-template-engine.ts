@@ -9,7 +9,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { deviceEnvironment, visibleIds } from '../../devices/visible-devices.ts';
+import { visibleIds } from '../../devices/visible-devices.ts';
 import { EngineError } from '../../errors.ts';
 import {
   EngineAdapter,
@@ -138,11 +138,8 @@ export class ProcessTemplateEngine extends EngineAdapter {
       ...(upstreamModel === undefined ? {} : { upstreamModel: fill(upstreamModel) }),
     };
     await writeFile(join(folder, 'template.json'), JSON.stringify(note), { mode: 0o600 });
-    const { claim, devices = [] } = spec;
-    const visible =
-      claim === undefined || spec.devices === undefined ? {} : deviceEnvironment(claim.deviceType, devices);
     const own = Object.entries(environment).map(([name, template]) => [name, fill(template)] as const);
-    return { command: command.map(fill), environment: { ...visible, ...Object.fromEntries(own) } };
+    return { command: command.map(fill), environment: Object.fromEntries(own) };
   }
 
   async #isReady(url: string, token: string | null): Promise<boolean> {
