@@ -5,7 +5,7 @@ const shared = {
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^#(.*)$': '<rootDir>/libs/$1/src/index.ts' },
-  transform: { '^.+\\.ts$': '@swc/jest' },
+  transform: { '^.+\\.ts$': '<rootDir>/test/intrinsics.transform.js' },
   cacheDirectory: '<rootDir>/.cache/jest',
   modulePathIgnorePatterns: ['<rootDir>/.cache', '<rootDir>/.atoll'],
 };
