@@ -161,7 +161,7 @@ export class ReplicaRouter {
 }
 
 /** Where all is on one machine, memory and what is held here are the same for all; so none of it is told. */
-function factsOf({ replicaId }: Replica): ReplicaFacts {
+function factsOf({ replicaId, slots }: Replica): ReplicaFacts {
   return {
     id: replicaId,
     isCordoned: false,
@@ -171,6 +171,7 @@ function factsOf({ replicaId }: Replica): ReplicaFacts {
     freeMemoryBytes: 0,
     memoryBytes: 0,
     holds: HOLDS_NOTHING,
+    ...(slots === undefined ? {} : { slots }),
   };
 }
 

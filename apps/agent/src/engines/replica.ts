@@ -26,6 +26,8 @@ const FORGIVEN_AFTER_MS = 60_000;
 export interface ReplicaOptions {
   readonly engine: EngineAdapter;
   readonly startTimeoutMs: number;
+  /** Requests that the agent's own engine answers at once; of other engines that is not known. */
+  readonly slots?: number;
   readonly onChange: () => void;
   readonly onReady: (replica: Replica) => void;
   readonly onFailed: (replica: Replica, reason: string) => void;
@@ -67,6 +69,11 @@ export class Replica {
     this.deploymentId = of.deploymentId;
     this.versionDigest = of.versionDigest;
     this.#options = options;
+  }
+
+  /** Requests that it answers at once; undefined: not known. */
+  get slots(): number | undefined {
+    return this.engine === undefined ? this.#options.slots : undefined;
   }
 
   /** A first start, or another one after a failure. */
