@@ -202,9 +202,10 @@ export class ReplicaSupervisor {
   }
 
   #replicaOptions() {
-    const { engine, startTimeoutMs, onChange, onFailed, log, metrics } = this.#options;
+    const { engine, settings, startTimeoutMs, onChange, onFailed, log, metrics } = this.#options;
     return {
       engine,
+      slots: settings.maxConcurrent,
       startTimeoutMs,
       onChange,
       onReady: ({ replicaId }: Replica) => log.info({ replica: replicaId }, 'engine ready'),
