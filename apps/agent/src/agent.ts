@@ -12,11 +12,12 @@ import { join, resolve } from 'node:path';
 import { v7 as uuidv7 } from 'uuid';
 import { ShutdownSequence } from '#telemetry';
 import { AGENT_VERSION, type AgentOptions, assembleParts, documentOf, type Parts } from './assembly.ts';
-import { ClusterRemovedError } from './errors.ts';
+import { AgentFencedError, ClusterRemovedError, messageOf } from './errors.ts';
 import { endEveryTask } from './jobs/assembly.ts';
 import { findCgroupParent } from './jobs/cgroup.ts';
 import { ControlPlaneClient } from './joining/control-plane-client.ts';
 import { CredentialKeeper, membershipSchema } from './joining/credentials.ts';
+import { noteFence, refuseFenced } from './state/fence.ts';
 import { type FolderLock, lockFolder } from './state/folder-lock.ts';
 import { loadIdentity } from './state/identity.ts';
 import { machineBootId } from './state/processes.ts';
@@ -46,7 +47,7 @@ export class Agent {
   status(): AgentStatus {
     const parts = this.#parts;
     if (parts === undefined) return { isReady: false, reason: 'the cluster has not joined yet', details: null };
-    const { cluster, replicas, tasks, link, links, desired, outbox, directPort, offline } = parts;
+    const { cluster, replicas, tasks, link, links, desired, outbox, directPort, offline, rivals } = parts;
     const isReady = !this.#stopping.signal.aborted;
     const details = {
       clusterId: cluster.membership.clusterId,
@@ -60,19 +61,21 @@ export class Agent {
       eventsPending: outbox.pending,
       directPort,
       offline: offline?.status() ?? null,
+      rivals: rivals.rivals,
     };
     return { isReady, reason: isReady ? '' : 'stopping', details };
   }
 
   /**
    * Resolves once what is on disk is applied and everything runs; a first join is waited for.
-   * @throws StateFolderInUseError, JoinRefusedError, ClusterRemovedError, CredentialError
+   * @throws StateFolderInUseError, AgentFencedError, JoinRefusedError, ClusterRemovedError, CredentialError
    */
   async start(): Promise<void> {
     const { configuration, log } = this.#options;
 
     // 1. The folder is ours, and we are who we were.
     this.#lock = await lockFolder(this.#stateFolder);
+    await refuseFenced(this.#stateFolder);
     const identity = await loadIdentity(this.#stateFolder);
     const client = new ControlPlaneClient(configuration.controlPlaneUrl, identity, AGENT_VERSION);
 
@@ -103,6 +106,7 @@ export class Agent {
       identity,
       cluster,
       machine,
+      onRival: (rivalBootId) => void this.#fence(rivalBootId),
     });
     await parts.folder.open();
     await parts.sync.open();
@@ -146,6 +150,18 @@ export class Agent {
     const { engine, jobs } = this.#options.configuration;
     this.#stopped ??= this.#stopInOrder(keep ?? engine.onShutdown === 'keep', keep ?? jobs.onShutdown === 'keep');
     return this.#stopped;
+  }
+
+  /** From here on this agent says nothing more: what it is, the newer one tells. */
+  async #fence(rivalBootId: string): Promise<void> {
+    const { onFenced, log } = this.#options;
+    if (onFenced === undefined) return;
+    await Promise.all([this.#parts?.link.close(), this.#parts?.heartbeat.stop()]);
+    const error = await noteFence(this.#stateFolder, rivalBootId).catch((cause: unknown) => {
+      log.error({ reason: messageOf(cause) }, 'the fence is not stored; a restart would not know of it');
+      return new AgentFencedError(`A newer agent with this identity (boot ${rivalBootId}) serves the cluster.`);
+    });
+    onFenced(error);
   }
 
   /** A removed cluster's engines and tasks must not outlive the word of the centre, also those that an earlier agent left. */

@@ -16,10 +16,11 @@ import type { NodeSource } from './devices/node-source.ts';
 import type { EngineAdapter } from './engines/engine-adapter.ts';
 import { readReplicaLog } from './engines/replica-log.ts';
 import { ReplicaSupervisor } from './engines/replica-supervisor.ts';
-import { ClusterRemovedError, messageOf } from './errors.ts';
+import { type AgentFencedError, ClusterRemovedError, messageOf } from './errors.ts';
 import { Outbox } from './events/outbox.ts';
 import { Heartbeat } from './heartbeat/heartbeat.ts';
 import { Pulse } from './heartbeat/pulse.ts';
+import { RivalGuard } from './heartbeat/rival-guard.ts';
 import { assembleJobs, type JobParts, type JobPartsOptions } from './jobs/assembly.ts';
 import { CredentialKeeper } from './joining/credentials.ts';
 import type { AgentMetrics } from './metrics.ts';
@@ -51,6 +52,8 @@ export interface AgentOptions {
   readonly metrics: AgentMetrics;
   /** The centre ended this cluster's membership: stop, and exit with code 3. */
   readonly onRemoved: (error: ClusterRemovedError) => void;
+  /** A newer agent with the same identity serves the cluster: stop, and exit with code 4. Default: this one goes on. */
+  readonly onFenced?: (error: AgentFencedError) => void;
   /** Default: the compiled heartbeat worker. */
   readonly heartbeatUrl?: URL;
   /** By which offline permissions and leases are counted. Default: the machine's. */
@@ -67,6 +70,8 @@ export interface AssemblyContext {
   readonly identity: AgentIdentity;
   readonly cluster: CredentialKeeper;
   readonly machine: Machine;
+  /** A newer agent with this identity lives. */
+  readonly onRival: (rivalBootId: string) => void;
 }
 
 /** Makes the parts and says who wakes whom; starts nothing. */
@@ -116,13 +121,17 @@ export function assembleParts(context: AssemblyContext): Parts {
     },
     onDisconnected: () => links.hearing(false),
     onUnauthorized: () => cluster.renewSoon(),
-    onHint: (hint) => desired.hinted(hint),
+    onHint: (hint) => {
+      desired.hinted(hint);
+      rivals.heard(hint);
+    },
     onAcked: (ids) => void outbox.acknowledged(ids).catch(warn('acknowledged events not removed')),
     onGateway: heard,
     onTaskLogs: (request) => tasks.readLog(request),
     onReplicaLogs: (request) =>
       readReplicaLog(join(stateFolder, 'logs'), request, replicas.find(request.replicaId) !== undefined),
   });
+  const rivals = new RivalGuard({ bootId, onFenced: context.onRival, log });
   const outbox = new Outbox({
     folder: join(stateFolder, 'outbox'),
     publish: (event) => link.publishEvent(event),
@@ -352,6 +361,7 @@ export function assembleParts(context: AssemblyContext): Parts {
     directPort: undefined,
     pulse,
     heartbeat,
+    rivals,
     gateways,
     openRetention,
   };
@@ -394,6 +404,7 @@ export interface Parts extends SyncParts, JobParts {
   directPort: number | undefined;
   readonly pulse: Pulse;
   readonly heartbeat: Heartbeat;
+  readonly rivals: RivalGuard;
   readonly gateways: StateDocument<typeof gatewaysSchema>;
   readonly openRetention: () => Promise<void>;
 }

@@ -7,6 +7,7 @@ import {
   ackedSchema,
   DESIRED_BYTES_MAX,
   type DesiredFetch,
+  type DesiredHint,
   desiredHintSchema,
   type GatewayAnnouncement,
   gatewaySchema,
@@ -47,7 +48,7 @@ export interface ControlLinkOptions {
   readonly onDisconnected: () => void;
   /** The centre or NATS doubts the credentials. */
   readonly onUnauthorized: () => void;
-  readonly onHint: (hint: { epoch: number; revision: number }) => void;
+  readonly onHint: (hint: DesiredHint) => void;
   readonly onAcked: (ids: readonly string[]) => void;
   readonly onGateway: (gateway: GatewayAnnouncement) => void;
   readonly onTaskLogs: (request: TaskLogsRequest) => Promise<TaskLogsReply>;

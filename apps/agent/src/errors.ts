@@ -10,6 +10,11 @@ export class ClusterRemovedError extends Error {
   override readonly name = 'ClusterRemovedError';
 }
 
+/** A newer agent with the same identity serves the cluster. The process exits with code 4. */
+export class AgentFencedError extends Error {
+  override readonly name = 'AgentFencedError';
+}
+
 /** The centre refused the join for good: the token is used, expired or foreign, or the name is taken. Exit code 2. */
 export class JoinRefusedError extends Error {
   override readonly name = 'JoinRefusedError';

@@ -1,6 +1,6 @@
 // The agent process: `node main.js --config agent.yaml`.
 // Exit codes: 0 stopped in order, 1 unexpected, 2 it cannot start as it is configured (configuration, state folder in
-// use, join refused), 3 the cluster was removed from the fleet.
+// use, join refused), 3 the cluster was removed from the fleet, 4 a newer agent with the same identity took its place.
 import { fileURLToPath } from 'node:url';
 import { runProcess } from '#configuration';
 import { CredentialError } from '#messaging';
@@ -17,12 +17,13 @@ import { Agent } from './agent.ts';
 import { type AgentConfiguration, agentConfiguration } from './configuration.ts';
 import { createEngines } from './engines/named-engines.ts';
 import { ProcessEngine } from './engines/process-engine.ts';
-import { ClusterRemovedError, JoinRefusedError, messageOf, StateFolderInUseError } from './errors.ts';
+import { AgentFencedError, ClusterRemovedError, JoinRefusedError, messageOf, StateFolderInUseError } from './errors.ts';
 import { bindMetrics, showStatus } from './telemetry.ts';
 
 const EXIT_UNEXPECTED = 1;
 const EXIT_CANNOT_START = 2;
 const EXIT_REMOVED = 3;
+const EXIT_FENCED = 4;
 const GAUGES_MS = 1_000;
 
 /** The engine of this installation, beside this file. */
@@ -52,6 +53,10 @@ async function run(configuration: AgentConfiguration): Promise<void> {
       log.error(error.message);
       // It was said, not guessed: nothing of the fleet's may run on here.
       void end(EXIT_REMOVED, false);
+    },
+    onFenced: (error) => {
+      log.error(error.message);
+      void end(EXIT_FENCED, false);
     },
   });
   health.register('agent', () => (agent.status().isReady ? null : agent.status().reason));
@@ -101,12 +106,14 @@ function isAdvice(cause: unknown): boolean {
     cause instanceof StateFolderInUseError ||
     cause instanceof JoinRefusedError ||
     cause instanceof ClusterRemovedError ||
+    cause instanceof AgentFencedError ||
     cause instanceof CredentialError
   );
 }
 
 function exitCodeOf(cause: unknown): number {
   if (cause instanceof ClusterRemovedError) return EXIT_REMOVED;
+  if (cause instanceof AgentFencedError) return EXIT_FENCED;
   return isAdvice(cause) ? EXIT_CANNOT_START : EXIT_UNEXPECTED;
 }
 

@@ -21,5 +21,7 @@ export interface AgentStatus {
     readonly directPort: number | undefined;
     /** Null: no local endpoint is configured. */
     readonly offline: OfflineStatus | null;
+    /** Boots of other agents that report with this one's identity. */
+    readonly rivals: readonly string[];
   } | null;
 }

@@ -30,6 +30,7 @@ export * from './ports/store.ts';
 export * from './reconciliation.ts';
 export * from './replica-binding.ts';
 export * from './reports.ts';
+export * from './rivals.ts';
 export * from './rollouts.ts';
 export * from './routes.ts';
 export * from './serving.ts';

@@ -2,12 +2,14 @@
  * Takes what a cluster says is so. The newest report replaces the one before, whole; one of another cluster, an older
  * epoch or a replaced boot changes nothing and is counted. The subject says who speaks: NATS' permissions make it true.
  */
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { type ReportMessage, reportSchema, SUBJECTS } from '#contracts';
 import {
+  BootWatch,
   type Cluster,
   type DesiredState,
   isMember,
+  isReturn,
   judgePosition,
   judgeReport,
   type ReportVerdict,
@@ -22,8 +24,21 @@ import { FederationMetrics } from './metrics.ts';
 
 export type ReportOutcome = ReportVerdict | 'malformed' | 'not-a-member';
 
+type Reached = Pick<ReportMessage, 'bootId' | 'sequence'>;
+
+interface Taken {
+  readonly outcome: ReportOutcome;
+  readonly desired: DesiredState | null;
+  /** The boot that reported before, where this one had been replaced and reports again. */
+  readonly replaced?: Reached;
+}
+
 @Injectable()
 export class ReportIntake {
+  private readonly logger = new Logger('reports');
+  /** Of clusters in which a boot came back; few, and small. */
+  private readonly watches = new Map<string, BootWatch>();
+
   constructor(
     private readonly store: Store,
     private readonly nats: ControlPlaneNats,
@@ -37,18 +52,16 @@ export class ReportIntake {
     if (!parsed.success) return this.drop('malformed');
     const report = parsed.data;
     if (report.clusterId !== subjectClusterId) return this.drop('foreign');
-    const { outcome, desired } = await this.store.transaction((rows) => this.write(rows, report));
+    const { outcome, desired, replaced } = await this.store.transaction((rows) => this.write(rows, report));
     if (outcome !== 'accepted') return this.drop(outcome);
     this.metrics.taken('report');
     this.liveness.seen(subjectClusterId);
-    if (desired !== null && isBehind(report, desired)) this.hint(desired);
+    if (replaced !== undefined) this.tellRivals(report, desired, replaced);
+    else if (desired !== null && isBehind(report, desired)) this.hint(desired);
     return outcome;
   }
 
-  private async write(
-    rows: Rows,
-    report: ReportMessage,
-  ): Promise<{ outcome: ReportOutcome; desired: DesiredState | null }> {
+  private async write(rows: Rows, report: ReportMessage): Promise<Taken> {
     const cluster = await rows.clusters.find({ id: report.clusterId });
     if (cluster === null || !isMember(cluster.phase)) return { outcome: 'not-a-member', desired: null };
     const before = await rows.observations.find(cluster.id, true);
@@ -59,7 +72,24 @@ export class ReportIntake {
     await rows.observations.upsert({ clusterId: cluster.id, report, replacedBoots, receivedAt: new Date() });
     const desired = await rows.desired.find(cluster.id);
     await noteLead(rows, cluster, desired, report);
-    return { outcome, desired };
+    return { outcome, desired, ...(isReturn(known, report.bootId) ? { replaced: known! } : {}) };
+  }
+
+  /** Two agents may live with one identity. They hear of each other, and the older one stops (`libs/domain/rivals.ts`). */
+  private tellRivals(report: ReportMessage, desired: DesiredState | null, replaced: Reached): void {
+    const { clusterId, bootId, sequence } = report;
+    const boots = [{ bootId, sequence }, replaced].map((each) => ({ bootId: each.bootId, sequence: each.sequence }));
+    const { epoch, revision } = desired ?? { epoch: 0, revision: 0 };
+    publishJson(this.nats.connection, SUBJECTS.desiredHint(clusterId), { epoch, revision, boots });
+    this.metrics.dropped('report', 'rival');
+    const nowMs = performance.now();
+    const watch = this.watches.get(clusterId) ?? new BootWatch();
+    this.watches.set(clusterId, watch);
+    for (const each of boots) watch.heard(each.bootId, each.sequence, nowMs);
+    if (watch.rivalsOf(bootId, nowMs).length === 0) return;
+    this.logger.warn(
+      `Two agents report for cluster ${clusterId} with one identity, boots ${bootId} and ${replaced.bootId}; the older stops.`,
+    );
   }
 
   private hint({ clusterId, epoch, revision }: DesiredState): void {

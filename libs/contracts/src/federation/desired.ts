@@ -24,7 +24,15 @@ import { OUTLINE_CHARACTERS_MAX } from './desired-outline.ts';
 
 export const DESIRED_BYTES_MAX = 4_194_304;
 
-export const desiredHintSchema = z.object({ epoch: epochSchema, revision: revisionSchema });
+export const desiredHintSchema = z.object({
+  epoch: epochSchema,
+  revision: revisionSchema,
+  /** Said when an agent that had been replaced by another reports again: the newest report of each boot. */
+  boots: z
+    .array(z.object({ bootId: idSchema, sequence: z.int().min(1) }))
+    .max(8)
+    .optional(),
+});
 export type DesiredHint = z.infer<typeof desiredHintSchema>;
 
 export const desiredVersionSchema = z.object({
