@@ -6,6 +6,10 @@
  * nominated is charged before the next is looked at (F11); a stop is planned only for a workload that then fits (P04,
  * P18); nothing that comes later in order delays the first that waits (B01). The same snapshot gives the same plan. Ids,
  * times of writing and whether it still holds at the commit are the applier's (P19, P22).
+ *
+ * All that waits is planned in one cycle, however much it is: to open a cycle costs as much as some ten thousand decisions
+ * in it, so that batches would have most decided later; and where a head waits, a reservation or a preemption for it holds
+ * only beside what is served before it, which a batch would have to repeat. The commit is in batches.
  */
 import { whyHeld } from './admission.ts';
 import { reserveForAged } from './backfill.ts';
