@@ -3,7 +3,7 @@ import { v7 } from 'uuid';
 import { type Cluster, DEFAULT_TENANT_ID, type DesiredTask, RefusedError } from '#domain';
 import { ConflictError, migrate, openStore, type PostgresStore } from '#store';
 import { createTestDatabase, jobSpecOf } from '#testing';
-import { aPlacement, aVersion, DIGEST, insertCluster, insertDeployment, NOW, observe } from './store.fixture.ts';
+import { aPlacement, aReport, aVersion, DIGEST, insertCluster, insertDeployment, NOW, observe } from './store.fixture.ts';
 
 const PAGE = { tenantId: DEFAULT_TENANT_ID, after: null, limit: 200 };
 
@@ -323,8 +323,26 @@ describe('what clusters say and should do', () => {
     const accept = (clusterId: string) => store.transaction((rows) => rows.inbox.accept('message', clusterId));
     expect((await Promise.all([accept(one.id), accept(one.id)])).sort()).toEqual([false, true]);
     expect(await accept(other.id)).toBe(true);
-    const removed = await store.transaction((rows) => rows.inbox.removeOlderThan(new Date(Date.now() + 60_000)));
-    expect(removed).toBe(2);
+  });
+
+  it('R1: forgets a message id only of a cluster that was heard after it, or that left', async () => {
+    const heard = await insertCluster(store);
+    const left = await insertCluster(store, { phase: 'Left' });
+    const silent = await insertCluster(store);
+    for (const { id } of [heard, left, silent]) {
+      const report = aReport(id);
+      const receivedAt = new Date(Date.now() + (id === heard.id ? 2 * 3_600_000 : 0));
+      await store.transaction(async (rows) => {
+        await rows.inbox.accept('an old message', id);
+        await rows.observations.upsert({ clusterId: id, report, replacedBoots: [], receivedAt });
+      });
+    }
+    await store.transaction((rows) => rows.inbox.removeOlderThan(new Date(Date.now() + 60_000)));
+    const isNew = [];
+    for (const { id } of [heard, left, silent]) {
+      isNew.push(await store.transaction((rows) => rows.inbox.accept('an old message', id)));
+    }
+    expect(isNew).toEqual([true, true, false]);
   });
 });
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { ProblemError } from '#contracts';
+import { addBudgetCommands, addTokenUsageCommand } from './budgets/commands.ts';
 import { addChatCommand } from './chat/command.ts';
 import { addClusterCommands } from './clusters/commands.ts';
 import { addConfigCommand } from './config/command.ts';
@@ -48,7 +49,8 @@ function buildProgram(terminal: Terminal): Command {
   addQueueCommands(program, terminal);
   addPriorityClassCommands(program, terminal);
   addTenantCommands(program, terminal);
-  addUsageCommand(program, terminal);
+  addBudgetCommands(program, terminal);
+  addTokenUsageCommand(addUsageCommand(program, terminal), terminal);
   addKeyCommands(program, terminal);
   addChatCommand(program, terminal);
   addSimulateCommand(program, terminal);

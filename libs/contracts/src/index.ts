@@ -1,3 +1,4 @@
+export * from './admin/budgets.ts';
 export * from './admin/caller.ts';
 export * from './admin/client.ts';
 export * from './admin/cluster-operations.ts';

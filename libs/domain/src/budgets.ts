@@ -27,7 +27,7 @@ export interface Budget {
   readonly name: string;
   /** Null: every request of the tenant; else requests with this key only. */
   readonly keyPublicId: string | null;
-  /** Prompt and completion tokens together, 0..2^53. 0: nothing may be spent. */
+  /** Prompt and completion tokens together, 0..BUDGET_TOKENS_MAX. 0: nothing may be spent. */
   readonly limitTokens: number;
   readonly period: BudgetPeriod;
   readonly createdAt: Date;
@@ -68,7 +68,8 @@ export const LEASE_RETRY_SECONDS_MAX = 600;
 export const CLUSTER_LEASE_SECONDS = 48 * 3_600;
 /** A gateway asks all the time, and what a dead one holds is soon known to be unspendable. */
 export const GATEWAY_LEASE_SECONDS = 300;
-export const BUDGET_TOKENS_MAX = Number.MAX_SAFE_INTEGER;
+/** Sums of it and what is beyond it stay exact. */
+export const BUDGET_TOKENS_MAX = 1_000_000_000_000_000;
 /** A key of a bundle names at most 16. */
 export const BUDGETS_PER_SCOPE_MAX = 8;
 export const BUDGETS_PER_TENANT_MAX = 500;
@@ -293,16 +294,14 @@ function count(tokens: number): string {
 
 /**
  * Why this change gives somebody more to spend, or null when it does not (S4). Without any budget a tenant spends without
- * a limit, so taking one away gives more as well; a shorter period does at any limit but 0.
+ * a limit, so taking one away gives more as well.
  *
- * @param after null: the budget goes
+ * @param limitTokens null: the budget goes
  */
 export function budgetRaiseProblem(
   before: Pick<Budget, 'name' | 'limitTokens' | 'period'>,
-  after: Pick<Budget, 'limitTokens' | 'period'> | null,
+  limitTokens: number | null,
 ): string | null {
-  if (after === null) return `${budgetTitle(before)} would be gone`;
-  if (after.limitTokens > before.limitTokens) return `${budgetTitle(before)} would be raised`;
-  const order = BUDGET_PERIODS.indexOf(after.period) - BUDGET_PERIODS.indexOf(before.period);
-  return order < 0 && after.limitTokens > 0 ? `${budgetTitle(before)} would begin anew more often` : null;
+  if (limitTokens === null) return `${budgetTitle(before)} would be gone`;
+  return limitTokens > before.limitTokens ? `${budgetTitle(before)} would be raised` : null;
 }

@@ -109,8 +109,9 @@ export function addTenantCommands(program: Command, terminal: Terminal): void {
     });
 }
 
-export function addUsageCommand(program: Command, terminal: Terminal): void {
-  addConnectionOptions(
+/** Returns the command, for what else is used. */
+export function addUsageCommand(program: Command, terminal: Terminal): Command {
+  return addConnectionOptions(
     addOutputOption(program.command('usage').description('accelerator-seconds by queue and device type')),
   )
     .option('--tenant <tenant>', 'whose (default: the key’s own)', parseName)

@@ -28,6 +28,7 @@ import { Mutations } from '../mutations/mutations.ts';
 import { queuesOf } from '../queues/queue-view.ts';
 import { Queues, type QueueTarget } from '../queues/queues.ts';
 import { Secrets } from '../secrets/secrets.ts';
+import { visibleTenant } from './visible-tenant.ts';
 
 const DAY_MS = 86_400_000;
 const SINCE_DAYS_DEFAULT = 30;
@@ -76,25 +77,19 @@ export class Tenants {
     target: QueueTarget,
     change: z.output<typeof updateQueueSchema>,
   ): Promise<QueueDto> {
-    const { id } = await this.#visible(actor, tenantName);
+    const { id } = await visibleTenant(this.store.read, actor, tenantName);
     return this.queues.update(actor, target, change, id);
   }
 
   /** @param name default: the caller's own. @throws RefusedError not-found for what the caller does not see */
   async usage(actor: Actor, name: string | undefined, since: string | undefined): Promise<UsageDto> {
     const { read } = this.store;
-    const tenant = await this.#visible(actor, name);
+    const tenant = await visibleTenant(read, actor, name);
     const now = new Date();
     const day = since ?? utcDay(now.getTime() - SINCE_DAYS_DEFAULT * DAY_MS);
     const charged = await read.usage.since(day, tenant.id);
     const held = await read.usage.held(tenant.id, new Date(`${day}T00:00:00Z`), now);
     return summarise({ tenant: tenant.name, since: day }, await queuesOf(read, tenant.id), charged, held);
-  }
-
-  async #visible({ tenantId }: Actor, name: string | undefined): Promise<Tenant> {
-    const tenant = await this.store.read.tenants.find(name === undefined ? { id: tenantId } : { name });
-    if (tenant !== null && (tenant.id === tenantId || tenantId === DEFAULT_TENANT_ID)) return tenant;
-    throw new RefusedError(refuse.notFound('tenant', name ?? tenantId));
   }
 }
 

@@ -4,7 +4,8 @@
  */
 import type { ReadableStream } from 'node:stream/web';
 import { z } from 'zod';
-import { AdminCaller, queryOf } from './caller.ts';
+import { BudgetCalls } from './budget-calls.ts';
+import { queryOf } from './caller.ts';
 import {
   type ClusterExplainDto,
   type ConflictsDto,
@@ -106,7 +107,7 @@ const uploadedFileSchema = z.object({
   digest: z.string().nullable(),
 });
 
-export class AdminClient extends AdminCaller {
+export class AdminClient extends BudgetCalls {
   createJoinToken(body: CreateJoinToken): Promise<JoinTokenCreated> {
     return this.call('POST', '/join-tokens', joinTokenCreatedSchema, body);
   }

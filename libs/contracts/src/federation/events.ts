@@ -11,6 +11,9 @@ import { taskCheckpointSchema, taskReportSchema } from './report.ts';
 
 export const EVENT_BYTES_MAX = 65_536;
 
+/** Of one entry: more than any cluster serves between two events. */
+export const USAGE_TOKENS_MAX = 1_000_000_000_000;
+
 /** Requests of one key for one model, from one set of leases. */
 export const usageEntrySchema = z.object({
   tenantId: idSchema,
@@ -21,8 +24,8 @@ export const usageEntrySchema = z.object({
   /** Each is charged the whole of the tokens. Empty: no budget asked for any. */
   leaseIds: z.array(idSchema).max(16),
   requests: z.int().min(0),
-  promptTokens: z.int().min(0),
-  completionTokens: z.int().min(0),
+  promptTokens: z.int().min(0).max(USAGE_TOKENS_MAX),
+  completionTokens: z.int().min(0).max(USAGE_TOKENS_MAX),
   /** Of the requests, those whose tokens are an estimate, because the engine did not say or an end was not seen. */
   estimatedRequests: z.int().min(0),
 });

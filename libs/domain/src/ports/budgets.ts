@@ -18,14 +18,13 @@ export abstract class BudgetRows {
   /** `forUpdate` locks the row until the transaction ends: nothing is granted meanwhile. */
   abstract find(by: { tenantId: string; name: string }, forUpdate?: boolean): Promise<Budget | null>;
   abstract list(page: PageRequest): Promise<Budget[]>;
-  /** Of the whole tenant, and of each of its keys. Two who count before they insert wait for each other. */
+  /**
+   * Of the tenant, and of those with the same key or for the whole tenant. Two who count before they insert wait for each
+   * other.
+   */
   abstract countForInsert(tenantId: string, keyPublicId: string | null): Promise<{ tenant: number; scope: number }>;
   /** False when `revision` is no longer the row's. Bumps the revision. */
-  abstract update(
-    id: string,
-    revision: number,
-    change: Partial<Pick<Budget, 'limitTokens' | 'period'>>,
-  ): Promise<boolean>;
+  abstract update(id: string, revision: number, change: Pick<Budget, 'limitTokens'>): Promise<boolean>;
   /** With its leases and accounts. */
   abstract remove(id: string): Promise<void>;
   /** Of these budgets, the period that is now. */
@@ -39,7 +38,7 @@ export abstract class LeaseRows {
    */
   abstract ledger(holder: LeaseHolder, demand: LeaseDemand): Promise<{ nowMs: number; ledger: LeaseLedger }>;
   /** After `ledger`, in the same transaction. */
-  abstract write(holder: LeaseHolder, decision: LeaseDecision): Promise<void>;
+  abstract write(holder: LeaseHolder, decision: Pick<LeaseDecision, 'written' | 'answered'>): Promise<void>;
   /** Locks the budgets of these leases and keys, in order of id. */
   abstract usageLedger(
     holder: LeaseHolder,

@@ -45,9 +45,8 @@ export class PostgresBudgetRows extends BudgetRows {
     return counted!;
   }
 
-  async update(id: string, revision: number, { limitTokens, period }: Change): Promise<boolean> {
-    const parameters = [id, revision, limitTokens ?? null, period ?? null];
-    return (await this.session.write(UPDATE_IF_REVISION, parameters)).affected === 1;
+  async update(id: string, revision: number, { limitTokens }: Change): Promise<boolean> {
+    return (await this.session.write(UPDATE_IF_REVISION, [id, revision, limitTokens])).affected === 1;
   }
 
   async remove(id: string): Promise<void> {
@@ -81,8 +80,7 @@ const COUNT = `
   FROM budgets WHERE tenant_id = $1`;
 
 const UPDATE_IF_REVISION = `
-  UPDATE budgets SET limit_tokens = coalesce($3, limit_tokens), period = coalesce($4, period), revision = revision + 1
-  WHERE id = $1 AND revision = $2`;
+  UPDATE budgets SET limit_tokens = $3, revision = revision + 1 WHERE id = $1 AND revision = $2`;
 
 // The same keys as `periodKeyOf` of the domain gives, by the clock that leases are granted by.
 const STANDINGS = `

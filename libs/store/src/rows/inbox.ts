@@ -13,7 +13,7 @@ export class PostgresInboxRows extends InboxRows {
   }
 
   async removeOlderThan(before: Date): Promise<number> {
-    return (await this.session.write('DELETE FROM inbox WHERE received_at < $1', [before])).affected;
+    return (await this.session.write(REMOVE_OLD, [before])).affected;
   }
 }
 
@@ -21,3 +21,11 @@ const ACCEPT_ONCE = `
   INSERT INTO inbox (cluster_id, message_id, tenant_id, received_at)
   SELECT id, $1, tenant_id, now() FROM clusters WHERE id = $2
   ON CONFLICT DO NOTHING`;
+
+// A cluster that went silent before it can have heard the answer tells the event again, however late it comes back.
+const REMOVE_OLD = `
+  DELETE FROM inbox USING clusters
+  WHERE clusters.id = inbox.cluster_id AND inbox.received_at < $1 AND (clusters.phase = 'Left' OR EXISTS (
+    SELECT FROM observations
+    WHERE observations.cluster_id = inbox.cluster_id AND observations.received_at > inbox.received_at + interval '1 hour'
+  ))`;

@@ -50,7 +50,7 @@ export class PostgresLeaseRows extends LeaseRows {
     return { nowMs, ledger };
   }
 
-  async write(holder: LeaseHolder, { written, answered }: LeaseDecision): Promise<void> {
+  async write(holder: LeaseHolder, { written, answered }: Pick<LeaseDecision, 'written' | 'answered'>): Promise<void> {
     await this.writeLeases(written);
     if (answered.length === 0) return;
     await this.session.write(ANSWERED, [holder.kind, holder.id, JSON.stringify(answered)]);
