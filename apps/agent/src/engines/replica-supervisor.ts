@@ -147,6 +147,15 @@ export class ReplicaSupervisor {
     await Promise.all(this.#stops.values());
   }
 
+  /** Processes of this machine end; what runs elsewhere under this agent's name is another's to keep or end. */
+  async stopOwn(reason: string): Promise<void> {
+    const replicas = [...this.#replicas.values()];
+    const isHere = ({ instance }: Replica) => instance?.processId !== undefined;
+    for (const replica of replicas.filter(isHere)) this.stop(replica.replicaId, reason);
+    await Promise.all(replicas.filter((replica) => !isHere(replica)).map((replica) => replica.leave()));
+    await Promise.all(this.#stops.values());
+  }
+
   /** Engines stay for the next agent; only the watching ends. */
   async leaveAll(): Promise<void> {
     await Promise.all([...this.#replicas.values()].map((replica) => replica.leave()));
@@ -191,7 +200,9 @@ export class ReplicaSupervisor {
 
   #specOf(desired: DesiredReplica, files: readonly VersionFile[], devices: EngineSpec['devices']): EngineSpec {
     const { replicaId, deploymentId, versionDigest, servedModel, engine, claim, nodes } = desired;
-    const modelPath = join(this.#options.versionPath(versionDigest), modelFileOf(files));
+    // Whether files are here must not make another spec for an engine that reads none.
+    const needed = this.#options.engine.needsFiles(engine) ? files : [];
+    const modelPath = join(this.#options.versionPath(versionDigest), modelFileOf(needed));
     return {
       ...{ replicaId, deploymentId, versionDigest, servedModel, modelPath, claim },
       ...this.#options.settings,
