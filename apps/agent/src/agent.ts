@@ -37,6 +37,7 @@ export class Agent {
   #parts: Parts | undefined;
   #renewing: Promise<void> = Promise.resolve();
   #stopped: Promise<void> | undefined;
+  #isFenced = false;
 
   constructor(options: AgentOptions) {
     this.#options = options;
@@ -148,7 +149,9 @@ export class Agent {
   /** Idempotent. `keep` leaves engines and tasks for the next agent to adopt; default: each as it is configured. */
   stop(keep?: boolean): Promise<void> {
     const { engine, jobs } = this.#options.configuration;
-    this.#stopped ??= this.#stopInOrder(keep ?? engine.onShutdown === 'keep', keep ?? jobs.onShutdown === 'keep');
+    // Tasks of a fenced agent end by themselves: nobody notes contact for them any more.
+    const keepTasks = this.#isFenced || (keep ?? jobs.onShutdown === 'keep');
+    this.#stopped ??= this.#stopInOrder(keep ?? engine.onShutdown === 'keep', keepTasks);
     return this.#stopped;
   }
 
@@ -156,6 +159,7 @@ export class Agent {
   async #fence(rivalBootId: string): Promise<void> {
     const { onFenced, log } = this.#options;
     if (onFenced === undefined) return;
+    this.#isFenced = true;
     await Promise.all([this.#parts?.link.close(), this.#parts?.heartbeat.stop()]);
     const error = await noteFence(this.#stateFolder, rivalBootId).catch((cause: unknown) => {
       log.error({ reason: messageOf(cause) }, 'the fence is not stored; a restart would not know of it');
@@ -195,7 +199,11 @@ export class Agent {
         .add('links', STEP_MS, () => parts.links.stop())
         .add('transfers', STEP_MS, () => parts.sync.stop())
         .add('engines', engineMs, () =>
-          keepEngines ? parts.replicas.leaveAll() : parts.replicas.stopAll('the agent stops'),
+          this.#isFenced
+            ? parts.replicas.stopOwn('a newer agent serves the cluster')
+            : keepEngines
+              ? parts.replicas.leaveAll()
+              : parts.replicas.stopAll('the agent stops'),
         )
         .add('tasks', drainMs + STEP_MS, () =>
           keepTasks ? parts.tasks.leaveAll() : parts.tasks.stopAll('the agent of its cluster stops', drainMs),

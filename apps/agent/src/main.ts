@@ -56,7 +56,7 @@ async function run(configuration: AgentConfiguration): Promise<void> {
     },
     onFenced: (error) => {
       log.error(error.message);
-      void end(EXIT_FENCED, false);
+      void end(EXIT_FENCED);
     },
   });
   health.register('agent', () => (agent.status().isReady ? null : agent.status().reason));
