@@ -60,6 +60,12 @@ describe('SseScanner', () => {
       wantOut: `${chunk}data: {"error":{"message":"é: out of memory","type":"server_error","param":null,"code":null}}\n\n`,
     },
     {
+      name: 'R14: the upstream says error as bare JSON, which is written as an event',
+      text: `${chunk}{"error":{"message":"é: runner ended","type":"api_error","param":null,"code":null}}\n`,
+      wantVerdict: 'error',
+      wantOut: `${chunk}data: {"error":{"message":"é: runner ended","type":"server_error","param":null,"code":null}}\n\n`,
+    },
+    {
       name: 'a last event without its blank line',
       text: `${chunk}data: [DONE]`,
       wantVerdict: 'done',

@@ -32,7 +32,7 @@ const nothing = Buffer.alloc(0);
  * Watches an SSE stream pass. `push` hands back the bytes to forward: whole events only, unchanged and in order, so
  * that what follows (an error event of ours) can never be glued to half an event. A half event waits for its rest,
  * which costs the client nothing, since it could not read it either. Once the verdict is `malformed` or `error`, no
- * byte more is handed out. The one event that is written anew is an error in the flat shape.
+ * byte more is handed out. The one event that is written anew is an error in a shape that is not OpenAI's.
  */
 export class SseScanner {
   verdict: SseVerdict = 'open';
@@ -100,7 +100,8 @@ export class SseScanner {
   }
 
   #readEvent(text: string, start: number, end: number): 'read' | 'usage-only' | 'malformed' {
-    const payload = dataOf(text.slice(start, end));
+    const event = text.slice(start, end);
+    const payload = dataOf(event) || bareErrorOf(event);
     if (payload === '') return 'read';
     if (payload === '[DONE]') {
       if (this.verdict === 'open') this.verdict = 'done';
@@ -131,11 +132,19 @@ function isFlatError(value: object): boolean {
   return 'object' in value && value.object === 'error';
 }
 
-/** `events` end with an error event, which clients know in OpenAI's shape only: a flat one is written anew. */
+/** Ollama writes an error in the middle of a stream as bare JSON (its middleware/openai.go), which no client reads. */
+function bareErrorOf(event: string): string {
+  const text = event.trim();
+  return text.startsWith('{"error"') && text.endsWith('}') ? text : '';
+}
+
+/** `events` end with an error event, which clients know in OpenAI's shape only: a flat or bare one is written anew. */
 function withNestedError(events: Buffer, start: number): Buffer {
-  const payload = dataOf(events.toString('utf8', start));
+  const event = events.toString('utf8', start);
+  const isBare = dataOf(event) === '';
+  const payload = isBare ? bareErrorOf(event) : dataOf(event);
   const value = JSON.parse(payload) as { readonly code?: unknown };
-  if (!isFlatError(value)) return events;
+  if (!isBare && !isFlatError(value)) return events;
   const status = typeof value.code === 'number' && value.code >= 400 && value.code < 600 ? value.code : 500;
   return Buffer.concat([
     events.subarray(0, start),

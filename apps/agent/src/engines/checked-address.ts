@@ -1,5 +1,5 @@
 /**
- * The address that an engine's url stands for: resolved once, checked, and connected to as checked (S6), so that neither a
+ * The addresses that an engine's url stands for: resolved once, checked, and connected to as checked (S6), so that neither a
  * name that changes its mind nor a redirect leads anywhere else. Loopback and private networks are where engines live;
  * what no engine can be at is refused: link-local addresses (169.254.169.254 hands out a cloud's credentials), unspecified,
  * multicast and broadcast ones.
@@ -26,10 +26,10 @@ const resolveAll: Resolve = (host) => resolveHost(host, { all: true });
 
 /** Not resolved yet is no fault of the configuration: `null` with the reason, to be tried again. */
 export type AddressResult =
-  | ({ readonly kind: 'address' } & CheckedAddress)
+  | { readonly kind: 'addresses'; readonly addresses: readonly CheckedAddress[] }
   | { readonly kind: 'unresolved'; readonly reason: string };
 
-/** The first address of a url's host. Throws EngineError when any of them is one that no engine may be at. */
+/** All addresses of a url's host. Throws EngineError when any of them is one that no engine may be at. */
 export async function checkAddress(url: string, resolve: Resolve = resolveAll): Promise<AddressResult> {
   const host = new URL(url).hostname.replace(/^\[|\]$/g, '');
   let found: Awaited<ReturnType<Resolve>>;
@@ -41,15 +41,19 @@ export async function checkAddress(url: string, resolve: Resolve = resolveAll): 
   }
   const refused = found.find(({ address, family }) => REFUSED.check(address, family === 6 ? 'ipv6' : 'ipv4'));
   if (refused !== undefined) throw new EngineError(`${host} is ${refused.address}, where no engine may be asked for.`);
-  const [first] = found;
-  if (first === undefined) return { kind: 'unresolved', reason: `${host} has no address` };
-  return { kind: 'address', address: first.address, family: first.family === 6 ? 6 : 4 };
+  if (found.length === 0) return { kind: 'unresolved', reason: `${host} has no address` };
+  const addresses = found.map(({ address, family }) => ({
+    address,
+    family: family === 6 ? (6 as const) : (4 as const),
+  }));
+  return { kind: 'addresses', addresses };
 }
 
-/** For `net.connect`: whatever the name, the checked address. */
-export function pinnedLookup({ address, family }: CheckedAddress): LookupFunction {
+/** For `net.connect`: whatever the name, the checked addresses, tried in their order. At least one. */
+export function pinnedLookup(addresses: readonly CheckedAddress[]): LookupFunction {
   return (_host, options, callback) => {
-    if (options.all === true) callback(null, [{ address, family }]);
+    const [{ address, family }] = addresses as [CheckedAddress];
+    if (options.all === true) callback(null, [...addresses]);
     else callback(null, address, family);
   };
 }

@@ -59,7 +59,7 @@ export interface EngineAddress {
   /** Row of the table of dialects; absent: plain OpenAI, nothing is changed on the way. */
   readonly dialect?: string;
   /** Connections go here, whatever the host of the url may stand for by then (S6). Absent: the host is an address. */
-  readonly connectTo?: CheckedAddress;
+  readonly connectTo?: readonly CheckedAddress[];
   /** What requests for its adapters carry; the same object while it is ready, however its adapters change. */
   readonly fieldsOfModels?: FieldsOfModels;
 }

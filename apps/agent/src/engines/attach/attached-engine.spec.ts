@@ -66,7 +66,7 @@ describe('an attached engine', () => {
       url: engine.url,
       token: null,
       dialect: name,
-      connectTo: { address: '127.0.0.1', family: 4 },
+      connectTo: [{ address: '127.0.0.1', family: 4 }],
       fieldsOfModels: new Map(),
       ...(upstreamModel === undefined ? {} : { upstreamModel }),
     });
@@ -154,9 +154,20 @@ describe('an attached engine', () => {
     const url = engine.url.replace('127.0.0.1', 'gpu-1.internal');
     const adapter = attach({ url, dialect: 'llamacpp' }, { resolve });
     const instance = await startReady(adapter);
-    expect(await adapter.probe(instance)).toMatchObject({ url, connectTo: { address: '127.0.0.1' } });
+    expect(await adapter.probe(instance)).toMatchObject({ url, connectTo: [{ address: '127.0.0.1' }] });
     expect(answers).toHaveLength(1);
     await adapter.stop(instance);
+  });
+
+  it('that listens at one of its name’s addresses only is found there', async () => {
+    await play('llamacpp');
+    const resolve = () =>
+      Promise.resolve([
+        { address: '::1', family: 6 },
+        { address: '127.0.0.1', family: 4 },
+      ]);
+    const adapter = attach({ url: engine.url.replace('127.0.0.1', 'gpu-1'), dialect: 'llamacpp' }, { resolve });
+    await adapter.stop(await startReady(adapter));
   });
 
   it('S6: a name that stands for a link-local address starts nothing', async () => {

@@ -42,7 +42,7 @@ export interface AttachedEngineOptions {
 interface Binding {
   readonly http: EngineHttp;
   readonly metrics: EngineHttp | null;
-  readonly address: CheckedAddress;
+  readonly addresses: readonly CheckedAddress[];
   readonly token: string | null;
   /** Of adapters; one object for as long as the binding lives, so that who holds it sees what is loaded later. */
   readonly fieldsOfModels: Map<string, Readonly<Record<string, unknown>>>;
@@ -184,10 +184,10 @@ export class AttachedEngine extends EngineAdapter {
     return { state: 'ready', ...this.#addressOf(binding, listed.model, instance.servedModel) };
   }
 
-  #addressOf({ token, address, fieldsOfModels }: Binding, model: string, servedModel: string) {
+  #addressOf({ token, addresses, fieldsOfModels }: Binding, model: string, servedModel: string) {
     const { dialect } = this.#options.configuration;
     const renamed = model === servedModel ? {} : { upstreamModel: model };
-    return { url: this.#url, token, dialect, connectTo: address, fieldsOfModels, ...renamed };
+    return { url: this.#url, token, dialect, connectTo: addresses, fieldsOfModels, ...renamed };
   }
 
   /** Resolves and checks the address unless that is done. Throws EngineError for what waiting cannot mend. */
@@ -198,11 +198,11 @@ export class AttachedEngine extends EngineAdapter {
     const token = configuration.tokenFile === undefined ? null : await readTokenFile(configuration.tokenFile);
     const found = await checkAddress(this.#url, resolve);
     if (found.kind === 'unresolved') return { reason: found.reason };
-    const address: CheckedAddress = { address: found.address, family: found.family };
+    const { addresses } = found;
     const timeoutMs = configuration.timeouts.probeSeconds * 1_000;
-    const http = new EngineHttp({ url: this.#url, address, token, timeoutMs });
+    const http = new EngineHttp({ url: this.#url, addresses, token, timeoutMs });
     const metrics = await this.#bindMetrics(http, token, timeoutMs);
-    const binding: Binding = { http, metrics, address, token, fieldsOfModels: new Map(), model: null };
+    const binding: Binding = { http, metrics, addresses, token, fieldsOfModels: new Map(), model: null };
     this.#bindings.set(instanceId, binding);
     return binding;
   }
@@ -211,8 +211,9 @@ export class AttachedEngine extends EngineAdapter {
     const { resolve, configuration } = this.#options;
     const { metricsUrl } = configuration;
     if (metricsUrl === undefined) return this.#profile.metricsPath === null ? null : http;
-    const address = await checkAddress(metricsUrl, resolve);
-    return address.kind === 'unresolved' ? null : new EngineHttp({ url: metricsUrl, address, token, timeoutMs });
+    const found = await checkAddress(metricsUrl, resolve);
+    if (found.kind === 'unresolved') return null;
+    return new EngineHttp({ url: metricsUrl, addresses: found.addresses, token, timeoutMs });
   }
 
   /** Appended to the url of the metrics, which may hold the whole path already. */

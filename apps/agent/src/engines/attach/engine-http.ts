@@ -18,7 +18,7 @@ export type EngineReply =
 
 export interface EngineHttpOptions {
   readonly url: string;
-  readonly address: CheckedAddress;
+  readonly addresses: readonly CheckedAddress[];
   readonly token: string | null;
   readonly timeoutMs: number;
 }
@@ -35,7 +35,7 @@ export class EngineHttp {
     this.#pool = createUpstreamPool(origin, {
       connectionsMax: CONNECTIONS_MAX,
       connectTimeoutMs: options.timeoutMs,
-      connect: { lookup: pinnedLookup(options.address) },
+      connect: { lookup: pinnedLookup(options.addresses) },
     });
   }
 

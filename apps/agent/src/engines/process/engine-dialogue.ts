@@ -37,7 +37,7 @@ export class EngineDialogue {
   constructor(options: EngineDialogueOptions) {
     this.#options = options;
     const { url, connectTo: address, token } = options;
-    this.#http = new EngineHttp({ url, address, token, timeoutMs: ASK_TIMEOUT_MS });
+    this.#http = new EngineHttp({ url, addresses: [address], token, timeoutMs: ASK_TIMEOUT_MS });
   }
 
   /** What requests for its adapters carry: the same object, however they change. */
