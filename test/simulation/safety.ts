@@ -35,6 +35,8 @@ interface Span {
 export class Safety {
   /** Cluster → when it was last Unknown, by true time. */
   private readonly unknown = new Map<string, Span>();
+  /** Cluster → when it was last being drained, by true time. */
+  private readonly drainedAtMs = new Map<string, number>();
   private massSinceMs = Number.POSITIVE_INFINITY;
   /** Placement → since when, and until when, stored reports say that it serves. */
   private readonly readySinceMs = new Map<string, number>();
@@ -180,11 +182,12 @@ export class Safety {
     else this.massSinceMs = Math.min(this.massSinceMs, nowMs);
   }
 
-  /** Keeps the spans of Unknown clusters growing; called at every commit and each second. */
+  /** Keeps the spans of Unknown and drained clusters growing; called at every commit and each second. */
   noteTime(): void {
-    for (const { id, phase } of this.database.committed.clusters.values()) {
+    for (const { id, phase, drain } of this.database.committed.clusters.values()) {
       const span = this.unknown.get(id);
       if (phase === 'Unknown' && span !== undefined) span.toMs = this.world.nowMs;
+      if (drain !== null) this.drainedAtMs.set(id, this.world.nowMs);
     }
   }
 
@@ -284,8 +287,13 @@ export class Safety {
     const { deploymentId, phase, clusterId } = placement;
     if (deploymentId !== deployment.id || phase !== 'Assigned') return false;
     const cluster = tables.clusters.get(clusterId);
-    const isThere = cluster !== undefined && cluster.phase !== 'Left' && cluster.drain === null;
+    const isThere = cluster !== undefined && cluster.phase !== 'Left' && !this.drainedLately(cluster);
     return isThere && isToServe(tables, deployment, placement);
+  }
+
+  private drainedLately({ id, drain }: Cluster): boolean {
+    const atMs = this.drainedAtMs.get(id) ?? Number.NEGATIVE_INFINITY;
+    return drain !== null || this.world.nowMs - atMs < FORGIVEN_MS;
   }
 
   private isExcused({ disconnect }: Deployment, { id, clusterId }: Placement): boolean {

@@ -31,7 +31,11 @@ export async function viewDeployment(rows: Rows, deployment: Deployment): Promis
     (replica) => replica.placementPhase === 'Assigned' && replica.phase === 'Ready',
   ).length;
   const wanted = versionOf.get(deployment.versionId);
-  const clauses = [describeRollout(rollout), await describeAlias(rows, deployment)];
+  const clauses = [
+    describeRollout(rollout),
+    describeLocal(deployment, [...seen.values()]),
+    await describeAlias(rows, deployment),
+  ];
   const { id, name, servedModel, replicas: count, claim, disconnect, alias, revision } = deployment;
   const { priorityClass, priority } = deployment;
   const queue = await rows.queues.find({ id: deployment.queueId });
@@ -50,6 +54,15 @@ export async function viewDeployment(rows: Rows, deployment: Deployment): Promis
     placements: replicas,
     createdAt: deployment.createdAt.toISOString(),
   };
+}
+
+/** Replicas that agents started by themselves: they are no placements, and count for nobody. */
+function describeLocal({ id }: Deployment, seen: readonly Seen[]): string {
+  const local = seen.flatMap(({ cluster, replicas }) => {
+    const own = replicas.filter(({ deploymentId, isLocal }) => deploymentId === id && isLocal === true);
+    return own.length === 0 ? [] : [`${own.length} in ${cluster?.name ?? '(gone)'}`];
+  });
+  return local.length === 0 ? '' : `agents run more by themselves: ${local.join(', ')}`;
 }
 
 /** Says when a deployment does not run what its alias points at: it was taken back, and waits for the next move. */

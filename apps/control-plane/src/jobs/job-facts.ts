@@ -68,8 +68,8 @@ function standingsOf({ nowMs, clusters }: JobWorld, ages: PhaseAges): Map<string
     placements: [],
   });
   return new Map(
-    watched.clusters.map(({ cluster: { id, name, phase, phaseSince, drain } }) => {
-      const stage = drainStage(drain, nowMs);
+    watched.clusters.map(({ cluster: { id, name, phase, phaseSince, drain, ahead } }) => {
+      const stage = ahead === null ? drainStage(drain, nowMs) : null;
       const unknownSeconds = phase === 'Unknown' ? Math.max(0, nowMs - phaseSince.getTime()) / 1_000 : 0;
       return [id, { name, phase, unknownSeconds, isEmptied: stage === 'move' || stage === 'stop' }];
     }),

@@ -66,7 +66,10 @@ describe('R6: an outage that was taken for ours', () => {
       const snapshot = read(clock.atMs);
       const clusters = phases.map((phase, index) => {
         const phaseSince = new Date(ROW_MS);
-        return { cluster: { id: `c${index}`, phase, phaseSince, drain: null }, report: null } as unknown as ClusterSnapshot;
+        return {
+          cluster: { id: `c${index}`, phase, phaseSince, drain: null },
+          report: null,
+        } as unknown as ClusterSnapshot;
       });
       const applied = ages.apply({ ...snapshot, clusters });
       return applied.nowMs - applied.clusters[0]!.cluster.phaseSince.getTime();
