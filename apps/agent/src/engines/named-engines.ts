@@ -33,13 +33,11 @@ export interface EngineContext {
   readonly metrics: AgentMetrics;
 }
 
-/** Kind → what makes an adapter of its configuration. A kind without a row cannot be used by this agent. */
+type MakeAdapter<Configuration> = (name: string, configuration: Configuration, context: EngineContext) => EngineAdapter;
+
+/** Kind → what makes an adapter of its configuration. */
 const ADAPTERS: {
-  readonly [Kind in NamedEngineConfiguration['kind']]?: (
-    name: string,
-    configuration: Extract<NamedEngineConfiguration, { kind: Kind }>,
-    context: EngineContext,
-  ) => EngineAdapter;
+  readonly [Kind in NamedEngineConfiguration['kind']]: MakeAdapter<Extract<NamedEngineConfiguration, { kind: Kind }>>;
 } = {
   attach: (name, configuration, context) => new AttachedEngine({ ...context, name, configuration }),
   process: (name, configuration, context) => new ProcessTemplateEngine({ ...context, name, configuration }),
@@ -52,11 +50,9 @@ export function createEngines(
   standard: EngineAdapter,
   context: EngineContext,
 ): EngineSet {
-  const named = Object.entries(configurations).flatMap(([name, configuration]): [string, EngineAdapter][] => {
-    const make = ADAPTERS[configuration.kind] as
-      | ((name: string, configuration: NamedEngineConfiguration, context: EngineContext) => EngineAdapter)
-      | undefined;
-    return make === undefined ? [] : [[name, make(name, configuration as NamedEngineConfiguration, context)]];
+  const named = Object.entries(configurations).map(([name, configuration]): [string, EngineAdapter] => {
+    const make = ADAPTERS[configuration.kind] as MakeAdapter<NamedEngineConfiguration>;
+    return [name, make(name, configuration as NamedEngineConfiguration, context)];
   });
   const isProcess = (name: string) => configurations[name]?.kind === 'process';
   return new EngineSet({ standard, named: new Map(named), endForgotten: () => endForgotten(isProcess, context) });

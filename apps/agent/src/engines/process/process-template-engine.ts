@@ -38,6 +38,13 @@ const noteSchema = z.object({
 });
 type Note = z.infer<typeof noteSchema>;
 
+/** What an instance was started with. */
+interface Started {
+  readonly note: Note;
+  /** Null: the template uses none. */
+  readonly token: string | null;
+}
+
 export interface ProcessTemplateOptions extends Omit<EngineProcessesOptions, 'engine' | 'stopTimeoutMs'> {
   /** In the configuration. */
   readonly name: string;
@@ -52,6 +59,7 @@ export class ProcessTemplateEngine extends EngineAdapter {
   readonly #processes: EngineProcesses;
   readonly #ports = new FreePorts();
   readonly #guard: MemoryGuard;
+  readonly #started = new Map<string, Started>();
   /** With instances that were ready: from then on they are silent, not starting. */
   readonly #dialogues = new Map<string, EngineDialogue>();
 
@@ -75,17 +83,16 @@ export class ProcessTemplateEngine extends EngineAdapter {
     if (!(await processes.isAlive(instance))) return { state: 'gone', reason: await processes.whyGone(instance) };
     const excess = await this.#guard.excess(instance.processId!);
     if (excess !== null) return { state: 'gone', reason: excess };
-    const folder = processes.folderOf(instance.instanceId);
-    const [note, token] = await Promise.all([readNote(folder), readToken(folder)]);
-    if (note === null || token === null || note.templateDigest !== this.#templateDigest) {
+    const started = this.#started.get(instance.instanceId) ?? (await this.#readStarted(instance.instanceId));
+    if (started?.note.templateDigest !== this.#templateDigest) {
       return { state: 'gone', reason: 'The engine was started by another command than the configuration names now.' };
     }
+    const { note, token } = started;
     const url = `http://${this.#authority(note.port)}`;
     const dialogue = this.#dialogues.get(instance.instanceId);
-    if (!(await this.#isReady(url, this.#usesToken ? token : null)))
-      return { state: dialogue === undefined ? 'starting' : 'silent' };
+    if (!(await this.#isReady(url, token))) return { state: dialogue === undefined ? 'starting' : 'silent' };
     await processes.boundLog(instance);
-    return { state: 'ready', ...this.#meet(instance, note, url, this.#usesToken ? token : null) };
+    return { state: 'ready', ...this.#meet(instance, note, url, token) };
   }
 
   override async noteProven(instance: EngineInstance): Promise<void> {
@@ -95,6 +102,7 @@ export class ProcessTemplateEngine extends EngineAdapter {
   override async stop(instance: EngineInstance): Promise<void> {
     await this.#dialogues.get(instance.instanceId)?.close();
     this.#dialogues.delete(instance.instanceId);
+    this.#started.delete(instance.instanceId);
     await this.#processes.stop(instance);
     this.#guard.forget(instance.processId!);
   }
@@ -111,6 +119,16 @@ export class ProcessTemplateEngine extends EngineAdapter {
     const dialogue = this.#dialogues.get(instance.instanceId);
     if (dialogue !== undefined) return dialogue.setAdapters(wanted);
     if (wanted.length > 0) throw new EngineError(`Adapter ${wanted[0]!.name} cannot be loaded yet: it is not ready.`);
+  }
+
+  /** Read once: a disk, or a table of open files, that is full later makes no engine that runs another one. */
+  async #readStarted(instanceId: string): Promise<Started | undefined> {
+    const folder = this.#processes.folderOf(instanceId);
+    const [note, token] = await Promise.all([readNote(folder), readToken(folder)]);
+    if (note === null || token === null) return undefined;
+    const started: Started = { note, token: this.#usesToken ? token : null };
+    this.#started.set(instanceId, started);
+    return started;
   }
 
   /** The ready one's address, and a dialogue with it for as long as it lives. */
