@@ -108,6 +108,7 @@ interface BudgetState {
 export class LeaseBook {
   private readonly budgets = new Map<string, BudgetState>();
   private readonly leases = new Map<string, HeldLease>();
+  private readonly byBudget = new Map<string, HeldLease[]>();
   private readonly reservations = new Map<string, Reservation>();
 
   constructor(private readonly options: LeaseBookOptions) {}
@@ -121,7 +122,7 @@ export class LeaseBook {
     for (const { startsInMs, expiresInMs, renewInMs, ...lease } of snapshot.leases) {
       const at = (inMs: number) => nowMs + inMs - elapsedMs;
       const times = { startsAtMs: at(startsInMs), expiresAtMs: at(expiresInMs), renewAtMs: at(renewInMs) };
-      book.leases.set(lease.leaseId, { ...lease, ...times });
+      book.keep({ ...lease, ...times });
     }
     for (const reservation of snapshot.reservations) book.reservations.set(reservation.id, reservation);
     return book;
@@ -184,7 +185,7 @@ export class LeaseBook {
       if (lease === undefined) continue;
       lease.spentTokens += tokens;
       this.budgets.get(lease.budgetId)?.rate.add(tokens, nowMs);
-      if (lease.isEnded && lease.reservedTokens === 0) this.leases.delete(leaseId);
+      if (lease.isEnded && lease.reservedTokens === 0) this.forget(lease);
     }
   }
 
@@ -217,7 +218,7 @@ export class LeaseBook {
     for (const leaseId of ended) {
       const lease = this.leases.get(leaseId);
       if (lease === undefined) continue;
-      if (lease.reservedTokens === 0) this.leases.delete(leaseId);
+      if (lease.reservedTokens === 0) this.forget(lease);
       else Object.assign(lease, { isEnded: true, isReturning: true });
     }
   }
@@ -308,7 +309,7 @@ export class LeaseBook {
     const startsAtMs = before?.startsAtMs ?? askedAtMs + (startsInSeconds ?? 0) * 1_000;
     // One that was given back and forgotten here is given back again.
     const isReturning = before?.isReturning ?? asked.leaseId === leaseId;
-    this.leases.set(leaseId, {
+    this.keep({
       ...{ leaseId, budgetId, grantedTokens, spentTokens: before?.spentTokens ?? 0 },
       ...{ reservedTokens: before?.reservedTokens ?? 0, startsAtMs, expiresAtMs },
       renewAtMs: renewAtMs(Math.max(askedAtMs, startsAtMs), expiresAtMs),
@@ -361,8 +362,21 @@ export class LeaseBook {
       .sort((left, right) => left.expiresAtMs - right.expiresAtMs);
   }
 
-  private of(budgetId: string): HeldLease[] {
-    return [...this.leases.values()].filter((lease) => lease.budgetId === budgetId);
+  private of(budgetId: string): readonly HeldLease[] {
+    return this.byBudget.get(budgetId) ?? [];
+  }
+
+  private keep(lease: HeldLease): void {
+    const others = this.of(lease.budgetId).filter(({ leaseId }) => leaseId !== lease.leaseId);
+    this.leases.set(lease.leaseId, lease);
+    this.byBudget.set(lease.budgetId, [...others, lease]);
+  }
+
+  private forget({ leaseId, budgetId }: HeldLease): void {
+    const others = this.of(budgetId).filter((lease) => lease.leaseId !== leaseId);
+    this.leases.delete(leaseId);
+    if (others.length > 0) this.byBudget.set(budgetId, others);
+    else this.byBudget.delete(budgetId);
   }
 
   private hearAnew(state: BudgetState): void {
