@@ -19,7 +19,7 @@ export { comparePrompts, type PromptComparison } from './routing/compare.ts';
 export { promptFindings } from './routing/findings.ts';
 export type { PromptOutcome } from './routing/outcome.ts';
 export { PROMPT_POLICIES, PROMPT_POLICY_NAMES, type PromptPolicyName } from './routing/policies.ts';
-export { DEFAULT_WORKER } from './routing/worker.ts';
+export { DEFAULT_WORKER, type WorkerShape } from './routing/worker.ts';
 export { recordedLoad } from './routing/workload.ts';
 export type { Range, Ranges } from './statistics.ts';
 export {

@@ -15,7 +15,7 @@ import { makeRequestWorkload } from './requests/workload.ts';
 import type { PromptOutcome } from './routing/outcome.ts';
 import { PROMPT_POLICIES, type PromptPolicy, type PromptPolicyName } from './routing/policies.ts';
 import { stepPromptReplay } from './routing/replay-prompts.ts';
-import { DEFAULT_WORKER } from './routing/worker.ts';
+import type { WorkerShape } from './routing/worker.ts';
 import { makePromptWorkload } from './routing/workload.ts';
 import type { TracedJob } from './traces/job-trace.ts';
 import type { TracedPrompt } from './traces/prompt-trace.ts';
@@ -40,6 +40,7 @@ export interface PromptStudy {
   readonly kind: 'prompts';
   readonly trace: readonly TracedPrompt[];
   readonly workers: number;
+  readonly worker: WorkerShape;
   /** Of policies that do not say it themselves. */
   readonly estimateSigma: number;
 }
@@ -100,11 +101,11 @@ export function* stepPromptTask(
   study: PromptStudy,
   { policy: name, seed, load }: PromptTask,
 ): Generator<number, PromptOutcome> {
-  const { trace, workers } = study;
+  const { trace, workers, worker } = study;
   const policy: PromptPolicy = PROMPT_POLICIES[name];
   const { estimateSigma = study.estimateSigma, unseenShare = 0 } = policy;
   const workload = makePromptWorkload(trace, { seed, workers, load, estimateSigma, unseenShare });
-  return yield* stepPromptReplay(workload, policy, DEFAULT_WORKER);
+  return yield* stepPromptReplay(workload, policy, worker);
 }
 
 /** All steps at once. */

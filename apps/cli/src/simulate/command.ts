@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import {
   CYCLE_SECONDS_DEFAULT,
   DEFAULT_FLEET,
+  DEFAULT_WORKER,
   type FleetShape,
   JOB_POLICY_NAMES,
   PROMPT_POLICY_NAMES,
@@ -28,6 +29,8 @@ interface SimulateOptions extends OutputOptions {
   readonly load?: readonly number[];
   readonly fleet?: FleetShape;
   readonly workers?: number;
+  readonly slots: number;
+  readonly cacheBlocks: number;
   readonly seeds: readonly number[];
   readonly cycleSeconds: number;
   readonly estimateSigma: number;
@@ -36,6 +39,8 @@ interface SimulateOptions extends OutputOptions {
 /** Jobs run on a fleet. */
 const WORKERS_DEFAULT: Readonly<Record<TraceKind, number>> = { jobs: 0, requests: 4, prompts: 16 };
 const WORKERS_MAX = 1_000;
+const SLOTS_MAX = 10_000;
+const CACHE_BLOCKS_MAX = 10_000_000;
 const SEEDS_DEFAULT = [1, 2, 3];
 const LOAD_MAX = 10;
 const SIGMA_MAX = 5;
@@ -56,14 +61,23 @@ export function addSimulateCommand(program: Command, terminal: Terminal): void {
     .option('--load <shares>', `stretched to it; default ${LOADS_SHOWN}`, numbers(0, LOAD_MAX))
     .option('--fleet <shape>', 'nodes × devices (30x8) or racks × nodes × devices; default 5x6x8', fleet)
     .option('--workers <number>', 'that serve; default 4 for requests, 16 for prompts', wholeNumber(1, WORKERS_MAX))
+    .option('--slots <number>', 'prompts: a worker answers at once', wholeNumber(1, SLOTS_MAX), DEFAULT_WORKER.slots)
+    .option(
+      '--cache-blocks <number>',
+      'prompts: blocks of 512 tokens that a worker keeps',
+      wholeNumber(0, CACHE_BLOCKS_MAX),
+      DEFAULT_WORKER.cacheBlocks,
+    )
     .option('--seeds <numbers>', 'what the trace does not say is drawn from each', seeds, SEEDS_DEFAULT)
     .option('--cycle-seconds <number>', 'plans no more often', wholeNumber(1, DAY_SECONDS), CYCLE_SECONDS_DEFAULT)
     .option('--estimate-sigma <number>', 'log-normal error of estimates; 0: exact', sigma, 0);
   addOutputOption(command).action(async (options: SimulateOptions) => {
     const trace = readTrace(terminal, options.trace, options.kind);
-    const { policy, load, fleet: shape = DEFAULT_FLEET, workers = WORKERS_DEFAULT[trace.kind], ...rest } = options;
+    const { policy, load, slots, cacheBlocks, fleet: shape = DEFAULT_FLEET, ...rest } = options;
+    const { workers = WORKERS_DEFAULT[trace.kind] } = options;
     const loads = load ?? loadsOf(trace, workers);
-    await simulate(trace, policy, { ...rest, file: options.trace, loads, workers, fleet: shape }, options, terminal);
+    const served = { workers, worker: { slots, cacheBlocks } };
+    await simulate(trace, policy, { ...rest, ...served, file: options.trace, loads, fleet: shape }, options, terminal);
   });
 }
 

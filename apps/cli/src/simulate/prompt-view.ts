@@ -1,5 +1,5 @@
 // What a simulation of routing came to, as a table: a row a policy, then what SCHEDULING.md says of it.
-import { DEFAULT_WORKER, TRACED_BLOCK_TOKENS } from '#replay';
+import { TRACED_BLOCK_TOKENS } from '#replay';
 import type { Terminal } from '../terminal.ts';
 import type { PromptSimulation } from './simulate.ts';
 import { page, percent, range, signed, table, titles } from './views.ts';
@@ -20,8 +20,8 @@ export function renderPrompts(simulation: PromptSimulation, { columns }: Pick<Te
   return page(simulation, about(simulation), table(COLUMNS, rows, loads, columns));
 }
 
-function about({ entries, loads, seeds, estimateSigma, workers }: PromptSimulation): string[] {
-  const { slots, cacheBlocks } = DEFAULT_WORKER;
+function about({ entries, loads, seeds, estimateSigma, workers, worker }: PromptSimulation): string[] {
+  const { slots, cacheBlocks } = worker;
   const sizes = estimateSigma === 0 ? 'sizes exact' : `sizes wrong by σ ${estimateSigma}`;
   return [
     `${entries} requests, stretched to a load of ${loads.join(' and ')}; draws by seeds ${seeds.join(', ')}; ${sizes}.`,
@@ -31,7 +31,8 @@ function about({ entries, loads, seeds, estimateSigma, workers }: PromptSimulati
 }
 
 function time(milliseconds: number): string {
-  return milliseconds < 1_000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1_000).toFixed(2)} s`;
+  if (milliseconds < 1_000) return `${Math.round(milliseconds)} ms`;
+  return `${(milliseconds / 1_000).toFixed(milliseconds < 100_000 ? 2 : 0)} s`;
 }
 
 /** What got ten times worse is said in times. */

@@ -70,10 +70,12 @@ describe('atoll simulate', () => {
   });
 
   it('gives programs the ranges of routing, on as many workers and at the load that are asked for', async () => {
-    const asked = ['--workers', '8', '--load', '0.4', '--policy', 'power-of-two,atoll', '--seeds', '1,2', '--json'];
+    const shape = ['--workers', '8', '--slots', '16', '--cache-blocks', '500'];
+    const asked = [...shape, '--load', '0.4', '--policy', 'power-of-two,atoll', '--seeds', '1,2', '--json'];
     const { out } = await simulate('--trace', PROMPTS, '--kind', 'prompts', ...asked);
     const simulation = JSON.parse(out);
     expect(simulation).toMatchObject({ kind: 'prompts', entries: 1_500, workers: 8, loads: [0.4], seeds: [1, 2] });
+    expect(simulation.worker).toEqual({ slots: 16, cacheBlocks: 500 });
     const [base, atoll] = simulation.comparisons;
     expect(base.changePercent).toEqual({ mean: 0, min: 0, max: 0 });
     expect(atoll.firstTokenMsMean.mean).toBeLessThan(base.firstTokenMsMean.mean);

@@ -26,6 +26,7 @@ import {
   type TracedPrompt,
   type TracedRequest,
   tasksOf,
+  type WorkerShape,
 } from '#replay';
 import { UsageError } from '../errors.ts';
 import type { Terminal } from '../terminal.ts';
@@ -37,6 +38,8 @@ export interface SimulationOptions {
   readonly loads: readonly number[];
   readonly fleet: FleetShape;
   readonly workers: number;
+  /** Each of them, where prompts are routed. */
+  readonly worker: WorkerShape;
   readonly seeds: readonly number[];
   readonly cycleSeconds: number;
   readonly estimateSigma: number;
@@ -61,6 +64,7 @@ export interface JobSimulation extends Simulation<'jobs', JobComparison> {
 
 export interface PromptSimulation extends Simulation<'prompts', PromptComparison> {
   readonly workers: number;
+  readonly worker: WorkerShape;
 }
 
 export interface RequestSimulation extends Simulation<'requests', RequestComparison> {
@@ -117,14 +121,15 @@ export async function simulatePrompts(
   terminal: Terminal,
 ): Promise<PromptSimulation> {
   const known = chosen<PromptPolicyName>(policies, PROMPT_POLICY_NAMES);
-  const { workers, estimateSigma, seeds, loads } = options;
-  const study = { kind: 'prompts', trace, workers, estimateSigma } as const;
+  const { workers, worker, estimateSigma, seeds, loads } = options;
+  const study = { kind: 'prompts', trace, workers, worker, estimateSigma } as const;
   const replays = runReplays(study, tasksOf(known, seeds, loads), terminal);
   const comparisons = comparePrompts(await replays.catch(asUsageError));
   return {
     kind: 'prompts',
     ...described(options, trace.length),
     workers,
+    worker,
     comparisons,
     findings: promptFindings(comparisons),
   };

@@ -7,12 +7,13 @@ import { parsePromptTrace } from '../traces/prompt-trace.ts';
 import { comparePrompts, type PromptComparison } from './compare.ts';
 import { promptFindings } from './findings.ts';
 import { PROMPT_POLICY_NAMES } from './policies.ts';
+import { DEFAULT_WORKER } from './worker.ts';
 
 const EXCERPT = resolve(import.meta.dirname, '../../../../test/fixtures/traces/mooncake-conversation-1500.jsonl');
 
 describe('orders of merit of routing', () => {
   const trace = parsePromptTrace(readFileSync(EXCERPT, 'utf8'));
-  const study = { kind: 'prompts', trace, workers: 16, estimateSigma: 0 } as const;
+  const study = { kind: 'prompts', trace, workers: 16, worker: DEFAULT_WORKER, estimateSigma: 0 } as const;
   const tasks = tasksOf(PROMPT_POLICY_NAMES, [1, 2], [0.5]);
   const comparisons = comparePrompts(tasks.map((task) => ({ task, outcome: finish(stepPromptTask(study, task)) })));
   const findings = promptFindings(comparisons);
