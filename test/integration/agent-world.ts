@@ -187,6 +187,16 @@ export class AgentWorld {
     );
   }
 
+  /** From now on this control plane answers questions of one conversation: `bundle`, `lease`. */
+  answerAs(conversation: 'bundle' | 'lease', answer: (question: never) => unknown): void {
+    subscribeJson(
+      this.#session.connection,
+      `atoll.v1.*.${conversation}`,
+      ({ value, respond }) => respond(answer(value as never)),
+      { onError: () => undefined },
+    );
+  }
+
   /** Makes a document the desired one and hints at it. */
   want(state: Partial<DesiredState>): void {
     const before = this.desired ?? { epoch: 1, revision: 0, versions: [], replicas: [], tasks: [] };
