@@ -106,6 +106,14 @@ describe('an attached engine', () => {
     await earlier.stop(instance);
   });
 
+  it('is not adopted when the configuration means another engine by its name now', async () => {
+    await play('llamacpp');
+    const instance = await startReady(attach({ dialect: 'llamacpp' }));
+    expect(await attach({ dialect: 'llamacpp', model: 'another' }).list()).toEqual([]);
+    expect(await attach({ dialect: 'llamacpp' }).list()).toEqual([]);
+    expect(instance.engine).toBe('gpu');
+  });
+
   it('that is not there is waited for, and gone once it was', async () => {
     await play('llamacpp');
     const { url } = engine;

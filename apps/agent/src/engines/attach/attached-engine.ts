@@ -54,6 +54,7 @@ export class AttachedEngine extends EngineAdapter {
   readonly #options: AttachedEngineOptions;
   readonly #profile: EngineProfile;
   readonly #url: string;
+  readonly #boundTo: string;
   readonly #notes: InstanceNotes;
   readonly #bindings = new Map<string, Binding>();
   #changes: Promise<void> = Promise.resolve();
@@ -65,6 +66,7 @@ export class AttachedEngine extends EngineAdapter {
     this.#options = options;
     this.#profile = ENGINE_PROFILES[options.configuration.dialect];
     this.#url = options.configuration.url.replace(/\/+$/, '').replace(/\/v1$/, '');
+    this.#boundTo = `${options.configuration.dialect} ${options.configuration.model ?? '*'} ${this.#url}`;
     this.#notes = new InstanceNotes(join(options.stateFolder, 'attached', options.name));
   }
 
@@ -75,6 +77,7 @@ export class AttachedEngine extends EngineAdapter {
       ...{ instanceId, replicaId, deploymentId, versionDigest, generation, servedModel },
       specHash: specHashOf(spec),
       isProven: false,
+      boundTo: this.#boundTo,
       adapters: [],
     };
     // What its configuration lacks is told now, and not as an engine that does not come.
@@ -115,7 +118,10 @@ export class AttachedEngine extends EngineAdapter {
 
   override async list(): Promise<EngineInstance[]> {
     await this.#notes.sweep();
-    return (await this.#notes.all()).map((note) => instanceOf(note, this.#options.name));
+    const notes = await this.#notes.all();
+    const foreign = notes.filter(({ boundTo }) => boundTo !== this.#boundTo);
+    await Promise.all(foreign.map(({ instanceId }) => this.#notes.remove(instanceId)));
+    return notes.filter((note) => !foreign.includes(note)).map((note) => instanceOf(note, this.#options.name));
   }
 
   override async load({ instanceId }: EngineInstance): Promise<EngineLoad | null> {
@@ -157,7 +163,9 @@ export class AttachedEngine extends EngineAdapter {
     }
     const kept = notes.filter((other) => other !== note).flatMap(({ adapters }) => adapters);
     const call = { http: binding.http, wanted, loaded: note.adapters, kept, base: binding.model };
-    const fields = await applyAdapters(dialect, name, { ...call, timeoutMs: timeouts.adapterSeconds * 1_000 });
+    // Unloading takes no time; an engine that hangs must not keep a replica from ending.
+    const seconds = wanted.length === 0 ? timeouts.probeSeconds : timeouts.adapterSeconds;
+    const fields = await applyAdapters(dialect, name, { ...call, timeoutMs: seconds * 1_000 });
     const adapters = wanted.map(({ name: adapter, versionDigest }) => ({ name: adapter, versionDigest }));
     await this.#changeNote(instance.instanceId, { adapters });
     binding.fieldsOfModels.clear();

@@ -16,6 +16,8 @@ const noteSchema = z.object({
   specHash: z.string(),
   servedModel: z.string(),
   isProven: z.boolean(),
+  /** Which engine it is bound to: another one is not adopted in its place. */
+  boundTo: z.string(),
   adapters: z.array(adapterSchema).default([]),
 });
 export type InstanceNote = z.output<typeof noteSchema>;
@@ -67,7 +69,10 @@ export class InstanceNotes {
 }
 
 /** `engine`: its name in the configuration. */
-export function instanceOf({ adapters: _adapters, ...note }: InstanceNote, engine: string): EngineInstance {
+export function instanceOf(
+  { adapters: _adapters, boundTo: _boundTo, ...note }: InstanceNote,
+  engine: string,
+): EngineInstance {
   return { ...note, engine };
 }
 
