@@ -53,6 +53,12 @@ describe('what a drain does with replicas', () => {
     { name: 'stop: at once, and a replacement too', a: draining('stop', 0), want: ['+b', 'drain x'] },
     { name: 'stop: without room as well', a: draining('stop', 0), hasRoom: false, want: ['drain x'] },
     {
+      name: 'wait: what is too much goes from here first',
+      a: draining('wait'),
+      placed: [inA, serving],
+      want: ['drain x'],
+    },
+    {
       name: 'out of contact and asked to be emptied: replaced at once, not after lostAfter',
       a: { ...draining('move'), phase: 'Unknown', phaseSecondsAgo: 1 },
       want: ['+b'],

@@ -8,7 +8,7 @@ import { scoreCluster } from './scorers.ts';
 import type { Standing } from './standing.ts';
 import type { WorkingFleet } from './working-fleet.ts';
 
-/** Drains the surplus of kept replicas: not serving first, then cordoned, then by the reconcile rule, then worst score. */
+/** Drains the surplus of kept replicas: not serving first, then cordoned or drained, then by the reconcile rule, then worst score. */
 export function drainSurplus(
   fleet: WorkingFleet,
   deployment: Deployment,
@@ -39,7 +39,7 @@ function rank(fleet: WorkingFleet, deployment: Deployment, standing: Standing): 
   const isPreferred = wasApart === (deployment.disconnect.reconcile === 'prefer-edge');
   return [
     serviceOf(standing),
-    cluster.cordoned ? 0 : 1,
+    cluster.cordoned || cluster.drain !== null ? 0 : 1,
     isPreferred ? 1 : 0,
     placement.versionId === deployment.versionId ? 1 : 0, // during a rollout: what is tried out stays
     scoreCluster(here!, deployment, fleet.digestOf(deployment, cluster.id)).total,

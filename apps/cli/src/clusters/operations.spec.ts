@@ -24,7 +24,7 @@ const aDrain = (changes: Partial<ClusterDrainDto> = {}): ClusterDrainDto => ({
   stage: 'move',
   isDone: false,
   replicasLeft: 1,
-  tasksLeft: 0,
+  attemptsLeft: 0,
   status: 'Being drained (move): 1 replica left.',
   blockedBy: ['chat: 1 replica waiting for another place to serve (0/2 clusters fit)'],
   ...changes,

@@ -45,14 +45,14 @@ export async function readDrain(rows: Rows, cluster: Cluster, now: Date): Promis
 export function describeDrain(facts: DrainFacts, now: Date): ClusterDrainDto {
   const { drain, placements, attempts, unknownReplicas } = facts;
   const stage = drainStage(drain, now.getTime())!;
-  const [replicasLeft, tasksLeft] = [placements.length + unknownReplicas, attempts.length];
-  const isDone = replicasLeft + tasksLeft === 0;
-  const left = [count(replicasLeft, 'replica'), count(tasksLeft, 'attempt of a job', 'attempts of jobs')].filter(
+  const [replicasLeft, attemptsLeft] = [placements.length + unknownReplicas, attempts.length];
+  const isDone = replicasLeft + attemptsLeft === 0;
+  const left = [count(replicasLeft, 'replica'), count(attemptsLeft, 'attempt of a job', 'attempts of jobs')].filter(
     Boolean,
   );
   const { mode, deadlineSeconds, since, requestedBy } = drain;
   return {
-    ...{ mode, deadlineSeconds, since, requestedBy, stage, isDone, replicasLeft, tasksLeft },
+    ...{ mode, deadlineSeconds, since, requestedBy, stage, isDone, replicasLeft, attemptsLeft },
     status: isDone ? 'Drained; nothing runs here.' : `Being drained (${mode}): ${left.join(' and ')} left.`,
     blockedBy: isDone ? [] : blockers(facts, stage, now),
   };

@@ -4,7 +4,10 @@
  */
 import { v7 as uuidv7 } from 'uuid';
 import type { Cluster, ClusterConflict, Rows, Store } from '#domain';
-import { type ConflictFacts, type NewConflict, stepConflicts } from './conflicts.ts';
+import { type ConflictFacts, type ConflictSteps, type NewConflict, stepConflicts } from './conflicts.ts';
+
+/** Of a kind in one transaction. */
+const CHANGES_MAX = 500;
 
 /** @returns how many were opened, resolved or dropped */
 export async function keepConflicts(store: Store, epoch: number, now: Date): Promise<number> {
@@ -12,7 +15,7 @@ export async function keepConflicts(store: Store, epoch: number, now: Date): Pro
   const [clusters, open] = await Promise.all([read.clusters.all(), read.conflicts.allOpen()]);
   const isQuiet = open.length === 0 && clusters.every(({ phase, ahead }) => phase !== 'Unknown' && ahead === null);
   if (isQuiet) return 0;
-  const steps = stepConflicts(await readFacts(read, now, clusters, open));
+  const steps = bounded(stepConflicts(await readFacts(read, now, clusters, open)));
   const changes = steps.open.length + steps.resolve.length + steps.drop.length;
   if (changes === 0) return 0;
   await store.transaction(
@@ -28,6 +31,15 @@ export async function keepConflicts(store: Store, epoch: number, now: Date): Pro
     { epoch },
   );
   return changes;
+}
+
+/** What is left out comes in the next cycle: when most of the fleet was lost at once, so is one transaction's time. */
+function bounded({ open, resolve, drop }: ConflictSteps): ConflictSteps {
+  return {
+    open: open.slice(0, CHANGES_MAX),
+    resolve: resolve.slice(0, CHANGES_MAX),
+    drop: drop.slice(0, CHANGES_MAX),
+  };
 }
 
 async function readFacts(

@@ -33,7 +33,7 @@ const HINTS_INTERVAL_MS = 10_000;
 const MIRROR_INTERVAL_MS = 20_000;
 const MIRROR_REST_MS = 250;
 const CONFLICTS_INTERVAL_MS = 5_000;
-const CONFLICTS_REST_MS = 500;
+const CONFLICTS_REST_MS = 2_000;
 const HOUSEKEEPING_INTERVAL_MS = 600_000;
 
 /** One time of leading; `signal` aborts when it ends. */

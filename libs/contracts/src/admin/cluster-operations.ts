@@ -29,7 +29,7 @@ export const clusterDrainSchema = z.object({
   stage: z.enum(DRAIN_STAGES),
   isDone: z.boolean(),
   replicasLeft: z.int(),
-  tasksLeft: z.int(),
+  attemptsLeft: z.int(),
   /** One sentence. */
   status: z.string(),
   /** A sentence for everything that it waits for; empty once it is done. */

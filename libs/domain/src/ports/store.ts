@@ -234,6 +234,7 @@ export abstract class ConflictRows {
   abstract allOpen(): Promise<ClusterConflict[]>;
   /** Open ones first, then the newest. */
   abstract ofCluster(clusterId: string, limit: number): Promise<ClusterConflict[]>;
+  /** Also all of clusters that left. */
   abstract removeResolvedBefore(before: Date): Promise<number>;
 }
 

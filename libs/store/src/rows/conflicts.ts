@@ -46,7 +46,7 @@ export class PostgresConflictRows extends ConflictRows {
   }
 
   async removeResolvedBefore(before: Date): Promise<number> {
-    return (await this.session.write('DELETE FROM cluster_conflicts WHERE resolved_at < $1', [before])).affected;
+    return (await this.session.write(REMOVE_OVER, [before])).affected;
   }
 }
 
@@ -58,6 +58,10 @@ const OPEN_ALL = `
 
 const RESOLVE = `
   UPDATE cluster_conflicts SET resolution = $2, resolved_at = $3 WHERE id = $1 AND resolved_at IS NULL`;
+
+const REMOVE_OVER = `
+  DELETE FROM cluster_conflicts
+  WHERE resolved_at < $1 OR cluster_id IN (SELECT id FROM clusters WHERE phase = 'Left')`;
 
 const ALL_OPEN = `
   SELECT ${COLUMNS.selected} FROM cluster_conflicts
