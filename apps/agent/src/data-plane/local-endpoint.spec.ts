@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
+import OpenAI from 'openai';
 import { pino } from 'pino';
 import type { DesiredState } from '#domain';
 import { KeyAuthenticator, openAiError } from '#inference';
@@ -233,6 +234,23 @@ describe('R4: the local endpoint', () => {
       const { headers } = await ask(body);
       expect([headers.get('x-atoll-replica'), headers.get('x-atoll-choice')]).toEqual([first, 'session']);
     }
+  });
+
+  it('U5: the official SDK works unchanged', async () => {
+    const { url } = await start();
+    const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: mine.token, maxRetries: 0 });
+    const request = { model: 'tiny', messages: [{ role: 'user' as const, content: 'hi' }] };
+    expect((await client.chat.completions.create(request)).choices[0]?.message.content).toBe('hello');
+    const pieces: string[] = [];
+    for await (const chunk of await client.chat.completions.create({ ...request, stream: true })) {
+      pieces.push(chunk.choices[0]!.delta.content ?? '');
+    }
+    expect(pieces.join('')).toBe('hello');
+    expect((await client.models.list()).data.map(({ id }) => id)).toEqual(['tiny', 'tiny-lora']);
+    await expect(client.chat.completions.create({ ...request, model: 'none' })).rejects.toMatchObject({
+      status: 404,
+      code: 'model_not_found',
+    });
   });
 
   it('a budget that refuses costs no engine anything', async () => {
