@@ -1,8 +1,10 @@
 /** Budgets and usage in tokens over HTTP: what is shown, what is refused, and who may give more to whom. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { v7 } from 'uuid';
-import { DEFAULT_TENANT_ID, type LeaseGrant, Store } from '#domain';
+import { DEFAULT_TENANT_ID, type LeaseGrant, StaleEpochError, Store } from '#domain';
+import { expireLeases, removeOld } from '../../apps/control-plane/src/budgets/budget-loops.ts';
 import { Leases } from '../../apps/control-plane/src/budgets/leases.ts';
+import { LeaderService } from '../../apps/control-plane/src/leader/leader.service.ts';
 import { callApi, type Installation, startInstallation } from './admin.fixture.ts';
 import { aWish, insertTenant, makeSite, type Site } from './budgets.fixture.ts';
 import { DIGEST } from './store.fixture.ts';
@@ -227,5 +229,27 @@ describe('usage in tokens', () => {
     ]);
     expect((await api('GET', '/usage/tokens?since=yesterday')).status).toBe(422);
     expect((await guest('GET', '/usage/tokens')).body).toMatchObject({ tenant: 'guests', entries: [] });
+  });
+});
+
+describe('the leader', () => {
+  it('ends leases whose time is over and drops old usage, under its own epoch alone', async () => {
+    const epoch = installation.controlPlane.app.get(LeaderService, { strict: false }).epoch()!;
+    const query = `?tenant=${site.tenant.name}`;
+    const { body } = await api('POST', `/budgets${query}`, { name: 'ends', tokens: 50_000, period: 'total' });
+    await lease(body.id);
+    const [held] = await store.read.leases.ofBudget(body.id, 1);
+    const written = [{ ...held!, expiresAt: new Date(0) }];
+    await store.transaction((rows) => rows.leases.write(held!.holder, { written, answered: [] }));
+    await expect(expireLeases(store, epoch - 1)).rejects.toThrow(StaleEpochError);
+    await expireLeases(store, epoch);
+    await removeOld(store, epoch, Date.now());
+    expect((await api('GET', `/budgets/ends${query}`)).body.leases).toMatchObject([{ phase: 'Expired' }]);
+    const { body: usage } = await api('GET', `/usage/tokens${query}&since=2020-01-01`);
+    expect(usage.entries.map((entry: { day: string }) => entry.day)).toEqual([day()]);
+  });
+
+  it('has had no trouble with it', () => {
+    expect(installation.log.filter((line) => /"level":("error"|50)/.test(line))).toEqual([]);
   });
 });

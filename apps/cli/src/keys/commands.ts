@@ -92,7 +92,7 @@ function renderKeys(keys: readonly ApiKeyDto[], terminal: Terminal): string {
   const columns = [
     ...['name', 'public id', 'role'].map((title) => ({ title })),
     { title: 'models', wraps: true },
-    ...['state', 'expires', 'made'].map((title) => ({ title })),
+    ...['state', 'at clusters', 'expires', 'made'].map((title) => ({ title })),
   ];
   const rows = keys.map((key) => [
     key.name,
@@ -100,6 +100,7 @@ function renderKeys(keys: readonly ApiKeyDto[], terminal: Terminal): string {
     key.role,
     key.models?.join(', ') ?? 'all',
     stateOf(key, now),
+    key.offline === false ? 'not known' : 'known',
     key.expiresAt === null ? 'never' : relativeTime(key.expiresAt, now),
     relativeTime(key.createdAt, now),
   ]);
