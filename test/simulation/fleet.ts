@@ -30,8 +30,8 @@ import { inWorldTime, START_MS, World } from './world.ts';
 
 /** Faults have stopped for so long: everything has converged (invariant 11). */
 export const CONVERGENCE_SECONDS_MAX = 180;
-/** With jobs: what waits has to run as well. */
-const JOBS_CONVERGENCE_SECONDS_MAX = 600;
+/** With jobs: what waits has to run as well, long ones that a drain or a failure sent back to the queue one after the other. */
+const JOBS_CONVERGENCE_SECONDS_MAX = 900;
 const REST_SECONDS = 15;
 
 export interface Rules {
