@@ -30,7 +30,7 @@ const ASK_MS = 5_000;
 export const storedLeasesSchema = z.object({
   snapshot: leaseBookSnapshotSchema,
   /** The first segment of the journal of which the snapshot knows nothing. */
-  fromSegmentId: z.string(),
+  fromSegment: z.int(),
   /** Unix milliseconds. */
   wallMs: z.number(),
   elapsedMs: z.number(),
@@ -39,7 +39,7 @@ export const storedLeasesSchema = z.object({
 
 export interface LeaseKeeperOptions {
   readonly document: Pick<StateDocument<typeof storedLeasesSchema>, 'read' | 'write'>;
-  readonly journal: Pick<UsageJournal, 'seal' | 'currentSegmentId'>;
+  readonly journal: Pick<UsageJournal, 'seal' | 'currentOrder'>;
   readonly request: (request: LeaseRequest) => Promise<unknown>;
   readonly isConnected: () => boolean;
   readonly clock: OfflineClock;
@@ -68,8 +68,8 @@ export class LeaseKeeper {
     this.#book = LeaseBook.restore(stored.snapshot, this.#elapsedSince(stored), nowMs, BOOK_OPTIONS);
     // What was reserved has ended, or is settled by the journal: either way it is among what it recovered.
     for (const reservation of this.#book.open()) this.#book.settle(reservation, 0, nowMs);
-    for (const { segmentId, ended } of recovered) {
-      if (segmentId < stored.fromSegmentId) continue;
+    for (const { order, ended } of recovered) {
+      if (order < stored.fromSegment) continue;
       for (const { leaseIds, promptTokens, completionTokens } of ended) {
         this.#book.spend(leaseIds, promptTokens + completionTokens, nowMs);
       }
@@ -118,10 +118,10 @@ export class LeaseKeeper {
     const nowMs = clock.elapsedMs();
     const copy = LeaseBook.restore(this.#book.snapshot(nowMs), 0, nowMs, BOOK_OPTIONS);
     change(copy);
-    const fromSegmentId = journal.currentSegmentId;
+    const fromSegment = journal.currentOrder;
     const stored = {
       snapshot: copy.snapshot(nowMs),
-      fromSegmentId,
+      fromSegment,
       wallMs: clock.wallMs(),
       elapsedMs: nowMs,
       machineBootId,

@@ -8,8 +8,8 @@
 // Invariants: `begin` resolves when its line is on disk; a segment never changes once a newer one is begun; what is stored
 // by `onSwitch` knows exactly what ended in sealed segments; no segment goes before books that know it are on disk.
 // Bounds: a segment is sealed from SEGMENT_BYTES on; while too many events wait for the centre it grows up to
-// SEGMENT_BYTES_MAX, and then `begin` rejects. On a full disk `begin` rejects, and ends are kept in memory, the newest
-// LINES_MAX of them.
+// SEGMENT_BYTES_MAX, and then `begin` rejects. On a full disk `begin` rejects, and ends are kept in memory, LINES_MAX of
+// them; those beyond are settled at their reservation by the next start.
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -28,6 +28,8 @@ const TICK_MS = 1_000;
 /** In contact, what ended is told this often. */
 const TELL_MS = 10_000;
 const SUFFIX = '.journal';
+const ORDER_DIGITS = 12;
+const NAME = /^\d{12}-[0-9a-f-]{36}\.journal$/;
 
 export interface UsageJournalOptions {
   readonly folder: string;
@@ -49,11 +51,14 @@ export type BegunUsage = Omit<BeginRecord, 'kind'>;
 
 /** An earlier segment, or what an agent that died left without an end. */
 export interface RecoveredUsage {
+  /** Later segments have higher numbers, whatever the clock says. */
+  readonly order: number;
   readonly segmentId: string;
   readonly ended: readonly EndRecord[];
 }
 
 interface Segment {
+  readonly order: number;
   readonly id: string;
   readonly writer: SegmentWriter;
   readonly totals: UsageTotals;
@@ -63,7 +68,10 @@ interface Segment {
 /** What is to be done of a switch, or with a segment that was found. */
 interface Sealed {
   /** Undefined: the present segment was empty, and goes on. */
-  readonly segment?: { readonly id: string; readonly writer?: SegmentWriter; readonly events: readonly UsageEvent[] };
+  readonly segment?: Pick<Segment, 'order' | 'id'> & {
+    readonly writer?: SegmentWriter;
+    readonly events: readonly UsageEvent[];
+  };
   /** Stores what was so at the switch; undefined for a segment that was found: the first switch after it knows it. */
   readonly store?: () => Promise<void>;
   readonly onDone: () => void;
@@ -74,6 +82,7 @@ export class UsageJournal {
   readonly #open = new Map<string, BegunUsage>();
   readonly #sealed: Sealed[] = [];
   #current: Segment | undefined;
+  #lastOrder = 0;
   #sealing: Promise<void> = Promise.resolve();
   #finishing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -91,9 +100,9 @@ export class UsageJournal {
     return this.#open.size;
   }
 
-  /** Segments with a newer one: nothing that ends from now on is in them. */
-  get currentSegmentId(): string {
-    return this.#current?.id ?? '';
+  /** Nothing that ends from now on is in segments of lower numbers. */
+  get currentOrder(): number {
+    return this.#current?.order ?? 0;
   }
 
   /**
@@ -106,16 +115,17 @@ export class UsageJournal {
     const { folder } = this.#options;
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const found = await this.#readAll();
+    this.#lastOrder = Math.max(this.#lastOrder, ...found.map(({ order }) => order));
     const settled = await this.#settle(found.flatMap(({ begun }) => begun).filter(isWithoutEnd(found)));
     this.#current = await this.#begin();
     const recovered = settled === null ? found : [...found, settled];
-    for (const { segmentId, ended } of recovered) {
+    for (const { order, segmentId, ended } of recovered) {
       const totals = new UsageTotals();
       for (const end of ended) totals.add(end, end);
       const events = eventsOf(segmentId, totals.entries());
-      this.#sealed.push({ segment: { id: segmentId, events }, onDone: () => undefined });
+      this.#sealed.push({ segment: { order, id: segmentId, events }, onDone: () => undefined });
     }
-    return recovered.map(({ segmentId, ended }) => ({ segmentId, ended }));
+    return recovered.map(({ order, segmentId, ended }) => ({ order, segmentId, ended }));
   }
 
   /** From now on segments are sealed, and those that were found are told. Whoever keeps books knows of them by now. */
@@ -198,7 +208,7 @@ export class UsageJournal {
     // From here to the end of the turn nothing can end in between.
     if (segment !== undefined) this.#switchTo(segment);
     const events = eventsOf(old.id, old.totals.entries());
-    const sealed = segment && { segment: { id: old.id, writer: old.writer, events } };
+    const sealed = segment && { segment: { order: old.order, id: old.id, writer: old.writer, events } };
     this.#sealed.push({ ...sealed, store: onSwitch(), onDone: resolve });
     void this.#finish();
     await promise;
@@ -230,7 +240,7 @@ export class UsageJournal {
       for (const { segment, onDone } of batch) {
         for (const event of segment?.events ?? []) await this.#options.tell(event);
         await segment?.writer?.close();
-        if (segment !== undefined) await rm(this.#pathOf(segment.id), { force: true });
+        if (segment !== undefined) await rm(this.#pathOf(segment), { force: true });
         this.#sealed.shift();
         onDone();
       }
@@ -241,7 +251,7 @@ export class UsageJournal {
   async #settle(dangling: readonly BeginRecord[]): Promise<RecoveredUsage | null> {
     const ended = [...new Map(dangling.map((begin) => [begin.id, settledAtReservation(begin)])).values()];
     if (ended.length === 0) return null;
-    const { id, writer } = await this.#begin();
+    const { order, id, writer } = await this.#begin();
     try {
       for (const end of ended) writer.add(end);
       await writer.flush();
@@ -249,14 +259,15 @@ export class UsageJournal {
       await writer.close();
     }
     this.#options.log.warn({ requests: ended.length }, 'requests without an end are settled at what was reserved');
-    return { segmentId: id, ended };
+    return { order, segmentId: id, ended };
   }
 
   async #begin(): Promise<Segment> {
-    const id = uuidv7();
-    const writer = await (this.#options.create ?? SegmentWriter.create)(this.#pathOf(id));
+    this.#lastOrder += 1;
+    const named = { order: this.#lastOrder, id: uuidv7() };
+    const writer = await (this.#options.create ?? SegmentWriter.create)(this.#pathOf(named));
     await syncFolder(this.#options.folder);
-    return { id, writer, totals: new UsageTotals(), isTouched: false };
+    return { ...named, writer, totals: new UsageTotals(), isTouched: false };
   }
 
   /** Lines that nobody waits for share a batch. */
@@ -294,20 +305,21 @@ export class UsageJournal {
     this.#isFailing = true;
   }
 
-  #pathOf(id: string): string {
-    return join(this.#options.folder, `${id}${SUFFIX}`);
+  #pathOf({ order, id }: Pick<Segment, 'order' | 'id'>): string {
+    return join(this.#options.folder, `${String(order).padStart(ORDER_DIGITS, '0')}-${id}${SUFFIX}`);
   }
 
   async #readAll(): Promise<ReadSegment[]> {
     const { folder, log } = this.#options;
-    const names = (await readdir(folder)).filter((name) => name.endsWith(SUFFIX)).sort();
+    const names = (await readdir(folder)).filter((name) => NAME.test(name)).sort();
     const segments: ReadSegment[] = [];
     for (const name of names) {
       const { records, damaged } = await readSegment(join(folder, name));
       if (damaged > 0) log.warn({ file: name, damaged }, 'lines of the usage journal are damaged and skipped');
       const ended = new Map(records.filter((each) => each.kind === 'end').map((end) => [end.id, end]));
       segments.push({
-        segmentId: name.slice(0, -SUFFIX.length),
+        order: Number(name.slice(0, ORDER_DIGITS)),
+        segmentId: name.slice(ORDER_DIGITS + 1, -SUFFIX.length),
         begun: records.filter((each) => each.kind === 'begin'),
         ended: [...ended.values()],
         closed: new Set(records.filter(({ kind }) => kind !== 'begin').map(({ id }) => id)),
