@@ -11,6 +11,7 @@ import {
 } from '#configuration';
 import { endpointSchema, labelsSchema, nameSchema, nodeSchema } from '#contracts';
 import { namedEngineSchema } from './engines/named-engines.ts';
+import { kubernetesTasksSchema } from './jobs/kubernetes/configuration.ts';
 import { kubernetesInventorySchema } from './kubernetes/configuration.ts';
 
 const dataPlaneSchema = z.strictObject({
@@ -59,6 +60,8 @@ const jobsSchema = z.strictObject({
   onShutdown: z.enum(['keep', 'stop']).default('keep'),
   /** A cgroup v2 folder that is delegated to the agent's user. Absent: below the agent's own group, when that can be done. */
   cgroupParent: z.string().min(1).optional(),
+  /** Tasks are Jobs of a Kubernetes cluster, instead of processes of this machine. */
+  kubernetes: kubernetesTasksSchema.optional(),
 });
 
 export const agentConfiguration = defineConfiguration({

@@ -379,7 +379,8 @@ export class KubernetesApiFixture {
     const end = Number(start) + limit;
     const items = all.slice(Number(start), end).map(({ apiVersion: _version, kind: _kind, ...rest }) => rest);
     const metadata = { resourceVersion: version, ...(end < all.length ? { continue: `${end}@${version}` } : {}) };
-    return { apiVersion: 'v1', kind: 'List', metadata, items };
+    const { apiVersion, kind } = this.#kinds.find((each) => each.plural === target.resource)!;
+    return { apiVersion, kind: `${kind}List`, metadata, items };
   }
 
   #watch(target: Target, query: URLSearchParams, response: ServerResponse): void {

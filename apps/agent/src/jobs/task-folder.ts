@@ -83,12 +83,18 @@ export function attemptFolders(jobsFolder: string, attemptId: string) {
 }
 
 export class TaskFolder {
+  readonly jobsFolder: string;
+  readonly attemptId: string;
+  readonly rank: number;
   readonly path: string;
   readonly attempt: ReturnType<typeof attemptFolders>;
   readonly files: ReturnType<typeof runnerFiles>;
   #writing: Promise<void> = Promise.resolve();
 
   constructor(jobsFolder: string, attemptId: string, rank: number) {
+    this.jobsFolder = jobsFolder;
+    this.attemptId = attemptId;
+    this.rank = rank;
     this.attempt = attemptFolders(jobsFolder, attemptId);
     this.path = join(this.attempt.folder, String(rank));
     this.files = runnerFiles(this.path);

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { EngineError, messageOf } from '../errors.ts';
 import { environmentOf, isProcessAlive, processesWith, processStartTicks } from '../state/processes.ts';
 import { type ProcessRecord, TASK_VARIABLE } from './runner/runner-contract.ts';
+import { TaskExecution } from './task-execution.ts';
 import type { TaskFolder } from './task-folder.ts';
 
 /** A runner needs little: it copies bytes and waits. */
@@ -23,7 +24,7 @@ export function runnerCommand(): string[] {
   return [process.execPath, ...RUNNER_FLAGS, fileURLToPath(new URL(`./runner/task-runner.${end}`, import.meta.url))];
 }
 
-export class TaskProcess {
+export class TaskProcess extends TaskExecution {
   readonly #folder: TaskFolder;
   readonly #machineBootId: string;
   #child: ChildProcess | undefined;
@@ -31,12 +32,16 @@ export class TaskProcess {
 
   /** What was noted in another boot of the machine is of no process that lives. */
   constructor(folder: TaskFolder, machineBootId: string) {
+    super();
     this.#folder = folder;
     this.#machineBootId = machineBootId;
   }
 
   /** `environment`: of this process. Resolves once the runner exists. @throws EngineError */
-  async start(command: readonly string[], environment: Readonly<Record<string, string | undefined>>): Promise<void> {
+  override async start(
+    command: readonly string[],
+    environment: Readonly<Record<string, string | undefined>>,
+  ): Promise<void> {
     const [program = process.execPath, ...parameters] = command;
     try {
       const child = spawn(program, [...parameters, this.#folder.path], {
@@ -59,16 +64,16 @@ export class TaskProcess {
   }
 
   /** Undefined until the command was seen to run. */
-  get commandId(): number | undefined {
+  override get commandId(): number | undefined {
     return this.#record?.commandProcessId;
   }
 
-  get startedAtSeconds(): number | undefined {
+  override get startedAtSeconds(): number | undefined {
     return this.#record?.startedAtSeconds;
   }
 
   /** Null until the command runs. */
-  async record(): Promise<ProcessRecord | null> {
+  override async record(): Promise<ProcessRecord | null> {
     if (this.#record !== null) return this.#record;
     const record = await this.#folder.readProcess();
     if (record?.machineBootId === this.#machineBootId) this.#record = record;
@@ -76,7 +81,7 @@ export class TaskProcess {
   }
 
   /** Of the runner: while it lives there is no exit code yet. */
-  async isAlive(): Promise<boolean> {
+  override async isAlive(): Promise<boolean> {
     const child = this.#child;
     if (child !== undefined) return child.exitCode === null && child.signalCode === null;
     const record = await this.record();
@@ -86,13 +91,13 @@ export class TaskProcess {
   }
 
   /** To the command alone. */
-  async signal(signal: NodeJS.Signals): Promise<void> {
+  override async signal(signal: NodeJS.Signals): Promise<void> {
     const record = await this.record();
     if (record !== null && (await this.#ownsCommand(record))) send(record.commandProcessId, signal);
   }
 
   /** To all of the command's process group; false while there is none yet. */
-  async signalGroup(signal: NodeJS.Signals): Promise<boolean> {
+  override async signalGroup(signal: NodeJS.Signals): Promise<boolean> {
     const record = await this.record();
     if (record === null) return false;
     // The group lives as long as one of it does, also when the command itself has gone.
@@ -101,7 +106,7 @@ export class TaskProcess {
   }
 
   /** Whatever has this task's folder in its environment, the runner last. Returns how many there were. */
-  async sweep(isRunnerToo: boolean): Promise<number> {
+  override async sweep(isRunnerToo: boolean): Promise<number> {
     const runner = (await this.record())?.runnerProcessId ?? this.#child?.pid;
     const strays = async () => (await this.#living()).filter((pid) => pid !== runner);
     const living = await strays();

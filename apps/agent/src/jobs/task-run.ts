@@ -21,10 +21,10 @@ import { writeOrder } from './launch.ts';
 import { GoneCheckpoint, restoreCheckpoint } from './resume.ts';
 import { requestCheckpoint, withdrawRequest } from './runner/checkpoint-request.ts';
 import { endOf, outputEnd } from './task-end.ts';
+import type { TaskExecution } from './task-execution.ts';
 import { isThere, NEW_STATE, type TaskEnd, TaskFolder, type TaskState } from './task-folder.ts';
 import { newestLogPart } from './task-log.ts';
 import { areOthersOver, firstBefore, isFirstDone } from './task-members.ts';
-import { TaskProcess } from './task-process.ts';
 import { TaskProgress } from './task-progress.ts';
 import { taskReport } from './task-report.ts';
 import { TaskSender } from './task-sender.ts';
@@ -53,7 +53,7 @@ export class TaskRun {
   /** Monotonic milliseconds since which no document names it. */
   droppedAtMs: number | undefined;
   readonly #services: TaskServices;
-  readonly #process: TaskProcess;
+  readonly #process: TaskExecution;
   readonly #vitals: TaskVitals;
   readonly #sender: TaskSender;
   readonly #progress: TaskProgress;
@@ -76,7 +76,7 @@ export class TaskRun {
     this.task = task;
     this.#services = services;
     this.folder = new TaskFolder(services.jobsFolder, task.attemptId, task.rank);
-    this.#process = new TaskProcess(this.folder, services.machineBootId);
+    this.#process = services.executionOf(this.folder, task);
     this.#vitals = new TaskVitals({ taskId: task.taskId, folder: this.folder, process: this.#process, services });
     this.#progress = new TaskProgress(this.folder.files, services.onProgress);
     this.#sender = new TaskSender(this.folder.attempt, { ...services, attemptId: task.attemptId });
@@ -230,7 +230,7 @@ export class TaskRun {
 
   /** Removes all but its record and its log. */
   async empty(): Promise<void> {
-    await this.#sender.idle();
+    await Promise.all([this.#sender.idle(), this.#process.discard()]);
     await this.#services.cgroups.end(this.task.taskId);
     await this.folder.removeContent();
   }
@@ -372,7 +372,7 @@ export class TaskRun {
     requestCheckpoint(this.folder.path, { reason: stop?.order.reason ?? 'its interval is over', deadlineSeconds });
     this.#quietSinceSeconds = now;
     if (stop !== null) stop.isAsked = true;
-    if (this.task.checkpoint.mode === 'signal') await this.#process.signal(this.task.checkpoint.signal);
+    if (this.task.checkpoint.mode === 'signal') await this.#process.signal(this.task.checkpoint.signal, stop !== null);
   }
 
   /** The command says that a checkpoint is whole. Taken away last, so that a cut here only saves it twice. */

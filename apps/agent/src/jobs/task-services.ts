@@ -1,11 +1,14 @@
 // What every task of this machine is given.
 import type { Logger } from 'pino';
+import type { DesiredTask } from '#domain';
 import type { NewEvent } from '../events/outbox.ts';
 import type { AgentMetrics } from '../metrics.ts';
 import type { BlobSource } from '../sync/blob-download.ts';
 import type { OneAtATime } from '../sync/one-at-a-time.ts';
 import type { TaskCgroups } from './cgroup.ts';
 import type { Contact } from './contact.ts';
+import type { TaskExecution } from './task-execution.ts';
+import type { TaskFolder } from './task-folder.ts';
 import type { TaskRun } from './task-run.ts';
 
 export interface TaskServices {
@@ -25,6 +28,8 @@ export interface TaskServices {
   /** Disk that must stay free beside what is fetched. */
   readonly headroomBytes: number;
   readonly cgroups: TaskCgroups;
+  /** What runs the command of a task; the same one for the same folder. Null: its record is damaged. */
+  readonly executionOf: (folder: TaskFolder, task: DesiredTask | null) => TaskExecution;
   /** The folder of a held version. */
   readonly versionPath: (digest: string) => string;
   /** What members of an attempt share is made by one of them at a time; by its path. */

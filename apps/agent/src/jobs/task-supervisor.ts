@@ -20,7 +20,6 @@ import {
 import { messageOf } from '../errors.ts';
 import { listTaskFolders, removeShared, TaskFolder } from './task-folder.ts';
 import { readTaskLog } from './task-log.ts';
-import { TaskProcess } from './task-process.ts';
 import { newTaskReport } from './task-report.ts';
 import { TaskRun } from './task-run.ts';
 import type { TaskServices } from './task-services.ts';
@@ -30,6 +29,10 @@ const DAMAGED = 'Its record on this disk is damaged, so it was ended and is not 
 export interface TaskSupervisorOptions extends Omit<TaskServices, 'membersOf'> {
   /** As they are listed now. */
   readonly nodes: () => readonly Node[];
+  /** Set: this cluster runs no tasks, and why. */
+  readonly refusal?: string;
+  /** After the first look at the disk: what runs of other attempts than these is nobody's. */
+  readonly endOthers?: (attemptIds: ReadonlySet<string>) => void;
   /** What replicas hold now. */
   readonly replicas: () => readonly Pick<LocalReplica, 'replicaId' | 'devices'>[];
 }
@@ -45,7 +48,12 @@ export class TaskSupervisor {
   readonly #emptied = new Set<string>();
   #isClosed = false;
 
-  constructor({ nodes, replicas, ...services }: TaskSupervisorOptions) {
+  readonly #refusal: string | undefined;
+  readonly #endOthers: TaskSupervisorOptions['endOthers'];
+
+  constructor({ nodes, replicas, refusal, endOthers, ...services }: TaskSupervisorOptions) {
+    this.#refusal = refusal;
+    this.#endOthers = endOthers;
     this.#nodes = nodes;
     this.#replicas = replicas;
     this.#services = { ...services, membersOf: (attemptId) => this.#membersOf(attemptId) };
@@ -62,6 +70,12 @@ export class TaskSupervisor {
       else this.#runs.set(task.taskId, new TaskRun(task, this.#services));
     }
     await Promise.all([...this.#runs.values()].map((run) => run.restore()));
+    this.#endOthers?.(new Set([...this.#runs.values()].map(({ task }) => task.attemptId)));
+  }
+
+  /** Of one attempt, those that are here. */
+  tasksOf(attemptId: string): DesiredTask[] {
+    return this.#membersOf(attemptId).map(({ task }) => task);
   }
 
   /** Whether a command runs here that ends when the control plane is silent for too long, or one waits to begin. */
@@ -142,6 +156,7 @@ export class TaskSupervisor {
       return { found: false, reason: 'this agent knows no such task, or forgot it an hour after it ended' };
     // Asked before the read: what a command wrote before its end is then there.
     const { isEnded } = run;
+    if (!isEnded) await this.#services.executionOf(run.folder, run.task).refreshLog();
     const { isAtEnd, ...range } = await readTaskLog(run.folder.files.logs, offset, bytesMax);
     return { found: true, ...range, isComplete: isEnded && isAtEnd };
   }
@@ -168,7 +183,8 @@ export class TaskSupervisor {
         this.#add(action.task).refuse(action.reason);
         break;
       case 'prepare':
-        (this.#runs.get(action.task.taskId) ?? this.#add(action.task)).prepare();
+        if (this.#refusal === undefined) (this.#runs.get(action.task.taskId) ?? this.#add(action.task)).prepare();
+        else this.#add(action.task).refuse(this.#refusal);
         break;
       case 'wait':
         this.#runs.get(action.task.taskId)?.wait(action.phase, action.reason);
@@ -224,7 +240,7 @@ export class TaskSupervisor {
     this.#services.log.warn({ task: taskId }, 'the record of a task is damaged; what runs of it is ended');
     this.#unreadable.add(taskId);
     await folder.revokeOrder().catch(() => false);
-    await new TaskProcess(folder, this.#services.machineBootId).sweep(true);
+    await this.#services.executionOf(folder, null).sweep(true);
     await folder.remove().catch((cause: unknown) => this.#warn(cause, 'folder of no task not removed'));
   }
 
@@ -234,10 +250,10 @@ export class TaskSupervisor {
 }
 
 /** Every process of a task of an earlier agent, at once. */
-export async function endAllTasks(jobsFolder: string, machineBootId: string): Promise<void> {
+export async function endAllTasks(jobsFolder: string, executionOf: TaskServices['executionOf']): Promise<void> {
   for (const { attemptId, rank } of await listTaskFolders(jobsFolder)) {
     const folder = new TaskFolder(jobsFolder, attemptId, rank);
     await folder.revokeOrder().catch(() => false);
-    await new TaskProcess(folder, machineBootId).sweep(true);
+    await executionOf(folder, await folder.readTask()).sweep(true);
   }
 }

@@ -1,8 +1,8 @@
 // Whether a task's process lives, how long it ran, and with what it ended. Asked several times a second; what is dear to
 // ask (does the runner live) every second.
 import type { ExitRecord } from './runner/runner-contract.ts';
+import type { TaskExecution } from './task-execution.ts';
 import type { TaskFolder } from './task-folder.ts';
-import type { TaskProcess } from './task-process.ts';
 import type { TaskServices } from './task-services.ts';
 
 const LOOKS_BETWEEN = 5;
@@ -13,7 +13,7 @@ export type TaskExit = ExitRecord | 'vanished';
 export interface TaskVitalsOptions {
   readonly taskId: string;
   readonly folder: Pick<TaskFolder, 'readExit'>;
-  readonly process: TaskProcess;
+  readonly process: TaskExecution;
   readonly services: Pick<TaskServices, 'uptime' | 'cgroups' | 'log'>;
 }
 

@@ -68,6 +68,7 @@ interface Answer {
 export class KubernetesApi {
   readonly #options: KubernetesApiOptions;
   readonly #ending = new AbortController();
+  #serverNowMs = Date.now();
   #offered: { readonly atMs: number; readonly groups: Promise<ReadonlySet<string>> } | undefined;
 
   constructor(options: KubernetesApiOptions) {
@@ -80,6 +81,11 @@ export class KubernetesApi {
 
   get agent(): string {
     return this.#options.agent;
+  }
+
+  /** What the API server's clock said at its last answer; ours before the first one. To the second. */
+  get serverNowMs(): number {
+    return this.#serverNowMs;
   }
 
   /** Calls under way end, waits between tries too. */
@@ -121,13 +127,18 @@ export class KubernetesApi {
   }
 
   /** Sets annotations and leaves all else. False: there is no such object. */
-  async annotate(kind: Kind, name: string, annotations: Readonly<Record<string, string>>): Promise<boolean> {
+  annotate(kind: Kind, name: string, annotations: Readonly<Record<string, string>>): Promise<boolean> {
+    return this.merge(kind, name, { metadata: { annotations } });
+  }
+
+  /** Sets what `patch` has and leaves all else. False: there is no such object. */
+  async merge(kind: Kind, name: string, patch: object): Promise<boolean> {
     const answer = await this.#call({
       method: 'PATCH',
       path: pathOf(kind, this.namespace, name),
       query: { fieldManager: FIELD_MANAGER },
       contentType: 'application/merge-patch+json',
-      body: { metadata: { annotations } },
+      body: patch,
     });
     if (answer.status !== 404) parsed(answer);
     return answer.status !== 404;
@@ -253,7 +264,10 @@ export class KubernetesApi {
   async #try(call: Call): Promise<Answer> {
     const { timeoutMs = 15_000 } = this.#options;
     const signal = AbortSignal.any([AbortSignal.timeout(timeoutMs), this.#ending.signal]);
-    return readAnswer(await this.#send({ ...call, signal }, timeoutMs)).catch(unreachable);
+    const response = await this.#send({ ...call, signal }, timeoutMs);
+    const saidAtMs = Date.parse(String(response.headers.date));
+    if (Number.isFinite(saidAtMs)) this.#serverNowMs = saidAtMs;
+    return readAnswer(response).catch(unreachable);
   }
 
   async #send(call: Call, bodyTimeout: number): Promise<Dispatcher.ResponseData> {

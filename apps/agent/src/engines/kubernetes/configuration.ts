@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { DeepReadonly } from '#configuration';
 import {
   connectionSchema,
   objectNameSchema,
@@ -53,4 +54,4 @@ export const kubernetesEngineSchema = z.strictObject({
   /** Whom the engine runs as. */
   userId: z.int().min(1).max(4_294_967_294).default(65_532),
 });
-export type KubernetesEngineConfiguration = z.output<typeof kubernetesEngineSchema>;
+export type KubernetesEngineConfiguration = DeepReadonly<z.output<typeof kubernetesEngineSchema>>;

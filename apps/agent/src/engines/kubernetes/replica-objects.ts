@@ -118,7 +118,7 @@ function podSpecOf(spec: EngineSpec, configuration: KubernetesEngineConfiguratio
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     ...(nodeAffinity === undefined ? {} : { affinity: { nodeAffinity } }),
-    ...(tolerations.length === 0 ? {} : { tolerations }),
+    ...(tolerations.length === 0 ? {} : { tolerations: tolerations.map((each) => ({ ...each })) }),
     ...(imagePullSecrets.length === 0 ? {} : { imagePullSecrets: imagePullSecrets.map((name) => ({ name })) }),
     ...(priorityClassName === undefined ? {} : { priorityClassName }),
     ...(runtimeClassName === undefined ? {} : { runtimeClassName }),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { DeepReadonly } from '#configuration';
 import {
   connectionSchema,
   objectNameSchema,
@@ -36,4 +37,4 @@ export const kubernetesTasksSchema = z.strictObject({
   /** Whom commands run as; it must be able to write what the agent made. */
   userId: z.int().min(1).max(4_294_967_294).default(65_532),
 });
-export type KubernetesTasksConfiguration = z.output<typeof kubernetesTasksSchema>;
+export type KubernetesTasksConfiguration = DeepReadonly<z.output<typeof kubernetesTasksSchema>>;

@@ -61,7 +61,7 @@ describe('attempts in Kubernetes', () => {
     await launcher.start(orderOf({ worldSize: 2 }));
     expect(await becomes(0, 'waiting')).toEqual({ state: 'waiting', reason: '' });
     pod(0, { phase: 'Running' });
-    expect(await becomes(0, 'running')).toEqual({ state: 'running', node: 'n1' });
+    expect(await becomes(0, 'running')).toEqual({ state: 'running', node: 'n1', ranSeconds: 0 });
     pod(0, { phase: 'Succeeded' });
     expect(await becomes(0, 'ended')).toEqual({ state: 'ended', exitCode: 0, reason: '' });
     expect((await launcher.look(ATTEMPT, 1))?.state).toBe('waiting');
@@ -77,7 +77,23 @@ describe('attempts in Kubernetes', () => {
       exitCode: 3,
       reason: 'It ended with code 3; its last words: NaN loss',
     });
-    expect(await launcher.readLog(ATTEMPT, 0, 10)).toBe('step 1\nNaN loss\n');
+    expect(await launcher.readLog(ATTEMPT, 0)).toBe('step 1\nNaN loss\n');
+  });
+
+  it('its deadline is moved on by the clock of the API server, and never back', async () => {
+    await launcher.start(orderOf());
+    const deadline = () => server.get('jobs', `atoll-${ATTEMPT}`).spec.activeDeadlineSeconds;
+    expect(deadline()).toBe(240);
+    await launcher.renew(ATTEMPT, 240);
+    expect(deadline()).toBe(240);
+    const startTime = new Date(Math.floor(Date.now() / 1000) * 1000 - 3_600_000).toISOString();
+    server.put({ ...server.get('jobs', `atoll-${ATTEMPT}`), status: { startTime } });
+    await launcher.renew(ATTEMPT, 240);
+    const moved = deadline();
+    await launcher.renew(ATTEMPT, 100);
+    expect(moved).toBeGreaterThanOrEqual(3_840);
+    expect(moved).toBeLessThan(3_900);
+    expect(deadline()).toBe(moved);
   });
 
   it('one whose Job somebody else removed has ended', async () => {

@@ -4,7 +4,7 @@
 // from an older epoch than the one that is there is refused (DESIGN §7.4). How its members do is read from a watch of
 // their pods. A member that ended stays known as long as its pod is there; it goes when the attempt is removed.
 import { setTimeout as delay } from 'node:timers/promises';
-import type { V1Pod } from '@kubernetes/client-node';
+import type { V1Job, V1Pod } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import { EngineError, messageOf } from '../../errors.ts';
 import { type KubernetesApi, ownedSelector } from '../../kubernetes/api.ts';
@@ -12,6 +12,7 @@ import { KINDS, type Kind, type KubernetesObject } from '../../kubernetes/kinds.
 import { ANNOTATIONS, isOwned, LABELS, objectName } from '../../kubernetes/names.ts';
 import { lastWords, newestPod, verdictOf } from '../../kubernetes/pod-state.ts';
 import { ObjectWatch } from '../../kubernetes/watch.ts';
+import { LOG_PART_BYTES_MAX } from '../runner/runner-contract.ts';
 import type { KubernetesTasksConfiguration } from './configuration.ts';
 import {
   CONTAINER,
@@ -33,9 +34,15 @@ const KUEUE_VERSIONS = ['v1beta2', 'v1beta1'];
 export type MemberState =
   /** `reason`: what it waits for; empty when that is plain. */
   | { readonly state: 'waiting'; readonly reason: string }
-  | { readonly state: 'running'; readonly node: string }
-  /** `reason` is empty after 0. */
-  | { readonly state: 'ended'; readonly exitCode: number | null; readonly reason: string };
+  /** `ranSeconds`: by the clocks of the API server and of this machine. */
+  | { readonly state: 'running'; readonly node: string; readonly ranSeconds: number }
+  /** `reason` is empty after 0. `isOverdue`: nobody moved its deadline on. */
+  | {
+      readonly state: 'ended';
+      readonly exitCode: number | null;
+      readonly reason: string;
+      readonly isOverdue?: boolean;
+    };
 
 export interface RunningAttempt {
   readonly attemptId: string;
@@ -103,7 +110,7 @@ export class KubernetesTaskLauncher {
       case 'waiting':
         return verdict;
       case 'running':
-        return { state: 'running', node: pod.spec?.nodeName ?? '' };
+        return { state: 'running', node: pod.spec?.nodeName ?? '', ranSeconds: secondsSince(pod.status?.startTime) };
       case 'succeeded':
         return { state: 'ended', exitCode: 0, reason: '' };
       case 'failed':
@@ -130,11 +137,26 @@ export class KubernetesTaskLauncher {
     }
   }
 
-  /** The newest lines of a member's log. @throws KubernetesError */
-  async readLog(attemptId: string, rank: number, tailLines: number): Promise<string> {
+  /**
+   * The attempt may run for so long from now. Only of plain Jobs: Volcano's have no deadline. The API server's clock alone
+   * counts. @throws KubernetesError
+   */
+  async renew(attemptId: string, lastsSeconds: number): Promise<void> {
+    const { api } = this.#options;
+    const job = (await api.get(KINDS.job, objectName(attemptId))) as V1Job | null;
+    const startedAt = job?.status?.startTime;
+    if (job === null || startedAt === undefined || isGoing(job as KubernetesObject)) return;
+    const ranSeconds = (api.serverNowMs - Date.parse(String(startedAt))) / 1000;
+    const activeDeadlineSeconds = Math.ceil(ranSeconds + lastsSeconds);
+    if (activeDeadlineSeconds <= (job.spec?.activeDeadlineSeconds ?? 0)) return;
+    await api.merge(KINDS.job, objectName(attemptId), { spec: { activeDeadlineSeconds } });
+  }
+
+  /** A member's log, as much of it as a part of a log holds. @throws KubernetesError */
+  async readLog(attemptId: string, rank: number): Promise<string> {
     const pod = this.#podOf(attemptId, rank);
     if (pod === undefined) return '';
-    const options = { container: CONTAINER, tailLines, limitBytes: LOG_BYTES_MAX };
+    const options = { container: CONTAINER, limitBytes: LOG_PART_BYTES_MAX };
     return this.#options.api.podLog(pod.metadata!.name!, options);
   }
 
@@ -195,7 +217,7 @@ export class KubernetesTaskLauncher {
     const found = await this.#find(attemptId).catch(() => undefined);
     if (found === undefined) return null;
     if (found === null) return { state: 'ended', exitCode: null, reason: 'Its Job was removed by somebody else.' };
-    return { state: 'waiting', reason: waitWords(found.object) };
+    return endOfJob(found.object) ?? { state: 'waiting', reason: waitWords(found.object) };
   }
 
   #podOf(attemptId: string, rank: number): V1Pod | undefined {
@@ -232,13 +254,23 @@ function isGoing({ metadata }: KubernetesObject): boolean {
   return (metadata as { deletionTimestamp?: unknown } | undefined)?.deletionTimestamp !== undefined;
 }
 
-/** Of an attempt without pods: Kueue holds it, or its quota does not let them be made. */
+/** Of a Job that has failed and whose pods are gone; null: it has not. */
+function endOfJob(object: KubernetesObject): MemberState | null {
+  const failed = (object as V1Job).status?.conditions?.find(
+    ({ type, status }) => type === 'Failed' && status === 'True',
+  );
+  if (failed === undefined) return null;
+  const isOverdue = failed.reason === 'DeadlineExceeded';
+  return { state: 'ended', exitCode: null, reason: `Its Job has failed: ${failed.message ?? ''}`, isOverdue };
+}
+
+function secondsSince(time: unknown): number {
+  const atMs = Date.parse(String(time));
+  return Number.isFinite(atMs) ? Math.max(0, (Date.now() - atMs) / 1000) : 0;
+}
+
+/** Of an attempt without pods. */
 function waitWords(object: KubernetesObject): string {
-  const { spec, status } = object as {
-    spec?: { suspend?: boolean };
-    status?: { conditions?: { type: string; status: string; message?: string }[] };
-  };
-  if (spec?.suspend === true) return 'Kueue has not admitted it yet.';
-  const failure = status?.conditions?.find((each) => each.type === 'FailureTarget' || each.type === 'Failed');
-  return failure?.message ?? '';
+  const { spec } = object as V1Job;
+  return spec?.suspend === true ? 'Kueue has not admitted it yet.' : '';
 }

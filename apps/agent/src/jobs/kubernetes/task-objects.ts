@@ -36,6 +36,7 @@ const ATTEMPT_FOLDER = '/atoll/attempt';
 const MOUNTS_FOLDER = '/atoll/mounts';
 const WORK_FOLDER = '/atoll/work';
 const VOLCANO_TASK = 'member';
+const SAVED_GRACE_SECONDS = 30;
 /** Device plugins say themselves what a container sees. */
 const PLUGINS_OWN = new Set(['CUDA_VISIBLE_DEVICES', 'ASCEND_RT_VISIBLE_DEVICES', 'MLU_VISIBLE_DEVICES']);
 /** Said by the pod, a member at a time. */
@@ -130,6 +131,15 @@ export function rendezvousOf(
   };
 }
 
+/**
+ * From SIGTERM to SIGKILL of a pod. A command that saves at a request has saved before it is told to end, and needs little;
+ * others save within it. At most half of the silence that it may live through.
+ */
+export function podGraceSeconds({ checkpoint, graceSeconds, stopAfterSilentSeconds }: DesiredTask): number {
+  const wanted = checkpoint.mode === 'file' ? Math.min(graceSeconds, SAVED_GRACE_SECONDS) : graceSeconds;
+  return Math.min(wanted, Math.floor(stopAfterSilentSeconds / 2));
+}
+
 /** Which member a pod is; null: it does not say. */
 export function rankOf({ metadata }: KubernetesObject): number | null {
   const said = metadata?.annotations?.[INDEX_ANNOTATION] ?? metadata?.annotations?.[VOLCANO_INDEX];
@@ -153,7 +163,8 @@ function jobOf(
   { namespace }: KubernetesTasksConfiguration,
   labels: Readonly<Record<string, string>>,
 ): V1Job {
-  const size = order.task.worldSize;
+  const { task } = order;
+  const size = task.worldSize;
   return {
     apiVersion: 'batch/v1',
     kind: 'Job',
@@ -163,6 +174,8 @@ function jobOf(
       completions: size,
       parallelism: size,
       backoffLimit: 0,
+      // Moved on while the control plane is in contact (`KubernetesTaskLauncher.renew`).
+      activeDeadlineSeconds: task.stopAfterSilentSeconds - podGraceSeconds(task),
       template: { metadata: { labels: gangLabels(order) }, spec: pod },
     },
   };
@@ -215,11 +228,11 @@ function podSpecOf(name: string, order: GangOrder, row: FlavorRow, of: Kubernete
     containers: [containerOf(name, order, row, of)],
     volumes: volumesOf(of),
     securityContext: podSecurity(userId),
-    terminationGracePeriodSeconds: task.graceSeconds,
+    terminationGracePeriodSeconds: podGraceSeconds(task),
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     ...(affinity === undefined ? {} : { affinity }),
-    ...(tolerations.length === 0 ? {} : { tolerations }),
+    ...(tolerations.length === 0 ? {} : { tolerations: tolerations.map((each) => ({ ...each })) }),
     ...(imagePullSecrets.length === 0 ? {} : { imagePullSecrets: imagePullSecrets.map((each) => ({ name: each })) }),
     ...(priorityClassName === undefined ? {} : { priorityClassName }),
   };
