@@ -49,6 +49,7 @@ export class KubernetesEngine extends EngineAdapter {
   readonly #options: KubernetesEngineOptions;
   readonly #deployments: ObjectWatch;
   readonly #pods: ObjectWatch;
+  readonly #ending = new AbortController();
   /** Instances that are to be gone. */
   readonly #doomed = new Set<string>();
 
@@ -64,6 +65,7 @@ export class KubernetesEngine extends EngineAdapter {
 
   /** Ends the watches; what runs stays. */
   async close(): Promise<void> {
+    this.#ending.abort();
     this.#options.api.close();
     await Promise.all([this.#deployments.stop(), this.#pods.stop()]);
   }
@@ -103,7 +105,7 @@ export class KubernetesEngine extends EngineAdapter {
     this.#doomed.add(instanceId);
     const { configuration, pollMs = GONE_POLL_MS } = this.#options;
     const untilMs = performance.now() + configuration.terminationGraceSeconds * 1000 + STOP_GRACE_MS;
-    for (let why = ''; ; await delay(pollMs)) {
+    for (let why = ''; ; await delay(pollMs, undefined, this.#ending).catch(() => undefined)) {
       const left = await this.#remove(instanceId).catch((cause: unknown) => {
         why = messageOf(cause);
         return 'unknown' as const;
@@ -111,7 +113,8 @@ export class KubernetesEngine extends EngineAdapter {
       if (left === 'nothing') break;
       if (left === 'something') why = 'its pod is still on its node';
       // It stays doomed: it is ended once the API server lets it.
-      if (performance.now() > untilMs) throw new EngineError(`${objectName(instanceId)} could not be removed: ${why}`);
+      if (performance.now() > untilMs || this.#ending.signal.aborted)
+        throw new EngineError(`${objectName(instanceId)} could not be removed: ${why}`);
     }
     this.#doomed.delete(instanceId);
   }

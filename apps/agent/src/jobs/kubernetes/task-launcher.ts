@@ -62,6 +62,7 @@ export interface KubernetesTaskLauncherOptions {
 export class KubernetesTaskLauncher {
   readonly #options: KubernetesTaskLauncherOptions;
   readonly #pods: ObjectWatch;
+  readonly #ending = new AbortController();
 
   constructor(options: KubernetesTaskLauncherOptions) {
     this.#options = options;
@@ -76,6 +77,7 @@ export class KubernetesTaskLauncher {
   }
 
   async close(): Promise<void> {
+    this.#ending.abort();
     this.#options.api.close();
     await this.#pods.stop();
   }
@@ -125,13 +127,13 @@ export class KubernetesTaskLauncher {
   async stop(attemptId: string, graceSeconds: number): Promise<void> {
     const { pollMs = GONE_POLL_MS } = this.#options;
     const untilMs = performance.now() + graceSeconds * 1000 + STOP_GRACE_MS;
-    for (let why = ''; ; await delay(pollMs)) {
+    for (let why = ''; ; await delay(pollMs, undefined, this.#ending).catch(() => undefined)) {
       const left = await this.#remove(attemptId).catch((cause: unknown) => {
         why = messageOf(cause);
         return true;
       });
       if (!left) return;
-      if (performance.now() > untilMs) {
+      if (performance.now() > untilMs || this.#ending.signal.aborted) {
         throw new EngineError(`Attempt ${attemptId} could not be ended: ${why || 'a pod of it is still on its node'}`);
       }
     }
