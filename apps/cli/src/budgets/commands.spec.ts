@@ -74,11 +74,13 @@ it('budgets show what is spent, out and free', async () => {
 });
 
 it('a budget shows who holds leases on it, and since when', async () => {
-  const lease = {
-    ...{ id: ID, holder: { kind: 'cluster', id: ID, name: 'edge-shanghai' }, periodKey: '2030-01-01' },
-    ...{ phase: 'Active', grantedTokens: 12_000, spentTokens: 2_000, outTokens: 10_000 },
+  const lease: BudgetDetailDto['leases'][number] = {
+    id: ID,
+    holder: { kind: 'cluster', id: ID, name: 'edge-shanghai' },
+    phase: 'Active',
+    ...{ periodKey: '2030-01-01', grantedTokens: 12_000, spentTokens: 2_000, outTokens: 10_000 },
     ...{ grantedAt: '2030-01-01T11:00:00.000Z', expiresAt: '2030-01-02T00:00:00.000Z' },
-  } as const;
+  };
   server.on('GET /budgets/chat', { body: aBudget({ key: 'abc12345', overdraftTokens: 1_234, leases: [lease] }) });
   expect((await atoll('budget show chat', { columns: 200 })).out).toBe(
     [
