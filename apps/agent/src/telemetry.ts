@@ -38,5 +38,7 @@ export function showStatus(metrics: Metrics<'agent'>, { details }: AgentStatus):
   if (details === null) return;
   metrics.desiredRevision.set(details.revision);
   metrics.eventsPending.set(details.eventsPending);
+  metrics.offlinePermissionSeconds.set(details.offline?.permissionLeftSeconds ?? -1);
+  metrics.rivalAgents.set(details.rivals.length);
   for (const phase of ENGINE_PHASES) metrics.engines.set({ phase }, details.engines[phase]);
 }

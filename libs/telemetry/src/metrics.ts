@@ -142,6 +142,11 @@ export const METRICS = {
     requestSeconds: histogram('atoll_agent_request_duration_seconds', 'Time to answer a data plane request', 'outcome'),
     linksRefusedTotal: counter('atoll_links_refused_total', 'Links refused'),
     reportsPublishedTotal: counter('atoll_reports_published_total', 'Reports published'),
+    offlinePermissionSeconds: gauge(
+      'atoll_offline_permission_seconds',
+      'Time for which this cluster may serve local clients without the control plane; -1 without a local endpoint',
+    ),
+    rivalAgents: gauge('atoll_rival_agents', 'Other agents that report with the identity of this one'),
     eventsPending: gauge('atoll_events_pending', 'Events that the control plane has not acknowledged'),
     eventsDroppedTotal: counter('atoll_events_dropped_total', 'Events dropped at the bound of the outbox'),
     tasksTotal: counter('atoll_tasks_total', 'Tasks of jobs started, adopted and ended, by outcome', 'outcome'),
