@@ -12,7 +12,9 @@ import {
   type AnyObject,
   hasAll,
   isEqual,
+  isSelected,
   keyOf,
+  mergeInto,
   parsePath,
   pick,
   pickKind,
@@ -466,24 +468,6 @@ function tell({ group, resource, selector, response }: Watcher, change: Change):
 function refuseInvalid(target: Target, object: AnyObject): void {
   const problems = admissionProblems(target, object);
   if (problems.length > 0) throw new Refusal(422, 'Invalid', problems.join('; '));
-}
-
-function isSelected(object: AnyObject, selector: string): boolean {
-  const labels = object.metadata.labels ?? {};
-  return selector.split(',').every((term) => {
-    const [key = '', value] = term.split('=');
-    return key === '' || (value === undefined ? key in labels : labels[key] === value);
-  });
-}
-
-function mergeInto(target: AnyObject, patch: AnyObject): void {
-  for (const [key, value] of Object.entries(patch)) {
-    if (value === null) delete target[key];
-    else if (typeof value === 'object' && !Array.isArray(value)) {
-      target[key] ??= {};
-      mergeInto(target[key], value);
-    } else target[key] = value;
-  }
 }
 
 function statusOf(code: number, reason: string, message: string, causes: readonly object[] = []): object {

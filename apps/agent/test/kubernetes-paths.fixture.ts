@@ -49,3 +49,22 @@ export function verbOf(method: string, { name }: Target, query: URLSearchParams)
   if (method === 'GET' && name === undefined) return query.get('watch') === 'true' ? 'watch' : 'list';
   return { GET: 'get', PATCH: 'patch', DELETE: 'delete', POST: 'create', PUT: 'update' }[method] ?? method;
 }
+
+export function isSelected(object: AnyObject, selector: string): boolean {
+  const labels = object.metadata.labels ?? {};
+  return selector.split(',').every((term) => {
+    const [key = '', value] = term.split('=');
+    return key === '' || (value === undefined ? key in labels : labels[key] === value);
+  });
+}
+
+/** As a merge patch does. */
+export function mergeInto(target: AnyObject, patch: AnyObject): void {
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) delete target[key];
+    else if (typeof value === 'object' && !Array.isArray(value)) {
+      target[key] ??= {};
+      mergeInto(target[key], value);
+    } else target[key] = value;
+  }
+}
