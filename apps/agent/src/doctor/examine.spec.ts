@@ -1,9 +1,11 @@
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, mkdir, utimes, writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { BUNDLE_SIGNATURE_CONTEXT } from '#domain';
 import { createIdentity } from '#messaging';
 import { type TemporaryFolder, temporaryFolder } from '../../test/temporary-folder.ts';
 import { encodeDocument } from '../state/document.ts';
@@ -184,6 +186,45 @@ describe('credentials by the clock of this machine', () => {
   ])('%s', async (_name, jwt, verdict) => {
     await joinFleet({ jwt });
     expect(verdictOf(await examine(patient()), 'credentials')).toEqual([verdict]);
+  });
+});
+
+describe('R4: the offline permission', () => {
+  const signing = generateKeyPairSync('ed25519');
+  const day = 86_400;
+  async function permit(change: { issuedSecondsAgo?: number; clusterId?: string; forged?: boolean }): Promise<void> {
+    const { issuedSecondsAgo = day, clusterId = CLUSTER, forged = false } = change;
+    await joinFleet();
+    const bundle = {
+      clusterId,
+      issuedAt: new Date(NOW_MS - issuedSecondsAgo * 1_000).toISOString(),
+      validForSeconds: 7 * day,
+      sequence: 1,
+      keyPepper: 'p'.repeat(43),
+      keys: [],
+      deployments: [],
+      budgets: [],
+    };
+    const text = JSON.stringify(bundle);
+    const signature = sign(null, Buffer.from(BUNDLE_SIGNATURE_CONTEXT + text), signing.privateKey).toString(
+      'base64url',
+    );
+    await write('verifying-key.json', { verifyingKey: signing.publicKey.export({ type: 'spki', format: 'pem' }) });
+    await write('offline-bundle.json', {
+      text: forged ? text.replace('"sequence":1', '"sequence":2') : text,
+      signature,
+    });
+  }
+
+  it.each([
+    ['of yesterday', {}, 'ok', 'Good for 6 d more: 0 keys, 0 deployments.'],
+    ['of nine days ago', { issuedSecondsAgo: 9 * day }, 'failed', 'It ended 48 h ago.'],
+    ['from the future', { issuedSecondsAgo: -day }, 'failed', 'It was issued in the future: this clock is behind.'],
+    ['forged', { forged: true }, 'failed', "It is not proven by the centre's key."],
+    ['of another cluster', { clusterId: OTHER }, 'failed', `It is of cluster ${OTHER}, not of this one.`],
+  ])('%s', async (_name, change, verdict, says) => {
+    await permit(change);
+    expect(of(await examine(patient()), 'offline permission')[0]).toMatchObject({ verdict, says });
   });
 });
 

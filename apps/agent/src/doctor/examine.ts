@@ -9,6 +9,7 @@ import {
   checkNats,
   checkReadiness,
 } from './network-checks.ts';
+import { checkPermission } from './offline-checks.ts';
 import type { Patient } from './patient.ts';
 
 /** Looks, changes nothing, starts no process. What cannot be looked at is a finding too; it rejects for nothing expected. */
@@ -26,6 +27,7 @@ export async function examine(patient: Patient): Promise<Finding[]> {
     checkControlPlane(patient),
     checkNats(patient),
     checkEngines(patient),
+    checkPermission(patient),
     checkLocalEndpoint(patient),
   ]);
   return [folder, ...found.flat()];
