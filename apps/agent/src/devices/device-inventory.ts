@@ -5,6 +5,7 @@
 // broken in both) is lost: said once, until it comes back. CPU devices never get lost.
 import type { Logger } from 'pino';
 import { type Device, type DeviceHolding, type DeviceType, deviceKey, type Labels, type Node } from '#domain';
+import { messageOf } from '../errors.ts';
 import { type KnownDevices, type Look, lookForDevices } from './discovery/discover.ts';
 import { deviceTypeOf } from './discovery/found.ts';
 import { cpuDevices, DEVICES_MAX, type MachineFacts, readMachine } from './discovery/machine.ts';
@@ -54,6 +55,8 @@ export class DeviceInventory {
   #warned = '';
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> = Promise.resolve();
+  /** Under way, or to come. */
+  #looksWaiting = 0;
 
   constructor(options: DeviceInventoryOptions) {
     this.#options = options;
@@ -75,7 +78,10 @@ export class DeviceInventory {
   start(): void {
     const { configured, isDiscovering, intervalMs } = this.#options;
     if (configured !== undefined || !isDiscovering) return;
-    this.#timer = setInterval(() => void this.lookAgain(), intervalMs);
+    // A tool that takes longer than the interval is not asked twice at a time, and no looks pile up.
+    this.#timer = setInterval(() => {
+      if (this.#looksWaiting === 0) void this.lookAgain();
+    }, intervalMs);
     void this.lookAgain();
   }
 
@@ -86,7 +92,13 @@ export class DeviceInventory {
 
   /** Looks follow each other. Never throws. */
   lookAgain(): Promise<void> {
-    this.#looking = this.#looking.then(() => this.#lookTwice());
+    this.#looksWaiting += 1;
+    this.#looking = this.#looking
+      .then(() => this.#lookTwice())
+      .catch((cause: unknown) => this.#options.log.warn({ reason: messageOf(cause) }, 'devices not looked at'))
+      .finally(() => {
+        this.#looksWaiting -= 1;
+      });
     return this.#looking;
   }
 
