@@ -97,6 +97,19 @@ describe('an installation', () => {
     expect(await fleet.enginePid(kept)).toBe(engine);
   }, 60_000);
 
+  it('U2: what an engine wrote can be read from afar, and an agent that is well is found well on its machine', async () => {
+    const [placement] = (await fleet.deployment()).placements;
+    let log = '';
+    for await (const piece of fleet.admin.replicaLog(MODEL, placement!.id)) log += piece;
+    expect(log).toContain('ready');
+    const doctor = join(PROJECT_ROOT, '.cache/dist/apps/agent/src/doctor/main.js');
+    const file = fleet.instance.path('configuration', `${placement!.cluster}.yaml`);
+    const { stdout } = await promisify(execFile)(process.execPath, [doctor, '--config', file, '--json']);
+    const { findings } = JSON.parse(stdout) as { findings: { check: string; verdict: string; says: string }[] };
+    expect(findings.filter(({ verdict }) => verdict !== 'ok')).toEqual([]);
+    expect(findings.length).toBeGreaterThan(10);
+  }, 30_000);
+
   it('R7: a new version replaces the old one with no failed chat, never with fewer that serve; the text is another', async () => {
     const before = await fleet.chat(PROMPT, { tokensMax: 30 });
     const next = await publishFolder(fleet.admin, join(MODELS, 'v2'), 'the King James Bible', () => undefined);
