@@ -27,6 +27,7 @@ import {
   mayTryElsewhere,
   writeReplicaRefusal,
 } from './forward-to-replica.ts';
+import { Inflight } from './inflight.ts';
 import { readPromptOf, unreadPrompt } from './prompt.ts';
 import type { ReplicaRouter } from './replica-router.ts';
 
@@ -49,9 +50,8 @@ export class InferenceServer {
   readonly #options: InferenceServerOptions;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  #inflight = 0;
+  readonly #inflight = new Inflight();
   #isStopping = false;
-  #idle: (() => void) | undefined;
 
   constructor(options: InferenceServerOptions) {
     this.#options = options;
@@ -64,7 +64,7 @@ export class InferenceServer {
   }
 
   get inflight(): number {
-    return this.#inflight;
+    return this.#inflight.count;
   }
 
   /** Serves a socket whose other end is a gateway, proven. */
@@ -79,17 +79,7 @@ export class InferenceServer {
   /** Refuses what comes, lets what runs finish within `drainMs`, then closes every socket. */
   async stop(drainMs: number): Promise<void> {
     this.#isStopping = true;
-    if (this.#inflight > 0 && drainMs > 0) {
-      let timer: NodeJS.Timeout | undefined;
-      const bound = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, drainMs);
-      });
-      const idle = new Promise<void>((resolve) => {
-        this.#idle = resolve;
-      });
-      await Promise.race([idle, bound]);
-      clearTimeout(timer);
-    }
+    await this.#inflight.drained(drainMs);
     for (const socket of this.#sockets) socket.destroy();
   }
 
@@ -107,7 +97,7 @@ export class InferenceServer {
     if (typeof replicaId !== 'string' || this.#options.router.standInsOf(replicaId).length === 0) {
       return this.#refuse(request, response, 'no_ready_replica', true);
     }
-    this.#inflight += 1;
+    this.#inflight.began();
     const beganAtMs = performance.now();
     let outcome: string = 'failed';
     try {
@@ -115,8 +105,7 @@ export class InferenceServer {
     } catch {
       response.destroy();
     } finally {
-      this.#inflight -= 1;
-      if (this.#inflight === 0) this.#idle?.();
+      this.#inflight.ended();
       this.#options.metrics.requestFinished(outcome, (performance.now() - beganAtMs) / 1000);
     }
   }

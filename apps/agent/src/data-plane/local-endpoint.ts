@@ -46,6 +46,7 @@ import {
   mayTryElsewhere,
   writeReplicaRefusal,
 } from './forward-to-replica.ts';
+import { Inflight } from './inflight.ts';
 import { findReplicas } from './local-replicas.ts';
 import { type Prompt, readPrompt } from './prompt.ts';
 import type { ReplicaChoice, ReplicaRouter } from './replica-router.ts';
@@ -97,9 +98,8 @@ export class LocalEndpoint {
   readonly #options: LocalEndpointOptions;
   readonly #server: Server;
   readonly #retries = new RetryBudget();
-  #inflight = 0;
+  readonly #inflight = new Inflight();
   #isDraining = false;
-  #idle: (() => void) | undefined;
 
   constructor(options: LocalEndpointOptions) {
     this.#options = options;
@@ -112,7 +112,7 @@ export class LocalEndpoint {
   }
 
   get inflight(): number {
-    return this.#inflight;
+    return this.#inflight.count;
   }
 
   /** Resolves with the port once it listens. */
@@ -126,17 +126,7 @@ export class LocalEndpoint {
   async stop(drainMs: number): Promise<void> {
     this.#isDraining = true;
     this.#server.close();
-    if (this.#inflight > 0 && drainMs > 0) {
-      let timer: NodeJS.Timeout | undefined;
-      const bound = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, drainMs);
-      });
-      const idle = new Promise<void>((resolve) => {
-        this.#idle = resolve;
-      });
-      await Promise.race([idle, bound]);
-      clearTimeout(timer);
-    }
+    await this.#inflight.drained(drainMs);
     this.#server.closeIdleConnections();
     setTimeout(() => this.#server.closeAllConnections(), LAST_ANSWERS_MS).unref();
   }
@@ -152,7 +142,7 @@ export class LocalEndpoint {
     if (surface === undefined) return this.#listModels(call, path);
     const obstacle = inferenceObstacle(request.method, key.role, {
       isDraining: this.#isDraining,
-      inflight: this.#inflight,
+      inflight: this.#inflight.count,
       inflightMax: this.#options.inflightMax,
       who: 'This cluster',
     });
@@ -167,7 +157,7 @@ export class LocalEndpoint {
   }
 
   async #infer(call: LocalCall, path: string, surface: InferenceSurface): Promise<void> {
-    this.#inflight += 1;
+    this.#inflight.began();
     const beganAtMs = performance.now();
     let outcome = 'failed';
     try {
@@ -176,8 +166,7 @@ export class LocalEndpoint {
       else if ('kind' in parsed) outcome = this.#refused(call, parsed);
       else outcome = await this.#serve(parsed);
     } finally {
-      this.#inflight -= 1;
-      if (this.#inflight === 0) this.#idle?.();
+      this.#inflight.ended();
       this.#options.metrics.requestFinished(outcome, (performance.now() - beganAtMs) / 1000);
     }
   }

@@ -83,7 +83,7 @@ export function assembleOffline(options: OfflinePartsOptions): OfflineServing | 
     bodyBytesMax: dataPlane.bodyBytesMax,
     firstByteTimeoutMs: dataPlane.firstByteTimeoutSeconds * 1000,
     idleTimeoutMs: dataPlane.idleTimeoutSeconds * 1000,
-    keys: keysOf(bundle, clock),
+    keys: keysOf(bundle),
     view: () => bundle.view,
     versionNumberOf: (digest) => desired.state?.versions.find((version) => version.digest === digest)?.number ?? 0,
     router,
@@ -95,7 +95,7 @@ export function assembleOffline(options: OfflinePartsOptions): OfflineServing | 
 }
 
 /** Keys of the bundle, for as long as it may be used. */
-function keysOf(bundle: BundleKeeper, clock: OfflineClock): KeyAuthenticator<OfflineKey> {
+function keysOf(bundle: BundleKeeper): KeyAuthenticator<OfflineKey> {
   const source = {
     get pepper() {
       return bundle.view?.pepper ?? Buffer.alloc(0);
@@ -106,7 +106,7 @@ function keysOf(bundle: BundleKeeper, clock: OfflineClock): KeyAuthenticator<Off
   };
   return new KeyAuthenticator<OfflineKey>(
     source,
-    () => clock.wallMs(),
+    () => bundle.nowMs(),
     () => uncheckedKey(bundle.contactMs),
   );
 }

@@ -162,6 +162,17 @@ describe('R4: the offline bundle', () => {
     expect(world.keeper.state().state).toBe('valid');
   });
 
+  it('R22: keys do not live longer because the wall clock goes back', async () => {
+    const world = await holding();
+    world.clock.advance(5 * HOUR);
+    const seenMs = world.keeper.nowMs();
+    await world.restart(-5 * HOUR);
+    expect(world.keeper.nowMs()).toBeGreaterThanOrEqual(seenMs);
+    world.clock.wall = 0;
+    world.clock.advance(HOUR);
+    expect(world.keeper.nowMs()).toBe(seenMs + HOUR);
+  });
+
   it('a full disk does not take it away', async () => {
     const world = new World();
     world.document.stored.isFull = true;

@@ -99,6 +99,12 @@ export class BundleKeeper {
     return standingOf(this.#view.bundle, this.#baseAgeMs, this.#ranMs);
   }
 
+  /** Unix milliseconds to judge expiries by: the wall clock, but never before a time that was already seen. */
+  nowMs(): number {
+    const wallMs = this.#options.clock.wallMs();
+    return this.#view === undefined ? wallMs : Math.max(wallMs, this.#wallAtBaseMs + this.#ranMs);
+  }
+
   /** After the verifying key was read. */
   async open(): Promise<void> {
     const marks = await this.#options.marks.read();

@@ -8,6 +8,7 @@ import type { UsageJournal } from './usage-journal.ts';
 
 /** A journal that cannot be opened (a full disk) is tried again this often; until then nothing is charged. */
 const JOURNAL_RETRY_MS = 30_000;
+const LISTEN_RETRY_MS = 5_000;
 
 export interface OfflineServingOptions {
   readonly bundle: BundleKeeper;
@@ -35,6 +36,7 @@ export class OfflineServing {
   readonly #options: OfflineServingOptions;
   #port: number | undefined;
   #retry: NodeJS.Timeout | undefined;
+  #listening: NodeJS.Timeout | undefined;
 
   constructor(options: OfflineServingOptions) {
     this.#options = options;
@@ -47,9 +49,16 @@ export class OfflineServing {
     await this.bundle.open();
   }
 
+  /** An address that cannot be had is tried again: engines, tasks and gateways do not wait for it. Never rejects. */
   async startListening(): Promise<void> {
-    this.#port = await this.#options.local.start();
-    this.#options.log.info({ port: this.#port }, 'local endpoint');
+    const { local, log } = this.#options;
+    try {
+      this.#port = await local.start();
+      log.info({ port: this.#port }, 'local endpoint');
+    } catch (cause) {
+      log.error({ reason: messageOf(cause) }, 'the local endpoint cannot listen; trying again');
+      this.#listening = setTimeout(() => void this.startListening(), LISTEN_RETRY_MS);
+    }
   }
 
   startAsking(): void {
@@ -64,6 +73,7 @@ export class OfflineServing {
   }
 
   stopListening(drainMs: number): Promise<void> {
+    clearTimeout(this.#listening);
     return this.#options.local.stop(drainMs);
   }
 
