@@ -9,9 +9,11 @@ import {
   fleet,
   type PlacedReplica,
   placed,
+  rollout,
   words,
 } from './fleet.builders.ts';
 import { planFleet } from './plan-deployment.ts';
+import { rolloutFactsOf } from './rollout/facts.ts';
 
 interface Case {
   name: string;
@@ -96,6 +98,24 @@ describe('X01, X05: replace never', () => {
     const clusters = [cluster('a', a), cluster('b', { devices: 4 }), cluster('c', { devices: 0 })];
     const snapshot = fleet({ clusters, deployments: [deployment('chat', rest)], placed: [inA] });
     expect(words(planFleet(snapshot)[0]!)).toEqual(want);
+  });
+});
+
+describe('a rollout of a deployment that waits for lost clusters', () => {
+  it('goes on without one that is lost, as it does where replicas are placed elsewhere', () => {
+    const disconnect = { ...DEFAULT_DISCONNECT_POLICY, replace: 'never' as const };
+    const snapshot = fleet({
+      clusters: [cluster('a', { phase: 'Unknown', phaseSecondsAgo: 301 }), cluster('b'), cluster('c')],
+      deployments: [deployment('chat', { versionId: 'v2', disconnect })],
+      placed: [inA],
+      rollouts: [rollout('chat')],
+    });
+    const contacts = rolloutFactsOf(snapshot, 'chat', null)!.clusters.map(({ id, contact }) => [id, contact]);
+    expect(contacts).toEqual([
+      ['a', 'gone'],
+      ['b', 'present'],
+      ['c', 'present'],
+    ]);
   });
 });
 
