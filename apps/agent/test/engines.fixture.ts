@@ -50,6 +50,7 @@ export class FakeReplica {
       phase: 'Ready',
       instance: { instanceId: `${id}-1` },
       endpoint,
+      adapters: new Set(),
       inflight: 0,
       requestBegan: () => undefined,
       requestEnded: () => undefined,

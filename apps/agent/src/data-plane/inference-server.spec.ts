@@ -105,6 +105,15 @@ describe('what a gateway gets', () => {
     expect((await ask('one')).headers['x-atoll-choice']).toBe('power-of-two');
   });
 
+  it('A05: an adapter is served where it is loaded', async () => {
+    const one = await FakeReplica.start('one');
+    const two = await FakeReplica.start('two', answers, { adapters: new Set(['lora']) });
+    const ask = await serve([one, two]);
+    const asked = await Promise.all(Array.from({ length: 20 }, () => ask('one', { model: 'lora' })));
+    expect(asked.map(({ headers }) => headers['x-atoll-replica'])).toEqual(asked.map(() => 'two'));
+    expect((await ask('one', { model: 'nobody-has-it' })).status).toBe(200);
+  });
+
   it('an engine that started anew has forgotten the session', async () => {
     const replicas = await Promise.all(['one', 'two'].map((id) => FakeReplica.start(id)));
     const ask = await serve(replicas);

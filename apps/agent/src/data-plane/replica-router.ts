@@ -77,7 +77,8 @@ export class ReplicaRouter {
   }
 
   /** Of replicas of one deployment and version; undefined when there is none. */
-  choose(replicas: readonly Replica[], prompt: Prompt): ReplicaChoice | undefined {
+  choose(standIns: readonly Replica[], prompt: Prompt): ReplicaChoice | undefined {
+    const replicas = havingAdapter(standIns, prompt.model);
     const [first] = replicas;
     if (first === undefined) return undefined;
     this.#sweep();
@@ -158,6 +159,12 @@ export class ReplicaRouter {
     }
     for (const id of this.#instances.keys()) if (!ids.has(id)) this.#instances.delete(id);
   }
+}
+
+/** A05: an adapter is served where it is loaded. Where none has it, the engine says what is wrong. */
+function havingAdapter(replicas: readonly Replica[], model: string): readonly Replica[] {
+  const having = replicas.filter(({ adapters }) => adapters.has(model));
+  return having.length > 0 ? having : replicas;
 }
 
 /** Where all is on one machine, memory and what is held here are the same for all; so none of it is told. */

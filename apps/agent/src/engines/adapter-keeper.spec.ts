@@ -22,6 +22,7 @@ describe('adapters beside a base that serves', () => {
   });
   const replicaOf = (isProven = false, phase: 'Ready' | 'Starting' = 'Ready') => ({
     replicaId: 'r1',
+    adapters: new Set<string>(),
     phase,
     instance: { instanceId: 'i1', isProven } as EngineInstance,
     remark: (reason: string) => void remarks.push(reason),

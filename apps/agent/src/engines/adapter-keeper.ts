@@ -33,7 +33,7 @@ export class AdapterKeeper {
     this.#now = now;
   }
 
-  keep(replica: Pick<Replica, 'replicaId' | 'phase' | 'instance' | 'remark'>, wanted: Wanted): void {
+  keep(replica: Pick<Replica, 'replicaId' | 'phase' | 'instance' | 'adapters' | 'remark'>, wanted: Wanted): void {
     const { phase, instance } = replica;
     if (phase !== 'Ready' || instance === undefined) return;
     const kept = this.#kept.get(instance);
@@ -46,6 +46,7 @@ export class AdapterKeeper {
     this.#engine.setAdapters(instance, wanted).then(
       () => {
         this.#kept.set(instance, { key, isAsking: false });
+        if (replica.instance === instance) replica.adapters = new Set(wanted.map(({ name }) => name));
         replica.remark('');
       },
       (cause: unknown) => {

@@ -52,6 +52,8 @@ export class Replica {
   inflight = 0;
   endpoint: EngineEndpoint | undefined;
   instance: EngineInstance | undefined;
+  /** Names of the adapters that its present engine has loaded. */
+  adapters: ReadonlySet<string> = new Set();
   /** What it holds from its start until it is gone, failed or not. */
   devices: EngineSpec['devices'];
   /** Of the configuration; undefined: its default. */
@@ -164,6 +166,7 @@ export class Replica {
     await this.#dropEngine();
     const instance = await begin();
     this.instance = instance;
+    this.adapters = new Set();
     this.#generation = instance.generation;
     this.#options.onChange();
     await this.#untilReady(instance, signal);
