@@ -9,7 +9,7 @@ import { type Dispatcher, request } from 'undici';
 import { KubernetesError, messageOf } from '../errors.ts';
 import type { KubernetesConnection } from './connection.ts';
 import { KINDS, type Kind, type KubernetesObject, pathOf } from './kinds.ts';
-import { isOwned, selectorOf } from './names.ts';
+import { isOwned, ownershipLabels, selectorOf } from './names.ts';
 
 export const FIELD_MANAGER = 'atoll-agent';
 const TRIES_MAX = 5;
@@ -296,7 +296,7 @@ export class KubernetesApi {
 
 /** Objects of ours of this kind, whatever they are for. */
 export function ownedSelector(api: KubernetesApi, ...keys: readonly string[]): string {
-  return selectorOf({ 'app.kubernetes.io/managed-by': 'atoll', 'atoll.dev/agent': api.agent }, ...keys);
+  return selectorOf(ownershipLabels(api.agent), ...keys);
 }
 
 async function readAnswer({ statusCode, headers, body }: Dispatcher.ResponseData): Promise<Answer> {
