@@ -13,6 +13,8 @@ import { ObjectWatch } from './watch.ts';
 
 /** Other parts of the agent do not wait for longer. */
 const OPEN_MS = 20_000;
+/** The same, when there is something to tell already. */
+const REMEMBERED_MS = 2_000;
 
 export interface KubernetesNodesOptions {
   readonly api: KubernetesApi;
@@ -55,7 +57,8 @@ export class KubernetesNodes extends NodeSource {
     this.#nodes = (await memory.read().catch(() => null)) ?? [];
     this.#shape = JSON.stringify(this.#nodes);
     this.start();
-    const synced = Promise.all([this.#nodeWatch.synced(openMs), this.#podWatch.synced(openMs)]);
+    const withinMs = Math.min(openMs, this.#nodes.length === 0 ? OPEN_MS : REMEMBERED_MS);
+    const synced = Promise.all([this.#nodeWatch.synced(withinMs), this.#podWatch.synced(withinMs)]);
     await synced.catch((cause: unknown) => {
       log.warn({ reason: messageOf(cause) }, 'the nodes of Kubernetes are those that were last seen');
     });

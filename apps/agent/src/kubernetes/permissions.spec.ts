@@ -64,6 +64,7 @@ describe('the deployment of the agent in Kubernetes', () => {
     const readFile = () => ({ text, mode: 0o600 });
     const configuration = loadConfiguration(agentConfiguration, { file: 'agent.yaml', argv: [], env: {}, readFile });
     expect(configuration.inventory.kubernetes).toMatchObject({ namespace: 'atoll', tolerations: [] });
+    expect(configuration.jobs.kubernetes).toMatchObject({ namespace: 'atoll', scheduler: 'auto' });
     expect(configuration.engines.vllm).toMatchObject({ kind: 'kubernetes', port: 8_000 });
   });
 
