@@ -66,6 +66,3 @@ export function asksForStreamUsage(body: Readonly<Record<string, unknown>>): boo
   const options = body.stream_options as { include_usage?: unknown } | null | undefined;
   return body.stream === true && options?.include_usage !== true;
 }
-
-/** Charges nothing: for a cluster without budgets, and for specs. */
-export const freeOfCharge: Charging = { begin: () => Promise.resolve({ end: () => undefined }) };
