@@ -72,6 +72,8 @@ export class QuickstartFleet {
   controlPlaneUrl = '';
   gatewayUrl = '';
   private natsUrl = '';
+  /** Cluster → its agent's own OpenAI endpoint. */
+  private readonly localUrls = new Map<string, string>();
   private databaseUrl = '';
 
   constructor(
@@ -86,6 +88,13 @@ export class QuickstartFleet {
   /** Of the nats-server, `nats://…`; empty before it runs. */
   get natsAddress(): string {
     return this.natsUrl;
+  }
+
+  /** Where the cluster answers by itself, without `/v1`. */
+  localUrlOf(cluster: string): string {
+    const url = this.localUrls.get(cluster);
+    if (url === undefined) throw new Error(`${cluster} was not started here.`);
+    return url;
   }
 
   get ownerKeyFile(): string {
@@ -198,13 +207,15 @@ export class QuickstartFleet {
 
   /** Without `joinToken` the agent has joined before and finds its identity in its folder. */
   async startAgent(cluster: ClusterPlan, joinToken: string | null): Promise<void> {
-    const port = await freePort();
+    const [port, localPort] = [await freePort(), await freePort()];
+    this.localUrls.set(cluster.name, `http://127.0.0.1:${localPort}`);
     await this.startAtoll(cluster.name, 'apps/agent/src/main.js', `http://127.0.0.1:${port}`, {
       configuration: {
         stateDirectory: await this.instance.makeFolder('agents', cluster.name),
         controlPlaneUrl: this.controlPlaneUrl,
         operational: { host: '127.0.0.1', port },
         engine: { ...this.engineProgram(), contextSize: 256, maxConcurrent: 2 },
+        localEndpoint: { listen: { host: '127.0.0.1', port: localPort } },
         // An instance that is stopped leaves no processes behind.
         jobs: { onShutdown: 'stop' },
         ...(joinToken === null ? {} : { joinTokenFile: await this.secretFile(`join-${cluster.name}`, joinToken) }),
@@ -227,6 +238,14 @@ export class QuickstartFleet {
 
   async rememberJoined(cluster: ClusterPlan): Promise<void> {
     await writeFile(this.instance.path('agents', cluster.name, 'joined'), '', { mode: 0o600 });
+  }
+
+  /** Cuts every cluster off from the centre. Resolves with what starts NATS again, where its clients look for it. */
+  async stopNats(): Promise<() => Promise<void>> {
+    const nats = this.running.find((one) => one.name === 'nats-server');
+    if (nats === undefined) throw new Error('NATS was not started here.');
+    await nats.stop();
+    return () => nats.restart();
   }
 
   /** Ends a process, unless it has ended already, and starts it as it was. */

@@ -3,6 +3,7 @@
  */
 import { parseArgs } from 'node:util';
 import type { AdminClient } from '#contracts';
+import { proveCutOff, serveCutOff } from './edge-story.ts';
 import { ENGINES, type QuickstartEngine, QuickstartFleet, randomSuffix } from './fleet.ts';
 import { Instance, writeContext } from './instance.ts';
 import { preempt, provePreemption, submitLow } from './jobs-story.ts';
@@ -16,7 +17,8 @@ const USAGE = `Usage: ./atoll quickstart [--once] [--fresh] [--engine sim]
   --fresh   forget what an earlier quickstart left in its folder
   --engine  what serves: llama (llama.cpp, the default) or sim (simulators, which compute nothing)
 `;
-const STEPS = 14;
+const STEPS = 15;
+const EDGE = 'edge-shanghai';
 
 async function tellStory(
   fleet: QuickstartFleet,
@@ -70,6 +72,13 @@ async function tellStory(
   });
   await tellRollout(fleet, admin, key, narrator);
   await tellJobs(admin, narrator);
+  await narrator.tell('cut an edge off', async (report) => {
+    narrator.line();
+    const proof = await serveCutOff(fleet, admin, { edge: EDGE, key }, narrator, report);
+    proveCutOff(proof, EDGE, version.digest);
+    const back = `NATS is back, and ${EDGE} reported again after ${proof.backSeconds.toFixed(1)} s`;
+    return [undefined, `with NATS gone ${EDGE} answered at ${proof.url}/v1 by itself; ${back}`];
+  });
   return { admin, key };
 }
 
@@ -83,7 +92,7 @@ async function tellRollout(fleet: QuickstartFleet, admin: AdminClient, key: stri
   });
   await narrator.tell('roll out', async (report) => {
     const gateway = { url: fleet.gatewayUrl, key };
-    const proof = await rollOut(admin, gateway, version, 'edge-shanghai', report);
+    const proof = await rollOut(admin, gateway, version, EDGE, report);
     if (proof.failures.length > 0) {
       const advice = 'Look at the gateway’s log.';
       throw new StepError(`${proof.failures.length} of ${proof.chats} chats failed: ${proof.failures[0]}`, advice);
@@ -131,6 +140,7 @@ function invite(fleet: QuickstartFleet, narrator: Narrator, key: string, isDefau
   narrator.line();
   narrator.line(`${colours.bold('Your fleet is up.')} Ctrl-C stops it.`);
   narrator.line(`  OpenAI endpoint   ${fleet.gatewayUrl}/v1`);
+  narrator.line(`  one edge's own    ${fleet.localUrlOf(EDGE)}/v1   (${EDGE}, also while the centre is gone)`);
   narrator.line(`  API key           ${key}`);
   narrator.line(
     `  admin API docs    ${fleet.controlPlaneUrl}/api/docs   (any user name; the password is the owner key)`,

@@ -62,20 +62,23 @@ describe('quickstart --once', () => {
     for (const run of both) {
       expect({ code: await run.exited, output: run.output() }).toMatchObject({ code: 0 });
       const output = run.output();
-      expect(output).toMatch(/\[9\/14\] chat/);
+      expect(output).toMatch(/\[9\/15\] chat/);
       expect(output).toMatch(/tiny-llm: \S.*\S/);
       expect(output).toMatch(new RegExp(`cluster (${EDGES.join('|')}), path dialled, version [0-9a-f]{12}…`));
       expect(output).toMatch(/first token \d+ ms, [1-9]\d* tokens in \d+ ms/);
-      expect(output).toMatch(/\[10\/14\] publish a second version: version 2, .* its diff has \d+ bytes \(\d+ %\)/);
+      expect(output).toMatch(/\[10\/15\] publish a second version: version 2, .* its diff has \d+ bytes \(\d+ %\)/);
       expect(output).toMatch(
-        /\[11\/14\] roll out: edge-shanghai, then edge-frankfurt, .* under \d+ chats, none failed/,
+        /\[11\/15\] roll out: edge-shanghai, then edge-frankfurt, .* under \d+ chats, none failed/,
       );
-      expect(output).toMatch(/\[12\/14\] roll back: version 1 serves everywhere again/);
+      expect(output).toMatch(/\[12\/15\] roll back: version 1 serves everywhere again/);
       expect(output).toMatch(
-        /\[13\/14\] run a job: counting-\w+ \(class low\) runs on \d+ devices of dc-1: step \d+ of 60/,
+        /\[13\/15\] run a job: counting-\w+ \(class low\) runs on \d+ devices of dc-1: step \d+ of 60/,
       );
       expect(output).toMatch(/counting-\w+: saved "step \d+ of 60" \(\d+ bytes\) and made room/);
-      expect(output).toMatch(/\[14\/14\] preempt and resume: counting-\w+ went on from "step \d+ of 60" and is done/);
+      expect(output).toMatch(/\[14\/15\] preempt and resume: counting-\w+ went on from "step \d+ of 60" and is done/);
+      expect(output).toMatch(
+        /\[15\/15\] cut an edge off: with NATS gone edge-shanghai answered at \S+ by itself; NATS is back/,
+      );
       expect(output).toMatch(/All of it worked in [\d.]+ s/);
       await expectNothingLeft(run);
     }
@@ -98,7 +101,7 @@ describe('quickstart --once', () => {
 
   it('Ctrl-C in the middle stops everything in order and leaves nothing', async () => {
     const run = quickstart(['--once']);
-    await eventually(() => expect(run.output()).toMatch(/\[3\/14\] control plane: http/), { timeoutMs: 60_000 });
+    await eventually(() => expect(run.output()).toMatch(/\[3\/15\] control plane: http/), { timeoutMs: 60_000 });
     expect((await processesNaming(run.folder)).length).toBeGreaterThan(2);
     run.child.kill('SIGINT');
     expect(await run.exited).toBe(130);
@@ -111,7 +114,7 @@ describe('quickstart --once', () => {
     const run = quickstart(['--once'], { ATOLL_ENGINE_MODULES: join(PROJECT_ROOT, 'no-such-folder') });
     expect({ code: await run.exited, output: run.output() }).toMatchObject({ code: 1 });
     const output = run.output();
-    expect(output).toMatch(/\[7\/14\] deploy: failed/);
+    expect(output).toMatch(/\[7\/15\] deploy: failed/);
     expect(output).toMatch(/quickstart failed: the deployment does not serve: 0 of 2 replica\(s\) ready; edge-/);
     expect(output).toMatch(/no-such-folder|node-llama-cpp/);
     expect(output).toMatch(/The end of its log:\n {2}\| /);
