@@ -284,6 +284,7 @@ export function assembleParts(context: AssemblyContext): Parts {
   const router = new ReplicaRouter({
     replicas,
     desired: () => scaler.withExtras(desired.state),
+    nodes: () => inventory.nodes,
     onFirstToken: ({ deploymentId }, ms) => scaler.firstToken(deploymentId, ms),
   });
   const inference: InferenceServer = new InferenceServer({

@@ -52,6 +52,8 @@ export class FakeReplica {
       endpoint,
       adapters: new Set(),
       inflight: 0,
+      inflightOfLate: 0,
+      load: () => null,
       requestBegan: () => undefined,
       requestEnded: () => undefined,
       ...change,

@@ -123,7 +123,7 @@ export class InferenceServer {
     if (body === 'too-large') return this.#refused(request, response, 'body_too_large', false);
     // Engines may have ended while the body came.
     const replicas = router.standInsOf(replicaId);
-    const prompt = replicas.length > 1 ? readPromptOf(request.headers, body) : unreadPrompt(body);
+    const prompt = router.readsPrompt(replicas) ? readPromptOf(request.headers, body) : unreadPrompt(body);
     const choice = router.choose(replicas, prompt);
     if (choice === undefined) return this.#refused(request, response, 'no_ready_replica', true);
     const headers = forwardableRequestHeaders(request.rawHeaders, DROPPED_HEADERS);

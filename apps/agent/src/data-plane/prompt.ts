@@ -40,7 +40,7 @@ export function readPromptOf(headers: IncomingHttpHeaders, body: Buffer): Prompt
   return unreadPrompt(body);
 }
 
-/** Where only one replica can answer, nothing hangs on what the prompt says. */
+/** Where only one replica can answer, and it has no adapters, nothing hangs on what the prompt says. */
 export function unreadPrompt(body: Buffer): Prompt {
   const promptTokens = Math.ceil(body.length / BYTES_A_TOKEN);
   return { sessionId: null, blocks: [], promptTokens, isStream: false, model: '' };

@@ -2,21 +2,36 @@
 // the pure one of `libs/routing/affinity`; here is what is remembered between requests, one router for replicas that stand
 // in for each other: of one deployment and one version.
 //
-// Load is the router's own ledger and nothing else: what engines say of their load is a second old (SCHEDULING.md).
-import { DEFAULT_ROUTING_POLICY, type DesiredReplica, type DesiredState, type RoutingPolicy } from '#domain';
+// Load is the router's own ledger. What engines say of theirs is a second old (SCHEDULING.md), so it only adds what no
+// ledger can know: the requests of others at a shared engine, and how full its cache is. Facts are made in
+// `replica-facts.ts`.
+import {
+  DEFAULT_ROUTING_POLICY,
+  type DesiredReplica,
+  type DesiredState,
+  type Labels,
+  type Node,
+  type RoutingPolicy,
+} from '#domain';
 import { AffinityRouter, type AnswerOutcome, PLAIN_REQUEST, type ReplicaFacts, type RoutedRequest } from '#routing';
 import type { Replica } from '../engines/replica.ts';
 import type { ReplicaSupervisor } from '../engines/replica-supervisor.ts';
 import type { Prompt } from './prompt.ts';
+import { replicaFacts } from './replica-facts.ts';
 
 /** What is no longer served is forgotten this often. */
 const SWEEP_MS = 60_000;
-const NO_LABELS = {};
-const HOLDS_NOTHING: ReadonlySet<string> = new Set();
+/**
+ * What a token of a prompt takes of a cache, at least: keys and values of a model of a billion parameters (Llama 3.2 1B:
+ * 16 layers × 8 heads × 64 × 2 × 2 bytes). Larger models take more, so that who has no room for this has none.
+ */
+const CACHE_BYTES_A_TOKEN = 32_768;
 
 export interface ReplicaRouterOptions {
   readonly replicas: Pick<ReplicaSupervisor, 'find' | 'all'>;
   readonly desired: () => DesiredState | null;
+  /** Of the inventory; default none. */
+  readonly nodes?: () => readonly Node[];
   /** How long a replica took to its first token. */
   readonly onFirstToken?: (replica: Replica, ms: number) => void;
   /** Uniform in [0, 1); default Math.random. */
@@ -28,8 +43,19 @@ export interface ReplicaRouterOptions {
 interface DesiredIndex {
   readonly state: DesiredState | null;
   readonly replicas: ReadonlyMap<string, DesiredReplica>;
-  readonly policies: ReadonlyMap<string, RoutingPolicy>;
+  /** By deployment. */
+  readonly wishes: ReadonlyMap<string, RoutingWishes>;
 }
+
+/** What a deployment asks of the choice between its replicas. */
+interface RoutingWishes {
+  readonly policy: RoutingPolicy;
+  readonly preferredLabels: Labels;
+  /** Names that clients may give as `model`. */
+  readonly adapters: ReadonlySet<string>;
+}
+
+const NO_WISHES: RoutingWishes = { policy: DEFAULT_ROUTING_POLICY, preferredLabels: {}, adapters: new Set() };
 
 export interface ReplicaChoice {
   readonly replica: Replica;
@@ -76,16 +102,28 @@ export class ReplicaRouter {
     return known === undefined ? [] : this.standIns(known.deploymentId, known.versionDigest);
   }
 
-  /** Of replicas of one deployment and version; undefined when there is none. */
-  choose(standIns: readonly Replica[], prompt: Prompt): ReplicaChoice | undefined {
-    const replicas = havingAdapter(standIns, prompt.model);
+  /** Whether anything hangs on what a request's prompt says. */
+  readsPrompt(replicas: readonly Replica[]): boolean {
+    return replicas.length > 1 || replicas.some((replica) => this.#wishesOf(replica).adapters.size > 0);
+  }
+
+  /** Of replicas of one deployment and version; undefined when there is none, or none that has the adapter. */
+  choose(replicas: readonly Replica[], prompt: Prompt): ReplicaChoice | undefined {
     const [first] = replicas;
     if (first === undefined) return undefined;
     this.#sweep();
-    const policy = this.#policyOf(first.deploymentId);
     for (const replica of replicas) this.#meet(replica);
-    const facts = replicas.map((replica) => factsOf(replica));
-    const choice = this.#routerOf(first).choose(facts, requestOf(prompt), policy, this.#nowMs(), this.#random);
+    const nowMs = this.#nowMs();
+    const facts = replicas.map((replica) => this.#factsOf(replica, nowMs));
+    const request = this.#requestOf(first, prompt, facts);
+    const { policy } = this.#wishesOf(first);
+    const router = this.#routerOf(first);
+    const fitting = router.choose(facts, request, policy, nowMs, this.#random);
+    // Its memory is estimated and was true a second ago: that steers, and refuses nobody.
+    const isWanting = !('replica' in fitting) && request.memoryBytes > 0;
+    const choice = isWanting
+      ? router.choose(facts, { ...request, memoryBytes: 0 }, policy, nowMs, this.#random)
+      : fitting;
     if (!('replica' in choice)) return undefined;
     const replica = replicas.find(({ replicaId }) => replicaId === choice.replica.id);
     return replica === undefined ? undefined : { replica, by: choice.by };
@@ -97,7 +135,8 @@ export class ReplicaRouter {
     const router = this.#routerOf(replica);
     const atMs = this.#nowMs();
     let isTold = false;
-    const ticket = router.dispatched(factsOf(replica), requestOf(prompt), atMs);
+    const facts = this.#factsOf(replica, atMs);
+    const ticket = router.dispatched(facts, this.#requestOf(replica, prompt, [facts]), atMs);
     return {
       firstToken: () => {
         const nowMs = this.#nowMs();
@@ -106,6 +145,31 @@ export class ReplicaRouter {
         isTold = true;
       },
       finished: (outcome) => router.finished(ticket, outcome, this.#nowMs()),
+    };
+  }
+
+  #factsOf(replica: Replica, nowMs: number): ReplicaFacts {
+    const { nodes, replicas } = this.#options;
+    return replicaFacts(replica, replica.load(nowMs), nodes?.() ?? [], () => replicas.all());
+  }
+
+  /**
+   * A05: an adapter is served only where it is loaded, for none is loaded by a request, and a base must not answer in its
+   * name. Whatever a replica has loaded is an adapter, also when the document says so no longer.
+   */
+  #requestOf(
+    of: Replica,
+    { sessionId, blocks, promptTokens, isStream, model }: Prompt,
+    facts: readonly ReplicaFacts[],
+  ): RoutedRequest {
+    const { adapters, preferredLabels } = this.#wishesOf(of);
+    const isAdapter = adapters.has(model) || facts.some(({ holds }) => holds.has(model));
+    return {
+      ...PLAIN_REQUEST,
+      ...{ sessionId, blocks, promptTokens, preferredLabels },
+      memoryBytes: promptTokens * CACHE_BYTES_A_TOKEN,
+      needs: isAdapter ? [{ name: model, fetchMs: null }] : [],
+      tellsFirstToken: isStream,
     };
   }
 
@@ -125,8 +189,8 @@ export class ReplicaRouter {
     if (before !== undefined) this.#routerOf(replica).forget(replica.replicaId);
   }
 
-  #policyOf(deploymentId: string): RoutingPolicy {
-    return this.#index().policies.get(deploymentId) ?? DEFAULT_ROUTING_POLICY;
+  #wishesOf({ deploymentId }: Replica): RoutingWishes {
+    return this.#index().wishes.get(deploymentId) ?? NO_WISHES;
   }
 
   #wanted(replicaId: string): DesiredReplica | undefined {
@@ -139,10 +203,8 @@ export class ReplicaRouter {
     if (this.#indexed?.state === state) return this.#indexed;
     const wanted = state?.replicas ?? [];
     const replicas = new Map(wanted.map((replica) => [replica.replicaId, replica]));
-    const policies = new Map(
-      wanted.flatMap(({ deploymentId, routing }) => (routing ? [[deploymentId, routing] as const] : [])),
-    );
-    this.#indexed = { state, replicas, policies };
+    const wishes = new Map(wanted.map((replica) => [replica.deploymentId, wishesOf(replica)]));
+    this.#indexed = { state, replicas, wishes };
     return this.#indexed;
   }
 
@@ -161,27 +223,10 @@ export class ReplicaRouter {
   }
 }
 
-/** A05: an adapter is served where it is loaded. Where none has it, the engine says what is wrong. */
-function havingAdapter(replicas: readonly Replica[], model: string): readonly Replica[] {
-  const having = replicas.filter(({ adapters }) => adapters.has(model));
-  return having.length > 0 ? having : replicas;
-}
-
-/** Where all is on one machine, memory and what is held here are the same for all; so none of it is told. */
-function factsOf({ replicaId, slots }: Replica): ReplicaFacts {
+function wishesOf({ routing, nodes, adapters }: DesiredReplica): RoutingWishes {
   return {
-    id: replicaId,
-    isCordoned: false,
-    labels: NO_LABELS,
-    isLoaded: true,
-    coldStartMs: 0,
-    freeMemoryBytes: 0,
-    memoryBytes: 0,
-    holds: HOLDS_NOTHING,
-    ...(slots === undefined ? {} : { slots }),
+    policy: routing ?? NO_WISHES.policy,
+    preferredLabels: nodes?.preferred ?? NO_WISHES.preferredLabels,
+    adapters: new Set(adapters?.map(({ name }) => name)),
   };
-}
-
-function requestOf({ sessionId, blocks, promptTokens, isStream }: Prompt): RoutedRequest {
-  return { ...PLAIN_REQUEST, sessionId, blocks, promptTokens, tellsFirstToken: isStream };
 }

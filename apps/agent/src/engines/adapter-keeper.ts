@@ -15,6 +15,8 @@ interface Kept {
   /** What was asked for last. */
   readonly key: string;
   readonly isAsking: boolean;
+  /** What the engine certainly has. */
+  readonly loaded: Wanted;
   /** Monotonic milliseconds; undefined: it is loaded, or being loaded. */
   readonly retryAtMs?: number;
 }
@@ -40,21 +42,32 @@ export class AdapterKeeper {
     const key = JSON.stringify([...wanted].sort((left, right) => left.name.localeCompare(right.name)));
     // An adopted one may have some of an earlier agent: what it has is made what is wanted once.
     const isNothing = wanted.length === 0 && kept === undefined && !instance.isProven;
-    const isSame = kept?.key === key && (kept.retryAtMs === undefined || kept.retryAtMs > this.#now());
-    if (isNothing || isSame || kept?.isAsking === true) return;
-    this.#kept.set(instance, { key, isAsking: true });
+    const isKept = kept?.key === key && (kept.retryAtMs === undefined || kept.retryAtMs > this.#now());
+    if (isNothing || isKept || kept?.isAsking === true) return;
+    // What changes is not to be asked for while it does, nor when that fails; what stays is.
+    const before = kept?.loaded ?? [];
+    const stays = wanted.filter((wish) => before.some((each) => isSame(each, wish)));
+    const holds = (loaded: Wanted) => {
+      if (replica.instance === instance) replica.adapters = new Set(loaded.map(({ name }) => name));
+    };
+    this.#kept.set(instance, { key, isAsking: true, loaded: stays });
+    holds(stays);
     this.#engine.setAdapters(instance, wanted).then(
       () => {
-        this.#kept.set(instance, { key, isAsking: false });
-        if (replica.instance === instance) replica.adapters = new Set(wanted.map(({ name }) => name));
+        this.#kept.set(instance, { key, isAsking: false, loaded: wanted });
+        holds(wanted);
         replica.remark('');
       },
       (cause: unknown) => {
         const reason = messageOf(cause);
-        this.#kept.set(instance, { key, isAsking: false, retryAtMs: this.#now() + RETRY_MS });
+        this.#kept.set(instance, { key, isAsking: false, loaded: stays, retryAtMs: this.#now() + RETRY_MS });
         this.#log.warn({ replica: replica.replicaId, reason }, 'adapters not loaded');
         replica.remark(reason);
       },
     );
   }
+}
+
+function isSame(left: AdapterReference, right: AdapterReference): boolean {
+  return left.name === right.name && left.versionDigest === right.versionDigest;
 }

@@ -106,6 +106,10 @@ export abstract class EngineAdapter {
     const engine = instance.engine ?? 'the default engine';
     return Promise.reject(new EngineError(`Adapter ${wanted[0]!.name} cannot be loaded: ${engine} takes none.`));
   }
+  /** Requests that one instance with `maxConcurrent` in its spec answers at once; undefined: not known. */
+  slots(_engine: string | undefined, _maxConcurrent: number | undefined): number | undefined {
+    return undefined;
+  }
   /** False: it reads no model files of ours, so none need to be here. */
   needsFiles(_engine: string | undefined): boolean {
     return true;

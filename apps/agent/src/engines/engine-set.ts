@@ -62,6 +62,10 @@ export class EngineSet extends EngineAdapter {
     await this.#of(instance.engine).setAdapters(instance, wanted);
   }
 
+  override slots(engine: string | undefined, maxConcurrent: number | undefined): number | undefined {
+    return this.#find(engine)?.slots(engine, maxConcurrent);
+  }
+
   override needsFiles(engine: string | undefined): boolean {
     return this.#find(engine)?.needsFiles(engine) ?? true;
   }

@@ -67,6 +67,10 @@ export class ProcessEngine extends EngineAdapter {
   override async list(): Promise<EngineInstance[]> {
     return this.#processes.list((instance) => this.probe(instance));
   }
+
+  override slots(_engine: string | undefined, maxConcurrent: number | undefined): number | undefined {
+    return maxConcurrent;
+  }
 }
 
 async function answersAs(instanceId: string, port: number, token: string): Promise<boolean> {

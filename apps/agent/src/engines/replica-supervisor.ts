@@ -216,8 +216,8 @@ export class ReplicaSupervisor {
     const { engine, settings, startTimeoutMs, onChange, onFailed, log, metrics } = this.#options;
     return {
       engine,
-      slots: settings.maxConcurrent,
       startTimeoutMs,
+      maxConcurrent: settings.maxConcurrent,
       onChange,
       onReady: ({ replicaId }: Replica) => log.info({ replica: replicaId }, 'engine ready'),
       onFailed: (replica: Replica, reason: string) => {

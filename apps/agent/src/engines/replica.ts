@@ -11,8 +11,16 @@ import { retryDelayMs } from '#domain';
 import { createUpstreamPool } from '#inference';
 import { EngineError, messageOf } from '../errors.ts';
 import { pinnedLookup } from './checked-address.ts';
-import type { EngineAdapter, EngineAddress, EngineInstance, EngineSpec, EngineState } from './engine-adapter.ts';
+import type {
+  EngineAdapter,
+  EngineAddress,
+  EngineInstance,
+  EngineLoad,
+  EngineSpec,
+  EngineState,
+} from './engine-adapter.ts';
 import { probeGeneration } from './generation-probe.ts';
+import { LoadReadings } from './load-readings.ts';
 
 const STARTING_PROBE_MS = 100;
 const READY_PROBE_MS = 1_000;
@@ -26,8 +34,8 @@ const FORGIVEN_AFTER_MS = 60_000;
 export interface ReplicaOptions {
   readonly engine: EngineAdapter;
   readonly startTimeoutMs: number;
-  /** Requests that the agent's own engine answers at once; of other engines that is not known. */
-  readonly slots?: number;
+  /** As in the spec; absent: not known. */
+  readonly maxConcurrent?: number;
   readonly onChange: () => void;
   readonly onReady: (replica: Replica) => void;
   readonly onFailed: (replica: Replica, reason: string) => void;
@@ -59,6 +67,7 @@ export class Replica {
   /** Of the configuration; undefined: its default. */
   engine: string | undefined;
   readonly #options: ReplicaOptions;
+  #readings: LoadReadings | undefined;
   #isAdopted = false;
   #failures = 0;
   #generation = 0;
@@ -75,7 +84,17 @@ export class Replica {
 
   /** Requests that it answers at once; undefined: not known. */
   get slots(): number | undefined {
-    return this.engine === undefined ? this.#options.slots : undefined;
+    return this.#options.engine.slots(this.engine, this.#options.maxConcurrent);
+  }
+
+  /** What its engine said of its load within the last 3 s; null: nothing. `nowMs`: monotonic. */
+  load(nowMs = performance.now()): EngineLoad | null {
+    return this.#readings?.at(nowMs) ?? null;
+  }
+
+  /** The most requests of this agent that it had at once in about the last two seconds. */
+  get inflightOfLate(): number {
+    return this.#readings?.inflightOfLate ?? this.inflight;
   }
 
   /** A first start, or another one after a failure. */
@@ -142,11 +161,17 @@ export class Replica {
 
   requestBegan(): void {
     this.inflight += 1;
+    this.#noteInflight();
   }
 
   requestEnded(): void {
     this.inflight -= 1;
+    this.#noteInflight();
     if (this.inflight === 0) this.#idle?.();
+  }
+
+  #noteInflight(): void {
+    this.#readings?.noteInflight(this.inflight);
   }
 
   #live(begin: () => Promise<EngineInstance>): void {
@@ -170,12 +195,22 @@ export class Replica {
     this.#generation = instance.generation;
     this.#options.onChange();
     await this.#untilReady(instance, signal);
+    if (signal.aborted) return;
+    await this.#watchReady(instance, signal);
+  }
+
+  async #watchReady(instance: EngineInstance, signal: AbortSignal): Promise<void> {
+    const { engine } = this.#options;
+    const readings = new LoadReadings(() => engine.load(instance));
+    this.#readings = readings;
+    this.#noteInflight();
+    readings.poll(performance.now());
     const readyAtMs = performance.now();
     let answeredAtMs = readyAtMs;
     while (!signal.aborted) {
       await delay(READY_PROBE_MS, undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return;
-      const { engine } = this.#options;
+      readings.poll(performance.now());
       const state = await engine.probe(instance);
       if (state.state === 'gone') throw new EngineError(state.reason);
       const nowMs = performance.now();
@@ -275,6 +310,7 @@ export class Replica {
 
   async #dropEngine(): Promise<void> {
     const instance = this.instance;
+    this.#readings = undefined;
     await this.#closePool();
     if (instance !== undefined) await this.#options.engine.stop(instance);
     this.instance = undefined;

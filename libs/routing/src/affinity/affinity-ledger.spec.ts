@@ -42,6 +42,20 @@ describe('the ledger', () => {
     expect([3, 2, 1].map((slots) => ledger.queuedMs('a', slots, 1_010))).toEqual([3_000, 3_000, 3_000]);
   });
 
+  it('adds what others gave a shared engine: who waits is a prompt ahead, each has a slot, and nothing is taken off', () => {
+    const ledger = new AffinityLedger();
+    const queued = (running: number, waiting: number, slots = 256) =>
+      ledger.queuedMs('a', slots, 1_100, { running, waiting });
+    // Nothing is measured yet: 1,000 tokens at 0.1 ms each.
+    expect([queued(0, 0), queued(9, 0), queued(9, 3)]).toEqual([0, 0, 300]);
+    const measured = ledger.dispatched('b', work(200, { uncachedTokens: 500 }), 0);
+    ledger.firstToken(measured, 100);
+    ledger.finished(measured, 'answered', 1_100);
+    expect([queued(0, 3), queued(4, 0, 4), queued(4, 1, 4)]).toEqual([300, 250, 500]);
+    ledger.dispatched('a', work(50), 1_100);
+    expect([queued(0, 0), queued(0, 3), queued(4, 0, 4)]).toEqual([50, 350, 500]);
+  });
+
   it('corrects itself by every first token', () => {
     const ledger = new AffinityLedger();
     const first = ledger.dispatched('a', work(100), 0);

@@ -1,6 +1,7 @@
 /**
  * The router's own account of the replicas of one cluster: the work that it gave each and has not seen done, and how fast
  * each was seen to be. All that `predicted-first-token` needs, with no report that could be old (SCHEDULING.md, finding 2).
+ * Only what others gave an engine that is not ours alone it must be told; that is added, and never taken off.
  *
  * An engine is taken to compute one prompt after the other, in the order in which they came. Engines that compute several
  * at once share the same device, so that the sum of the work is right where the order is not.
@@ -18,6 +19,7 @@
  * measured, the more it is taken to be as the others: what was slow once is tried again (R8).
  */
 import { smoothedLoad } from './choose.ts';
+import type { ForeignRequests } from './replicas.ts';
 
 export interface LedgerOptions {
   /** Weight of what is now in the smoothed load; the reference takes 0.7 to 0.9. Default 0.8. */
@@ -100,6 +102,9 @@ const BELIEVED_FACTOR = 1.6;
  */
 const OVERRUN_SHARE = 0.25;
 const OUTLIER_FACTOR = 4;
+/** Tokens of a prompt of which nothing is known, while none was measured. */
+const PROMPT_TOKENS_GUESS = 1_000;
+const NO_FOREIGN: ForeignRequests = { running: 0, waiting: 0 };
 /** A request of which nothing was heard for so long is taken to be lost by its caller. */
 const LOST_AFTER_MS = 3_600_000;
 const RECENT_HALVED_MS = 60_000;
@@ -173,12 +178,20 @@ export class AffinityLedger {
   /**
    * Predicted milliseconds until all that it was given has its first token, and until it has a slot for one more: of `slots`
    * answers under way one ends every `answer ÷ slots` milliseconds. Both go on at the same time, so that the longer counts.
+   * Those of others count as ours do: who waits is a prompt of mean size ahead, and each has a slot.
    */
-  queuedMs(replicaId: string, slots: number, nowMs: number): number {
+  queuedMs(replicaId: string, slots: number, nowMs: number, foreign: ForeignRequests = NO_FOREIGN): number {
     const account = this.settledOrNone(replicaId, nowMs);
-    if (account === undefined) return 0;
-    const slotMs = Math.max(0, account.open.size + 1 - slots) * (this.answerMs / slots);
-    return Math.max(slotMs, promptsMs(account, nowMs));
+    const ahead = (account?.open.size ?? 0) + foreign.running + foreign.waiting;
+    const slotMs = Math.max(0, ahead + 1 - slots) * (this.answerMs / slots);
+    const foreignMs = foreign.waiting === 0 ? 0 : foreign.waiting * this.promptMs(replicaId, nowMs);
+    return Math.max(slotMs, foreignMs + (account === undefined ? 0 : promptsMs(account, nowMs)));
+  }
+
+  /** Of a prompt of mean size. */
+  promptMs(replicaId: string, nowMs: number): number {
+    const { count, tokens } = this.speed;
+    return (count > 0 ? tokens / count : PROMPT_TOKENS_GUESS) * this.prefillMsPerToken(replicaId, nowMs);
   }
 
   outstanding(replicaId: string, nowMs: number): number {

@@ -32,7 +32,7 @@ function seeded(seed: number): () => number {
 
 const PREDICTED = 'predicted-first-token';
 const prompt = (...blocks: number[]) => request({ blocks });
-const needing = (fetchMs: number) => request({ needs: [{ name: 'adapter-1', fetchMs }] });
+const needing = (fetchMs: number | null) => request({ needs: [{ name: 'adapter-1', fetchMs }] });
 
 /** What was sent where before, at 0 ms; `done` ones have been answered at 100 ms. */
 interface Past {
@@ -151,6 +151,34 @@ describe('the router', () => {
       want: `a by ${PREDICTED}`,
     },
     {
+      name: 'A05 one that nobody fetches for a request is asked where it is, however late',
+      replicas: [facts('a'), facts('b', { holds: new Set(['adapter-1']) })],
+      past: [done('a'), busy('b', 9_000)],
+      request: needing(null),
+      want: `b by ${PREDICTED}`,
+    },
+    { name: 'A05 and nowhere else', request: needing(null), want: 'without adapter-1' },
+    {
+      name: 'A06 who waits at a shared engine for others is ahead',
+      replicas: [facts('a', { foreign: { running: 0, waiting: 2 } }), facts('b')],
+      past: [busy('b', 150)],
+      request: request({ blocks: [] }),
+      want: `b by ${PREDICTED}`,
+    },
+    {
+      name: 'A06 and no more than that',
+      replicas: [facts('a', { foreign: { running: 0, waiting: 2 } }), facts('b')],
+      past: [busy('b', 450)],
+      request: request({ blocks: [] }),
+      want: `a by ${PREDICTED}`,
+    },
+    {
+      name: 'A06 what an engine computes for others is work of late',
+      replicas: [facts('a', { foreign: { running: 3, waiting: 0 } }), facts('b')],
+      request: request({ blocks: [] }),
+      want: `b by ${PREDICTED}`,
+    },
+    {
       name: 'A08 nothing new for the cordoned, whatever is cached there',
       replicas: [facts('a'), facts('b', { isCordoned: true })],
       past: [done('b'), busy('a', 9_000)],
@@ -162,6 +190,13 @@ describe('the router', () => {
       past: [done('b'), busy('a', 9_000)],
       request: request({ memoryBytes: 2 }),
       want: `a by ${PREDICTED}`,
+    },
+    {
+      name: 'A10 memory that is not known refuses nobody',
+      replicas: [facts('a', { freeMemoryBytes: 1 }), facts('b', { freeMemoryBytes: undefined })],
+      past: [busy('b', 9_000)],
+      request: request({ memoryBytes: 2 }),
+      want: `b by ${PREDICTED}`,
     },
     {
       name: 'A11 an empty prompt, and replicas of which nothing is known',
@@ -176,10 +211,23 @@ describe('the router', () => {
       want: `b by ${PREDICTED}`,
     },
     {
-      name: 'A12 preferred labels before soonness',
+      name: 'A12 preferred labels before a cached prompt and soonness, within the bound',
       replicas: [facts('a'), facts('b', { labels: { tier: 'gold' } })],
-      past: [done('a'), busy('b', 9_000)],
+      past: [done('a')],
       request: request({ preferredLabels: { tier: 'gold' } }),
+      want: `b by ${PREDICTED}`,
+    },
+    {
+      name: 'A12 and not beyond: one node that is preferred does not take it all',
+      replicas: [facts('a'), facts('b', { labels: { tier: 'gold' } })],
+      past: [busy('b', 9_000)],
+      request: request({ preferredLabels: { tier: 'gold' } }),
+      want: `a by ${PREDICTED}`,
+    },
+    {
+      name: 'A12 of two labels the one that has both',
+      replicas: [facts('a', { labels: { tier: 'gold' } }), facts('b', { labels: { tier: 'gold', zone: 'z' } })],
+      request: request({ preferredLabels: { tier: 'gold', zone: 'z' } }),
       want: `b by ${PREDICTED}`,
     },
     {

@@ -126,14 +126,17 @@ export class AffinityRouter {
   private known(facts: ReplicaFacts, { blocks, blockTokens, promptTokens }: RoutedRequest, nowMs: number) {
     const { ledger } = this;
     const cached = this.prefixes.cachedBlocks(facts.id, blocks) * blockTokens;
+    const { foreign, slots = SLOTS_DEFAULT } = facts;
+    // Who computes for others has been at work of late too.
+    const foreignMs = foreign === undefined ? 0 : foreign.running * ledger.promptMs(facts.id, nowMs);
     return {
       ...facts,
       cachedTokens: Math.min(promptTokens, cached),
       prefillMsPerToken: ledger.prefillMsPerToken(facts.id, nowMs),
-      queuedMs: ledger.queuedMs(facts.id, facts.slots ?? SLOTS_DEFAULT, nowMs),
+      queuedMs: ledger.queuedMs(facts.id, slots, nowMs, foreign),
       outstanding: ledger.outstanding(facts.id, nowMs),
       latencyMs: ledger.latencyMs(facts.id, nowMs),
-      recentMs: ledger.recentMs(facts.id, nowMs),
+      recentMs: ledger.recentMs(facts.id, nowMs) + foreignMs,
       load: ledger.load(facts.id, nowMs),
     };
   }

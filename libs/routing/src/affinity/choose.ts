@@ -1,8 +1,8 @@
 /**
  * Which replica takes a request: filter, then stickiness, then a policy – a row in a table, name → function → meaning.
  *
- * Stickiness (session, prefix) never costs more than a bound: the sticky replica is left when another is predicted to
- * answer so much sooner. So a prefix that everybody shares cannot pile up on one replica (A03): its queue grows until
+ * Preferred labels and stickiness (session, prefix) never cost more than a bound: who is preferred or sticky is left when
+ * another is predicted to answer so much sooner. So a prefix that everybody shares cannot pile up on one replica (A03): its queue grows until
  * others are sooner, and then they hold the prefix too.
  */
 import type { ReplicaPick, RoutingPolicy } from '#domain';
@@ -45,9 +45,8 @@ export function chooseReplica(
   });
   if (fitting.length === 0) return { rejected };
 
-  // 2 Who is preferred.
-  const most = Math.max(...fitting.map((replica) => preference(replica, request)));
-  const preferred = fitting.filter((replica) => preference(replica, request) === most);
+  // 2 Who is preferred, while that costs little.
+  const preferred = preferredReplicas(fitting, request, options);
 
   // 3 Who is known to it, while that costs little.
   const sticky = stickyReplica(preferred, request, options);
@@ -64,16 +63,36 @@ export function chooseReplica(
   return { replica, by: options.pick };
 }
 
+/** Where all are liked equally, all. */
+function preferredReplicas(
+  replicas: readonly AffinityReplica[],
+  request: AffinityRequest,
+  bounds: RoutingPolicy,
+): readonly AffinityReplica[] {
+  const liking = replicas.map((replica) => preference(replica, request));
+  if (liking.every((each) => each === liking[0])) return replicas;
+  const isWorthIt = withinBound(replicas, request, bounds);
+  const most = Math.max(...liking.filter((_, index) => isWorthIt(replicas[index]!)));
+  return replicas.filter((replica, index) => liking[index] === most && isWorthIt(replica));
+}
+
+/** Whether one is predicted to be at most so much later than the soonest. */
+function withinBound(
+  replicas: readonly AffinityReplica[],
+  request: AffinityRequest,
+  { spillMs, spillRatio }: RoutingPolicy,
+): (replica: AffinityReplica) => boolean {
+  const soonestMs = Math.min(...replicas.map((replica) => predictedFirstTokenMs(replica, request)));
+  const lateMsMax = Math.max(spillMs, soonestMs * spillRatio);
+  return (replica) => predictedFirstTokenMs(replica, request) - soonestMs <= lateMsMax;
+}
+
 function stickyReplica(
   replicas: readonly AffinityReplica[],
   request: AffinityRequest,
   options: ChoiceOptions,
 ): Choice | null {
-  const soonestMs = Math.min(...replicas.map((replica) => predictedFirstTokenMs(replica, request)));
-  const isWorthIt = (replica: AffinityReplica) => {
-    const lateMs = predictedFirstTokenMs(replica, request) - soonestMs;
-    return lateMs <= Math.max(options.spillMs, soonestMs * options.spillRatio);
-  };
+  const isWorthIt = withinBound(replicas, request, options);
   const ofSession = replicas.find(({ id }) => id === request.sessionReplicaId);
   if (ofSession !== undefined && isWorthIt(ofSession)) return { replica: ofSession, by: 'session' };
   const warm = replicas.filter((replica) => prefixHit(replica, request) >= options.prefixHitMin && isWorthIt(replica));
@@ -104,8 +123,8 @@ export const REPLICA_POLICIES = {
     pick: (replicas, _request, random) =>
       least(
         replicas,
-        ({ latencyMs, freeMemoryBytes, memoryBytes }) => {
-          const freeRatio = memoryBytes > 0 ? freeMemoryBytes / memoryBytes : 1;
+        ({ latencyMs, freeMemoryBytes, memoryBytes = 0 }) => {
+          const freeRatio = memoryBytes > 0 && freeMemoryBytes !== undefined ? freeMemoryBytes / memoryBytes : 1;
           return (latencyMs ?? UNMEASURED_LATENCY_MS) * (1 + 0.5 * (1 - freeRatio));
         },
         random,

@@ -6,7 +6,8 @@
  * ten thousand such millions. No defence against who makes collisions on purpose: all that they get is a request that
  * goes to a replica where its beginning is not cached.
  *
- * Tokens are estimated, because only the engine has the tokenizer: 4 bytes of UTF-8 each.
+ * Tokens are estimated, because only the engine has the tokenizer: 4 bytes of UTF-8 each. Of a prompt that is a list of
+ * tokens each counts for one or a little more.
  */
 const { imul } = Math;
 const BLOCK_BYTES = 1_024;
@@ -46,10 +47,13 @@ export interface PromptFields {
 export function* promptPieces({ model, tools, messages, prompt }: PromptFields): Generator<string> {
   if (typeof model === 'string') yield model;
   if (tools !== undefined && tools !== null) yield JSON.stringify(tools);
-  const texts = Array.isArray(messages) ? messages : Array.isArray(prompt) ? prompt : [prompt];
-  for (const each of texts) {
-    if (typeof each === 'string') yield each;
-    else if (each !== undefined && each !== null) yield* messagePieces(each as object);
+  if (Array.isArray(messages)) {
+    for (const each of messages) yield* typeof each === 'string' ? [each] : messagePieces(each ?? {});
+  } else {
+    for (const each of Array.isArray(prompt) ? prompt.flat() : [prompt]) {
+      if (typeof each === 'string') yield each;
+      else if (typeof each === 'number') yield String(each).padStart(BYTES_A_TOKEN);
+    }
   }
 }
 

@@ -128,6 +128,12 @@ describe('prompt blocks', () => {
     expect(PROMPT_BLOCK_TOKENS).toBe(256);
   });
 
+  it('tokens that the client has counted count, each at least once', () => {
+    const tokens = Array.from({ length: 2_000 }, (_, index) => index * 10);
+    const { blocks, promptTokens } = promptBlocks(promptPieces({ prompt: tokens }));
+    expect([promptTokens >= 2_000 && promptTokens < 2_600, blocks.length]).toEqual([true, 8]);
+  });
+
   it('a picture counts for little, but another one is another prompt', () => {
     const bodyOf = (bytes: string) => ({
       messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: bytes } }, { text: kib('t') }] }],
@@ -143,6 +149,8 @@ describe('prompt blocks', () => {
   it.each<[string, Record<string, unknown>, string[]]>([
     ['a prompt', { model: 'm', prompt: 'p' }, ['m', 'p']],
     ['prompts', { prompt: ['p', 'q'] }, ['p', 'q']],
+    ['tokens', { prompt: [7, 12_345] }, ['   7', '12345']],
+    ['lists of tokens', { prompt: [[1], [2]] }, ['   1', '   2']],
     ['messages', { messages: [{ role: 'system', content: 's' }] }, ['system', 's']],
     [
       'parts, tools and calls of them',
@@ -155,7 +163,7 @@ describe('prompt blocks', () => {
       },
       ['[{"type":"function"}]', 'user', 't', 'assistant', '["tool_calls",[1]]'],
     ],
-    ['what is no request at all', { messages: [null, 7, undefined, []], prompt: 3 }, []],
+    ['what is no request at all', { messages: [null, 7, undefined, []], prompt: {} }, []],
     ['nothing', {}, []],
   ])('are made of the texts of %s', (_name, body, want) => {
     expect([...promptPieces(body)]).toEqual(want);

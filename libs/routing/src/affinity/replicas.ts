@@ -12,12 +12,23 @@ export interface ReplicaFacts {
   /** False: the model must be loaded first. */
   readonly isLoaded: boolean;
   readonly coldStartMs: number;
-  readonly freeMemoryBytes: number;
-  readonly memoryBytes: number;
+  /** Absent: not known, and nothing is refused for it. */
+  readonly freeMemoryBytes?: number;
+  readonly memoryBytes?: number;
   /** Adapters and datasets that are held here, by name. */
   readonly holds: ReadonlySet<string>;
   /** Requests that it answers at once; what comes on top waits for one of them to end. Default 256. */
   readonly slots?: number;
+  /** What its engine works on for others, as it told last: no ledger of ours knows of that. Absent: nothing, or not told. */
+  readonly foreign?: ForeignRequests;
+}
+
+/** Requests of others at an engine that is not ours alone. */
+export interface ForeignRequests {
+  /** Each has a slot. */
+  readonly running: number;
+  /** Each is a prompt that is ahead. */
+  readonly waiting: number;
 }
 
 /** And what the router knows of it, for one request. */
@@ -43,8 +54,11 @@ export interface AffinityRequest {
   readonly sessionReplicaId: string | null;
   /** Bytes that it needs beside what is loaded. */
   readonly memoryBytes: number;
-  /** Adapters and datasets that it needs, with what fetching each costs where it is not held. */
-  readonly needs: readonly { readonly name: string; readonly fetchMs: number }[];
+  /**
+   * Adapters and datasets that it needs, with what fetching each costs where it is not held; null: nobody fetches it for a
+   * request, so that only who holds it may answer.
+   */
+  readonly needs: readonly { readonly name: string; readonly fetchMs: number | null }[];
   readonly requiredLabels: Readonly<Record<string, string>>;
   readonly preferredLabels: Readonly<Record<string, string>>;
 }
@@ -52,9 +66,11 @@ export interface AffinityRequest {
 /** Why a replica may not take a request; the first that says no. A10: memory before any score. */
 export function rejectReplica(replica: ReplicaFacts, request: AffinityRequest): string | null {
   if (replica.isCordoned) return 'cordoned';
-  if (replica.freeMemoryBytes < request.memoryBytes) {
+  if (replica.freeMemoryBytes !== undefined && replica.freeMemoryBytes < request.memoryBytes) {
     return `has ${replica.freeMemoryBytes} bytes free, ${request.memoryBytes} are needed`;
   }
+  const needed = request.needs.find(({ name, fetchMs }) => fetchMs === null && !replica.holds.has(name));
+  if (needed !== undefined) return `without ${needed.name}`;
   const missing = Object.entries(request.requiredLabels).find(([key, value]) => replica.labels[key] !== value);
   return missing === undefined ? null : `without label ${missing[0]}=${missing[1]}`;
 }
@@ -84,7 +100,7 @@ export function predictedWorkMs(
   request: Pick<AffinityRequest, 'needs' | 'promptTokens'>,
 ): number {
   let workMs = replica.isLoaded ? 0 : replica.coldStartMs;
-  for (const { name, fetchMs } of request.needs) if (!replica.holds.has(name)) workMs += fetchMs;
+  for (const { name, fetchMs } of request.needs) if (!replica.holds.has(name)) workMs += fetchMs ?? 0;
   return workMs + uncachedTokens(replica, request) * replica.prefillMsPerToken;
 }
 

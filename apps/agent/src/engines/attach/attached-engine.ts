@@ -130,7 +130,8 @@ export class AttachedEngine extends EngineAdapter {
     if (!binding?.model || binding.metrics === null) return null;
     const reply = await binding.metrics.get(this.#metricsPath());
     if (reply.kind !== 'answer' || reply.status !== 200) {
-      this.#sayMissingLoad(reply);
+      // One that has just ended tells nothing more; that it has, its next probe says.
+      if (reply.kind === 'answer' || binding.metrics !== binding.http) this.#sayMissingLoad(reply);
       return null;
     }
     return readLoad(dialect, reply.text, binding.model);
@@ -141,6 +142,10 @@ export class AttachedEngine extends EngineAdapter {
     const done = this.#adapterTurn.then(() => this.#setAdapters(instance, wanted));
     this.#adapterTurn = done.catch(() => undefined);
     return done;
+  }
+
+  override slots(): number | undefined {
+    return this.#options.configuration.slots;
   }
 
   override needsFiles(): boolean {

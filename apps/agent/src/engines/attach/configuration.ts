@@ -20,6 +20,8 @@ export const attachedEngineSchema = z.strictObject({
   healthPath: pathSchema.optional(),
   /** Where its metrics are, when that is another address than its dialect's path on `url` (MindIE: another port). */
   metricsUrl: httpUrlSchema.optional(),
+  /** Requests that it answers at once (`--max-num-seqs`, `--parallel`); the rest waits. Absent: not known. */
+  slots: z.int().min(1).max(100_000).optional(),
   /** It reads model files from this agent's folder, so they must be here before it is used. Default false. */
   needsFiles: z.boolean().default(false),
   timeouts: z

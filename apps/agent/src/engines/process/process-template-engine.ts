@@ -56,6 +56,7 @@ export class ProcessTemplateEngine extends EngineAdapter {
   readonly #configuration: ProcessEngineConfiguration;
   readonly #templateDigest: string;
   readonly #usesToken: boolean;
+  readonly #usesSlots: boolean;
   readonly #processes: EngineProcesses;
   readonly #ports = new FreePorts();
   readonly #guard: MemoryGuard;
@@ -69,7 +70,9 @@ export class ProcessTemplateEngine extends EngineAdapter {
     this.#name = name;
     this.#configuration = configuration;
     this.#templateDigest = digestOf(configuration);
-    this.#usesToken = [...command, ...Object.values(environment)].some((each) => usesVariable(each, 'token'));
+    const templates = [...command, ...Object.values(environment)];
+    this.#usesToken = templates.some((each) => usesVariable(each, 'token'));
+    this.#usesSlots = templates.some((each) => usesVariable(each, 'maxConcurrent'));
     this.#guard = new MemoryGuard(memoryBytesMax);
     this.#processes = new EngineProcesses({ ...options, engine: name, stopTimeoutMs: stopGraceSeconds * 1_000 });
   }
@@ -113,6 +116,11 @@ export class ProcessTemplateEngine extends EngineAdapter {
 
   override async load({ instanceId }: EngineInstance): Promise<EngineLoad | null> {
     return (await this.#dialogues.get(instanceId)?.load()) ?? null;
+  }
+
+  /** Known where the engine was told. */
+  override slots(_engine: string | undefined, maxConcurrent: number | undefined): number | undefined {
+    return this.#usesSlots ? maxConcurrent : undefined;
   }
 
   override async setAdapters(...[instance, wanted]: Parameters<EngineAdapter['setAdapters']>): Promise<void> {
