@@ -88,14 +88,21 @@ function forward(
     retryableStatuses: dialect === undefined ? retryableStatusesDefault : adaptedStatuses,
     readsUsage,
     hidesUsageEvent: asksForUsage,
-    onFirstByte: () => dispatch.firstToken(),
+    onFirstByte: (status) => {
+      if (status < 400) dispatch.firstToken();
+    },
   });
 }
 
-/** Only a good answer says how fast a replica is. */
+/** Statuses of the 4xx that are the replica's fault: our token, a path or model that it has not, no time, no room. */
+const REPLICA_FAULTS: ReadonlySet<number> = new Set([401, 403, 404, 405, 407, 408, 429]);
+
+/** Only a good answer says how fast a replica is, and who asks for nonsense must not make it be left alone. */
 function answerOutcome(outcome: ForwardOutcome): 'answered' | 'failed' | 'cancelled' {
   if (outcome.kind === 'client-gone') return 'cancelled';
-  return outcome.kind === 'completed' && outcome.status < 400 ? 'answered' : 'failed';
+  const status = outcome.kind === 'refused' ? outcome.upstream?.status : outcome.status;
+  if (status !== undefined && status >= 400 && status < 500 && !REPLICA_FAULTS.has(status)) return 'cancelled';
+  return outcome.kind === 'completed' && status !== undefined && status < 400 ? 'answered' : 'failed';
 }
 
 /** Whether another replica may do better: not where the engine said what is wrong with the request. */

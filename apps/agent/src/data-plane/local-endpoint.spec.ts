@@ -188,6 +188,21 @@ describe('R4: the local endpoint', () => {
     expect(charging.ended).toEqual([null]);
   });
 
+  it.each<[string, string | undefined]>([
+    ['that speaks plain OpenAI', undefined],
+    ['of a dialect', 'vllm'],
+  ])('A01: a request that is wrong does not make a session leave its replica, %s', async (_name, dialect) => {
+    const replicas = await Promise.all(['one', 'two'].map((id) => FakeReplica.start(id)));
+    for (const { replica } of replicas) replica.endpoint = { ...replica.endpoint!, dialect };
+    const { ask } = await start({ replicas });
+    const session = { 'x-atoll-session': 's' };
+    const first = (await ask({}, session)).headers.get('x-atoll-replica');
+    for (const replica of replicas) replica.behave = refuses(400);
+    expect((await ask({}, session)).status).toBe(400);
+    for (const replica of replicas) replica.behave = answers;
+    expect((await ask({}, session)).headers.get('x-atoll-replica')).toBe(first);
+  });
+
   it('an adapter is a model too, and its name goes to the engine', async () => {
     const { ask, replicas } = await start();
     expect((await ask({ model: 'tiny-lora' })).status).toBe(200);
