@@ -13,6 +13,15 @@ describe('readRoutingFields', () => {
     });
   });
 
+  it.each([
+    [{ max_tokens: 9, max_completion_tokens: 1 }, 9],
+    [{ max_tokens: null, max_completion_tokens: 3 }, 3],
+    [{ max_tokens: 4 }, 4],
+  ])('of %j the answer may come to %d tokens, whichever an engine takes', (limits, maxTokens) => {
+    const read = readRoutingFields(Buffer.from(JSON.stringify({ model: 'm', messages, ...limits })));
+    expect(read).toMatchObject({ fields: { maxTokens } });
+  });
+
   it('has defaults, for absent and for null', () => {
     const body = { model: 'm', prompt: 'x', stream: null, user: null, max_tokens: null };
     expect(readRoutingFields(Buffer.from(JSON.stringify(body)), 'completions')).toEqual({

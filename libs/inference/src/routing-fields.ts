@@ -11,7 +11,7 @@ export interface RoutingFields {
   /** Default false. */
   readonly stream: boolean;
   readonly user: string | null;
-  /** `max_completion_tokens`, else `max_tokens`, else null. */
+  /** The larger of `max_completion_tokens` and `max_tokens`, since engines differ in which one counts; null: neither. */
   readonly maxTokens: number | null;
 }
 
@@ -61,7 +61,7 @@ export function readRoutingFields(
       model: value.model as string,
       stream: value.stream === true,
       user: (value.user as string | null | undefined) ?? null,
-      maxTokens: ((value.max_completion_tokens ?? value.max_tokens) as number | null | undefined) ?? null,
+      maxTokens: Math.max(Number(value.max_completion_tokens ?? 0), Number(value.max_tokens ?? 0)) || null,
     },
   };
 }
