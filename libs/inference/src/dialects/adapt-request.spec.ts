@@ -89,6 +89,12 @@ describe('requests in the dialect of an engine', () => {
       body: chat({ prompt_cache_key: 'k', store: false, metadata: {}, temperature: 0 }),
       want: chat({ temperature: 0 }),
     },
+    ...[chat, completion].map((bodyOf) => ({
+      name: 'S6: ollama, which reads names in any case, gets no second model and no second bound',
+      dialect: 'ollama',
+      body: bodyOf({ MODEL: 'another', Max_Tokens: 9_999, max_tokenſ: 9_999, max_tokens: 5 }),
+      want: bodyOf({ max_tokens: 5 }),
+    })),
     {
       name: 'fields that nobody knows pass',
       dialect: 'mindie',

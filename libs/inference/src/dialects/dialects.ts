@@ -34,8 +34,8 @@ export const DIALECTS = {
   },
   ollama: {
     meaning: 'Ollama’s OpenAI surface',
-    chatRules: [...templated, rules.withoutServiceFields],
-    completionRules: [rules.withoutServiceFields],
+    chatRules: [rules.withoutLookalikes, ...templated, rules.withoutServiceFields],
+    completionRules: [rules.withoutLookalikes, rules.withoutServiceFields],
     streamUsage: 'on-request',
   },
   lmdeploy: {

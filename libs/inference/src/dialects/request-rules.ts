@@ -55,6 +55,19 @@ export const withoutServiceFields: RequestRule = (body) =>
     'verbosity',
   ]);
 
+const exactName = /^[a-z0-9_]+$/;
+
+/**
+ * Fields that only look like those that were read here. Ollama knows names in any case (Go's encoding/json, which takes `ſ`
+ * for an `s` too), so that `MODEL` beside `model` names another model than the one that the key was judged by, and
+ * `Max_Tokens` another bound than the one that was reserved for.
+ */
+export const withoutLookalikes: RequestRule = (body) =>
+  without(
+    body,
+    Object.keys(body).filter((name) => !exactName.test(name)),
+  );
+
 /** Asks a stream for its usage, which the client did not: `stream_options.include_usage`. */
 export const withStreamUsage: RequestRule = (body) => {
   if (body.stream !== true) return body;
