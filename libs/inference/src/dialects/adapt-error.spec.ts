@@ -100,11 +100,14 @@ describe('errors of engines in OpenAI’s shape', () => {
     expect(adaptError(status, bytes)).toEqual({ status: wantStatus ?? status, body: { error: want } });
   });
 
-  it.each([401, 403])('a refusal of our token (%s) is not told as one of the client’s key', (status) => {
-    const { status: told, body } = adaptError(status, Buffer.from('{"error":"Unauthorized"}'));
-    expect([told, body.error.code]).toEqual([502, 'upstream_error']);
-    expect(body.error.message).toContain('Unauthorized');
-  });
+  it.each([401, 403])(
+    'a refusal of our token (%s) is not told as one of the client’s key; S8: nor in words that may repeat it',
+    (status) => {
+      const { status: told, body } = adaptError(status, Buffer.from('{"error":"Received API Key = sk-...wxyz"}'));
+      expect([told, body.error.code]).toEqual([502, 'upstream_error']);
+      expect(body.error.message).toBe(`The engine refused the token that this cluster is configured with (${status}).`);
+    },
+  );
 
   it('S6: a redirect is never handed on', () => {
     expect([...adaptedStatuses].filter((status) => status < 400)).toContain(307);

@@ -3,7 +3,7 @@
  * and not by the dialect, for one engine uses several: its own, its framework's, and that of what stands before it.
  *
  * Invariants: the sentence of the engine is kept (bounded); a refusal of *our* token is never told as one of the client's
- * key; a redirect is never handed on (S6).
+ * key, nor in the engine's words, for some repeat parts of the token (S8); a redirect is never handed on (S6).
  */
 import { type OpenAiErrorBody, openAiError } from '../errors.ts';
 
@@ -45,11 +45,10 @@ const shapes: Readonly<Record<string, Shape>> = {
 /** An engine's refusal, adapted. `body` null: it was too long or broke off. */
 export function adaptError(status: number, body: Buffer | null): AdaptedError {
   if (status < 400) return upstreamFault(`The engine answered with status ${status}, which is not followed.`);
-  const fault = faultIn(body);
   if (status === 401 || status === 403) {
-    return upstreamFault(`The engine refused the token that this cluster is configured with: ${fault.message}`);
+    return upstreamFault(`The engine refused the token that this cluster is configured with (${status}).`);
   }
-  return { status: status === 422 ? 400 : status, body: { error: errorOf(status, fault) } };
+  return { status: status === 422 ? 400 : status, body: { error: errorOf(status, faultIn(body)) } };
 }
 
 function faultIn(body: Buffer | null): Fault {
