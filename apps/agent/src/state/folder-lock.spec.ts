@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type TemporaryFolder, temporaryFolder } from '../../test/temporary-folder.ts';
@@ -75,7 +75,27 @@ describe('the lock of a state folder', () => {
     await (await lockFolder(folder.path)).release();
     await writeFile(path(), dead);
     await mkdir(`${path()}.takeover`);
+    await writeFile(join(`${path()}.takeover`, 'maker'), '');
     await expect(lockFolder(folder.path)).rejects.toThrow(/just taking over/);
+    await utimes(`${path()}.takeover`, 1, 1);
+    await (await lockFolder(folder.path)).release();
+  });
+
+  it('R4: of which an agent was killed just as it took over, by any step of it, is taken over at once', async () => {
+    await writeFile(path(), '');
+    await mkdir(`${path()}.takeover`);
+    await (await lockFolder(folder.path)).release();
+  });
+
+  it('leaves nothing behind of agents that were killed while they locked', async () => {
+    const drafts = ['.agent.lock.0190', '.agent.lock.takeover.0190'].map((name) => join(folder.path, name));
+    await writeFile(drafts[0]!, '');
+    await mkdir(drafts[1]!);
+    await (await lockFolder(folder.path)).release();
+    expect((await readdir(folder.path)).sort()).toEqual(['.agent.lock.0190', '.agent.lock.takeover.0190']);
+    for (const draft of drafts) await utimes(draft, 1, 1);
+    await (await lockFolder(folder.path)).release();
+    expect(await readdir(folder.path)).toEqual([]);
   });
 
   it('of a reused process id is taken over: the start time differs', async () => {

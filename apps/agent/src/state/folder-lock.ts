@@ -1,17 +1,19 @@
 // One agent a state folder. The lock is a file that names its holder by process id and start time, so that a reused id
 // does not count as the holder, and a dead holder's lock is taken over at once.
 //
-// Two agents that find the same dead lock race for a `takeover` folder; making a folder is atomic, and only its maker
-// may replace the lock. It names its maker too: one left by a crash is removed at once, or, where the crash came before the
-// name, after 30 s.
-import { link, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+// Two agents that find the same dead lock race for a `takeover` folder; giving a folder its name is atomic, and only whoever
+// did may replace the lock. It appears with its maker's name in it, so that one left by a kill is removed at once. Where the
+// name cannot be read all the same (the power went before it was on disk), it goes after 30 s.
+import { randomUUID } from 'node:crypto';
+import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { hasCode, StateFolderInUseError } from '../errors.ts';
 import { writeDraft, writeDurably } from './durable-file.ts';
 import { isProcessAlive, machineBootId, processStartTicks } from './processes.ts';
 
-const TAKEOVER_STALE_MS = 30_000;
+/** So old, what nobody answers for was left by a crash. */
+const STALE_MS = 30_000;
 const MAKER = 'maker';
 const holderSchema = z.object({ pid: z.int(), startTicks: z.string(), machineBootId: z.string() });
 type Holder = z.infer<typeof holderSchema>;
@@ -31,6 +33,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
     machineBootId: await machineBootId(),
   };
   if (!(await tryCreate(path, mine))) await takeOver(folder, path, mine);
+  await sweepDrafts(folder, path);
   return {
     release: async () => {
       const holder = await readHolder(path);
@@ -69,14 +72,10 @@ async function takeOver(folder: string, path: string, mine: Holder): Promise<voi
   await refuseLivingHolder(folder, path);
   const takeover = join(folder, 'agent.lock.takeover');
   if (await isAbandoned(takeover)) await rm(takeover, { recursive: true, force: true });
-  try {
-    await mkdir(takeover);
-  } catch (cause) {
-    if (!hasCode(cause, 'EEXIST')) throw cause;
+  if (!(await tryBegin(folder, takeover, mine))) {
     throw new StateFolderInUseError(`Another agent is just taking over ${folder}; start again in a moment.`);
   }
   try {
-    await writeFile(join(takeover, MAKER), JSON.stringify(mine), { mode: 0o600 });
     await refuseLivingHolder(folder, path);
     await writeDurably(path, JSON.stringify(mine));
     // Two that both found it abandoned may both get here; the lock is whose name is in it.
@@ -87,15 +86,44 @@ async function takeOver(folder: string, path: string, mine: Holder): Promise<voi
   }
 }
 
+/** False when another one is there. An empty folder is nobody's: a rename takes its place. */
+async function tryBegin(folder: string, takeover: string, mine: Holder): Promise<boolean> {
+  const draft = join(folder, `.${basename(takeover)}.${randomUUID()}`);
+  await mkdir(draft, { mode: 0o700 });
+  try {
+    await writeFile(join(draft, MAKER), JSON.stringify(mine), { mode: 0o600 });
+    await rename(draft, takeover);
+    return true;
+  } catch (cause) {
+    if (hasCode(cause, 'EEXIST', 'ENOTEMPTY')) return false;
+    throw cause;
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+/** What agents that were killed here left half done. Younger ones may be somebody's who tries right now. */
+async function sweepDrafts(folder: string, path: string): Promise<void> {
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names.filter((each) => each.startsWith(`.${basename(path)}.`))) {
+    const draft = join(folder, name);
+    if (await isStale(draft)) await rm(draft, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
 /** False when there is none. */
 async function isAbandoned(takeover: string): Promise<boolean> {
   const maker = await readHolder(join(takeover, MAKER));
-  if (maker !== null) return !(await isLiving(maker));
-  const age = await stat(takeover).then(
+  return maker === null ? isStale(takeover) : !(await isLiving(maker));
+}
+
+/** False when it is not there. */
+async function isStale(path: string): Promise<boolean> {
+  const age = await stat(path).then(
     ({ mtimeMs }) => Math.abs(Date.now() - mtimeMs),
     () => 0,
   );
-  return age > TAKEOVER_STALE_MS;
+  return age > STALE_MS;
 }
 
 async function refuseLivingHolder(folder: string, path: string): Promise<void> {
