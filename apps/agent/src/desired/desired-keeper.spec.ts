@@ -229,6 +229,23 @@ describe('the fence of the desired document (invariant 4)', () => {
       expect([keeper.state, seen.applied, seen.refused]).toEqual([have, [5], ['malformed']]);
     });
 
+    it.each<[string, unknown[]]>([
+      ['is to another document', [{ keep: { from: 1, count: 2 } }]],
+      ['makes more than a document may have', Array.from({ length: 5_001 }, () => ({ keep: { from: 0, count: 2 } }))],
+    ])('R21: after a difference that %s all is asked for, and then differences again', async (_case, parts) => {
+      const whole = { ...stateOf(2, 6), replicas: [third] };
+      const { keeper, seen } = keeperWith(have, [delta(parts), reply(whole), { state: null, unchanged: true }]);
+      await keeper.open();
+      for (let round = 0; round < 3; round += 1) await keeper.fetch();
+      const held = expect.any(Object);
+      expect(seen.asked).toEqual([
+        { epoch: 2, revision: 5, held },
+        { epoch: 2, revision: 5 },
+        expect.objectContaining({ held }),
+      ]);
+      expect(keeper.state).toEqual(whole);
+    });
+
     it('a hint asks for the difference at once', async () => {
       const { keeper, seen } = keeperWith(have, [delta([{ keep: { from: 0, count: 2 } }])]);
       await keeper.open();

@@ -58,6 +58,8 @@ export class DesiredKeeper {
   #isAskedAgain = false;
   /** A hint said that there is another document: its difference is asked for at once. */
   #isHinted = false;
+  /** The last difference did not fit: the next question is that of an agent that holds nothing, so that all comes. */
+  #wantsWhole = false;
   #timer: NodeJS.Timeout | undefined;
   #retry: NodeJS.Timeout | undefined;
   #failures = 0;
@@ -163,8 +165,10 @@ export class DesiredKeeper {
       this.#isHinted = false;
       let reply = await this.#ask({ needsBlobs, withOutline });
       if (reply.outlineWanted === true) reply = await this.#ask({ needsBlobs: false, withOutline: true });
+      const isKnown = await this.#isKnownAfter(reply);
       this.#failures = 0;
-      if (await this.#isKnownAfter(reply)) this.#options.onContact?.(performance.now() - askedAtMs);
+      this.#wantsWhole = false;
+      if (isKnown) this.#options.onContact?.(performance.now() - askedAtMs);
     } catch (cause) {
       this.#options.log.debug({ reason: messageOf(cause) }, 'desired state not fetched; trying again later');
       this.#tryAgain();
@@ -178,9 +182,10 @@ export class DesiredKeeper {
     return state === null ? this.#state === null : this.#consider(state);
   }
 
-  /** @throws Error when the difference is to something else than what is here; the next answer is asked for without it */
+  /** @throws Error when the difference does not fit what is here, or makes no document; all is asked for next */
   #withDelta(delta: NonNullable<DesiredFetchReply['delta']>): DesiredState {
     const { clusterId, epoch, revision } = delta;
+    this.#wantsWhole = true;
     const versions = applyListDelta(this.#state?.versions ?? [], delta.versions);
     const replicas = applyListDelta(this.#state?.replicas ?? [], delta.replicas);
     const tasks = applyListDelta(this.#state?.tasks ?? [], delta.tasks);
@@ -219,6 +224,7 @@ export class DesiredKeeper {
 
   #have({ needsBlobs, withOutline = false }: { needsBlobs: boolean; withOutline?: boolean }): DesiredFetch {
     const { position } = this;
+    if (this.#wantsWhole) return position;
     const outline = outlineOf(this.#state ?? { versions: [], replicas: [], tasks: [] });
     const digest = outlineDigest(position, outline);
     return { ...position, held: { digest, needsBlobs, ...(withOutline ? { outline } : {}) } };
