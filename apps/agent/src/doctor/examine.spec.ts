@@ -192,8 +192,14 @@ describe('credentials by the clock of this machine', () => {
 describe('R4: the offline permission', () => {
   const signing = generateKeyPairSync('ed25519');
   const day = 86_400;
-  async function permit(change: { issuedSecondsAgo?: number; clusterId?: string; forged?: boolean }): Promise<void> {
-    const { issuedSecondsAgo = day, clusterId = CLUSTER, forged = false } = change;
+  interface Change {
+    readonly issuedSecondsAgo?: number;
+    readonly clusterId?: string;
+    readonly forged?: boolean;
+    readonly budgets?: unknown;
+  }
+  async function permit(change: Change): Promise<void> {
+    const { issuedSecondsAgo = day, clusterId = CLUSTER, forged = false, budgets = [] } = change;
     await joinFleet();
     const bundle = {
       clusterId,
@@ -203,7 +209,7 @@ describe('R4: the offline permission', () => {
       keyPepper: 'p'.repeat(43),
       keys: [],
       deployments: [],
-      budgets: [],
+      budgets,
     };
     const text = JSON.stringify(bundle);
     const signature = sign(null, Buffer.from(BUNDLE_SIGNATURE_CONTEXT + text), signing.privateKey).toString(
@@ -221,6 +227,7 @@ describe('R4: the offline permission', () => {
     ['of nine days ago', { issuedSecondsAgo: 9 * day }, 'failed', 'It ended 48 h ago.'],
     ['from the future', { issuedSecondsAgo: -day }, 'failed', 'It was issued in the future: this clock is behind.'],
     ['forged', { forged: true }, 'failed', "It is not proven by the centre's key."],
+    ['R21: of a newer release', { budgets: {} }, 'failed', 'This release cannot read it; was the agent a newer one?'],
     ['of another cluster', { clusterId: OTHER }, 'failed', `It is of cluster ${OTHER}, not of this one.`],
   ])('%s', async (_name, change, verdict, says) => {
     await permit(change);
@@ -255,6 +262,31 @@ describe('what can be reached', () => {
   ])('%s', async (_name, greeting, verdict) => {
     await joinFleet({ servers: [`nats://127.0.0.1:${await listen(greeting)}`] });
     expect(verdictOf(await examine(patient()), 'NATS')).toEqual([verdict]);
+  });
+
+  it('a nats-server whose greeting comes in pieces', async () => {
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      const greeting = 'INFO {"server_id":"N","connect_urls":["a:1"],"version":"2.14.0"}\r\n';
+      const send = (rest: string): void => {
+        if (rest !== '') socket.write(rest.slice(0, 1), () => send(rest.slice(1)));
+      };
+      socket.setNoDelay(true);
+      send(greeting);
+    }).listen(0, '127.0.0.1');
+    closing.push(() => server.close());
+    await once(server, 'listening');
+    await joinFleet({ servers: [`nats://127.0.0.1:${(server.address() as AddressInfo).port}`] });
+    expect(of(await examine(patient()), 'NATS')[0]).toMatchObject({
+      verdict: 'ok',
+      says: expect.stringMatching(/2\.14\.0/),
+    });
+  });
+
+  it('an address of NATS that is none is said, and nothing else is left out for it', async () => {
+    await joinFleet({ servers: ['nats://[::1'] });
+    const findings = await examine(patient());
+    expect([...verdictOf(findings, 'NATS'), ...verdictOf(findings, 'disk')]).toEqual(['failed', 'ok']);
   });
 
   it('a NATS server that is away is a warning: serving goes on', async () => {

@@ -9,7 +9,7 @@ import { messageOf } from '../errors.ts';
 import { decodeDocument } from '../state/document.ts';
 import { isProcessAlive, machineBootId, processStartTicks } from '../state/processes.ts';
 import { duration, type Finding } from './finding.ts';
-import { type Patient, readDesired, readMembership } from './patient.ts';
+import { jsonOf, type Patient, readDesired, readMembership } from './patient.ts';
 
 /** Below this a version can hardly be fetched, and documents may not be written. */
 const DISK_FREE_BYTES_MIN = 268_435_456;
@@ -53,7 +53,7 @@ export async function checkFolder({ stateFolder }: Patient): Promise<Finding> {
 export async function checkAgent({ stateFolder }: Patient): Promise<Finding> {
   const check = 'agent';
   const lock = await readFile(join(stateFolder, 'agent.lock'), 'utf8').then(
-    (text) => lockSchema.safeParse(parseJson(text)).data,
+    (text) => lockSchema.safeParse(jsonOf(text)).data,
     () => undefined,
   );
   if (lock === undefined) return { check, verdict: 'warning', says: 'No agent runs on this folder.' };
@@ -185,12 +185,4 @@ export async function checkContact({ stateFolder, nowMs }: Patient): Promise<Fin
   const seconds = (nowMs - noted.mtimeMs) / 1_000;
   const says = `The control plane last answered ${duration(seconds)} ago (${noted.mtime.toISOString()}).${waiting}`;
   return seconds < 120 ? { check, verdict: 'ok', says } : { check, verdict: 'warning', says };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,11 +1,11 @@
 // What can be reached from here, without credentials: the control plane, its clock, NATS, and the agent's own listeners.
-import { once } from 'node:events';
-import { connect } from 'node:net';
+import { on, once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { z } from 'zod';
 import { CLOCK_SKEW_MS_MAX } from '#domain';
 import { messageOf } from '../errors.ts';
 import { duration, type Finding } from './finding.ts';
-import { type Listener, type Patient, readMembership } from './patient.ts';
+import { jsonOf, type Listener, type Patient, readMembership } from './patient.ts';
 
 const TIMEOUT_MS = 3_000;
 /** A clock that is off by more than this is worth a word; nothing breaks below CLOCK_SKEW_MS_MAX (R22). */
@@ -104,13 +104,14 @@ export async function checkNats(patient: Patient): Promise<Finding[]> {
 /** A NATS server greets whoever connects with a line that names its version. */
 async function askNats(server: string): Promise<Finding> {
   const check = 'NATS';
-  const { hostname, port } = new URL(server.includes('://') ? server : `nats://${server}`);
+  const url = server.includes('://') ? server : `nats://${server}`;
+  if (!URL.canParse(url)) return { check, verdict: 'failed', says: `${server} is no address.`, advice: 'Join again.' };
+  const { hostname, port } = new URL(url);
   const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || NATS_PORT) });
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
     await once(socket, 'connect', { signal });
-    const [chunk] = (await once(socket, 'data', { signal })) as [Buffer];
-    const line = chunk.subarray(0, INFO_BYTES_MAX).toString('utf8');
+    const line = await firstLine(socket, signal);
     const info = infoSchema.safeParse(jsonOf(line.replace(/^INFO /, '').split('\r\n')[0] ?? '')).data;
     if (info === undefined) {
       return {
@@ -129,6 +130,16 @@ async function askNats(server: string): Promise<Finding> {
   } finally {
     socket.destroy();
   }
+}
+
+/** As far as it came: a greeting that names many servers comes in several pieces. */
+async function firstLine(socket: Socket, signal: AbortSignal): Promise<string> {
+  let text = '';
+  for await (const [chunk] of on(socket, 'data', { signal, close: ['end', 'close'] }) as AsyncIterable<[Buffer]>) {
+    text += chunk.toString('latin1');
+    if (text.includes('\n') || text.length > INFO_BYTES_MAX) break;
+  }
+  return text;
 }
 
 /** The agent's own word, by its operational listener. */
@@ -167,12 +178,4 @@ function askListener({ host, port }: Listener, path: string): Promise<Response> 
   const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
   const authority = name.includes(':') ? `[${name}]` : name;
   return fetch(`http://${authority}:${port}${path}`, { redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS) });
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -5,7 +5,7 @@ import { ageMs, standingOf } from '../offline/bundle-age.ts';
 import { bundleMarksSchema, storedBundleSchema } from '../offline/bundle-keeper.ts';
 import { isSignedBundle } from '../offline/bundle-signature.ts';
 import { duration, type Finding } from './finding.ts';
-import { type Patient, readDocument, readMembership } from './patient.ts';
+import { jsonOf, type Patient, readDocument, readMembership } from './patient.ts';
 
 const keySchema = z.object({ verifyingKey: z.string() });
 
@@ -24,7 +24,11 @@ export async function checkPermission(patient: Patient): Promise<Finding> {
     const advice = 'The agent does not use it. It asks for a new one as soon as the centre answers.';
     return { check, verdict: 'failed', says: "It is not proven by the centre's key.", advice };
   }
-  const bundle = offlineBundleSchema.parse(JSON.parse(stored.text));
+  const bundle = offlineBundleSchema.safeParse(jsonOf(stored.text)).data;
+  if (bundle === undefined) {
+    const advice = 'Start the release that it was made for, or wait: a new one comes as soon as the centre answers.';
+    return { check, verdict: 'failed', says: 'This release cannot read it; was the agent a newer one?', advice };
+  }
   if (membership !== null && bundle.clusterId !== membership.clusterId) {
     const says = `It is of cluster ${bundle.clusterId}, not of this one.`;
     return {

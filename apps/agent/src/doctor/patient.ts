@@ -38,3 +38,12 @@ export async function readDocument<Schema extends z.ZodType>(
 
 export const readMembership = (patient: Patient) => readDocument(patient, 'credentials', membershipSchema);
 export const readDesired = (patient: Patient) => readDocument(patient, 'desired', desiredStateSchema);
+
+/** Undefined: it is no JSON. */
+export function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
