@@ -68,6 +68,28 @@ describe('adapters beside a base that serves', () => {
     expect([calls, remarks.at(-1)]).toEqual([['french', 'french'], '']);
   });
 
+  it('A05: are held from when they are loaded; one of another version is not while it comes, nor when that fails', async () => {
+    const replica = replicaOf();
+    const held = () => [...replica.adapters].sort();
+    keeper.keep(replica, [french, german]);
+    expect(held()).toEqual([]);
+    await settle();
+    expect(held()).toEqual(['french', 'german']);
+    failure = 'rank 64 is more than the engine takes';
+    keeper.keep(replica, [{ ...french, versionDigest: 'a2' }, german]);
+    expect(held()).toEqual(['german']);
+    await settle();
+    expect(held()).toEqual(['german']);
+  });
+
+  it('A05: are not held by an engine that came in the place of the one that loaded them', async () => {
+    const replica = replicaOf();
+    keeper.keep(replica, [french]);
+    Object.assign(replica, { instance: { instanceId: 'i2' }, adapters: new Set() });
+    await settle();
+    expect(replica.adapters.size).toBe(0);
+  });
+
   it('of a new instance are loaded anew', async () => {
     keeper.keep(replicaOf(), [french]);
     await settle();

@@ -132,6 +132,26 @@ describe('a new engine is probed before it takes traffic', () => {
     expect([engine.calls, replica.endpoint?.token]).toEqual([['start 1', 'proven i1'], 'secret']);
   });
 
+  it('R8: is asked for its load from then on, and one that hangs on that is probed all the same', async () => {
+    answers = [[200, completion]];
+    const asked: string[] = [];
+    engine.load = async ({ instanceId }) => {
+      asked.push(instanceId);
+      return asked.length === 1 ? { running: 3 } : new Promise<null>(() => undefined);
+    };
+    replica.start(spec);
+    expect([replica.load(), asked]).toEqual([null, []]);
+    await until(() => replica.load() !== null, 'its load is read');
+    replica.requestBegan();
+    replica.requestBegan();
+    replica.requestEnded();
+    expect([replica.load(), replica.inflightOfLate]).toEqual([{ running: 3 }, 2]);
+    await until(() => asked.length === 2, 'it hangs');
+    engine.state = { state: 'gone', reason: 'The engine ended by SIGSEGV.' };
+    await until(() => replica.phase === 'Failed', 'it failed');
+    expect([asked, replica.load(), replica.reason]).toEqual([['i1', 'i1'], null, 'The engine ended by SIGSEGV.']);
+  });
+
   it('and takes none while the probe runs', async () => {
     answers = [undefined];
     replica.start(spec);
