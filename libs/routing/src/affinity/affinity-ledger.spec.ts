@@ -30,6 +30,19 @@ describe('the ledger', () => {
     expect(queued).toEqual([220, 225, 300, 15_200]);
   });
 
+  it.each(['cancelled', 'failed'] as const)(
+    'a hung engine is seen to hang while who waits behind it leaves: %s',
+    (outcome) => {
+      const ledger = new AffinityLedger();
+      ledger.dispatched('a', work(100), 0);
+      for (const nowMs of [1_000, 2_000, 4_000]) {
+        const behind = ledger.dispatched('a', work(200), nowMs - 900);
+        ledger.finished(behind, outcome, nowMs);
+        expect(queuedMs(ledger, 'a', nowMs)).toBe(nowMs / 4);
+      }
+    },
+  );
+
   it('waits for a slot as long as answers take, once as many are under way as there are slots', () => {
     const ledger = new AffinityLedger();
     const tickets = [0, 0, 0].map((nowMs) => ledger.dispatched('a', work(1), nowMs));

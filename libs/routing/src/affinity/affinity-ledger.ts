@@ -153,7 +153,7 @@ export class AffinityLedger {
     const sinceMs = Math.max(ticket.dispatchedMs, account.headSinceMs);
     if (ticket.tellsFirstToken) this.measured(account, ticket, nowMs - sinceMs, nowMs);
     ticket.firstTokenMs = nowMs;
-    leaveQueue(account, ticket, nowMs);
+    leaveQueue(account, ticket, nowMs, true);
     return true;
   }
 
@@ -164,7 +164,7 @@ export class AffinityLedger {
     if (ticket.isFinished || account === undefined) return false;
     ticket.isFinished = true;
     this.settle(account, nowMs);
-    leaveQueue(account, ticket, nowMs);
+    leaveQueue(account, ticket, nowMs, outcome === 'answered');
     account.open.delete(ticket);
     if (outcome !== 'answered') return true;
     const latencyMs = Math.max(0, nowMs - ticket.dispatchedMs);
@@ -279,7 +279,7 @@ export class AffinityLedger {
   private settle(account: Account, nowMs: number): void {
     for (const oldest of account.open) {
       if (nowMs - oldest.dispatchedMs < LOST_AFTER_MS) break;
-      leaveQueue(account, oldest, nowMs);
+      leaveQueue(account, oldest, nowMs, false);
       account.open.delete(oldest);
       close(oldest);
     }
@@ -332,17 +332,18 @@ function assumeSilent(account: Account, nowMs: number): void {
   for (let head = account.queue[0]; head !== undefined && !head.tellsFirstToken; head = account.queue[0]) {
     const doneMs = account.headSinceMs + head.workMs;
     if (doneMs > nowMs) return;
-    leaveQueue(account, head, doneMs);
+    leaveQueue(account, head, doneMs, true);
   }
 }
 
-function leaveQueue(account: Account, ticket: OpenTicket, nowMs: number): void {
+/** `isDone`: it has its first token. Who leaves without says nothing of the work on who is before it. */
+function leaveQueue(account: Account, ticket: OpenTicket, nowMs: number, isDone: boolean): void {
   if (ticket.isPrefilled) return;
   ticket.isPrefilled = true;
   const place = account.queue.indexOf(ticket);
   if (place !== -1) account.queue.splice(place, 1);
   // Whoever is head now was not at work before this moment, or it had been done before.
-  account.headSinceMs = nowMs;
+  if (isDone || place === 0) account.headSinceMs = nowMs;
 }
 
 function close(ticket: OpenTicket): void {
