@@ -23,6 +23,7 @@ const nodes = [
   node('n1', { tier: 'gold', zone: 'z1' }, gpu('gpu-0'), gpu('gpu-1', 40e9)),
   node('n2', { tier: 'gold', zone: 'z2' }, gpu('gpu-0'), gpu('gpu-9', 0)),
 ];
+const byName = new Map(nodes.map((each) => [each.name, each]));
 const aProcess = { processId: 7 } as KnownReplica['instance'];
 
 interface Case {
@@ -108,6 +109,6 @@ describe('what is known of a replica', () => {
     const one = replica(of);
     const all = [one, ...others.map(replica)];
     const known = { id: 'r1', isCordoned: false, labels: {}, isLoaded: true, coldStartMs: 0, holds: new Set() };
-    expect(replicaFacts(one, load, nodes, () => all)).toEqual({ ...known, ...want });
+    expect(replicaFacts(one, load, byName, () => all)).toEqual({ ...known, ...want });
   });
 });

@@ -20,13 +20,13 @@ export type KnownReplica = Pick<
 >;
 
 /**
- * `load`: as its engine told of late; null: it did not. `all`: whatever else is here, for replicas may share an engine.
+ * `load`: as its engine told of late; null: it did not. `nodes`: by name. `all`: whatever else is here, for replicas may share an engine.
  * An agent's replicas are always loaded: what starts is not Ready.
  */
 export function replicaFacts(
   replica: KnownReplica,
   load: EngineLoad | null,
-  nodes: readonly Node[],
+  nodes: ReadonlyMap<string, Node>,
   all: () => Iterable<KnownReplica>,
 ): ReplicaFacts {
   const { replicaId, adapters, slots, devices = [] } = replica;
@@ -34,7 +34,7 @@ export function replicaFacts(
   return {
     id: replicaId,
     isCordoned: false,
-    labels: labelsOf(nodes.filter(({ name }) => devices.some(({ node }) => node === name))),
+    labels: labelsOf(devices.map(({ node }) => nodes.get(node)?.labels ?? {})),
     isLoaded: true,
     coldStartMs: 0,
     holds: adapters,
@@ -45,20 +45,22 @@ export function replicaFacts(
 }
 
 /** That all of them have. */
-function labelsOf([first, ...others]: readonly Node[]): Labels {
-  const entries = Object.entries(first?.labels ?? {});
-  return Object.fromEntries(entries.filter(([name, value]) => others.every(({ labels }) => labels?.[name] === value)));
+function labelsOf([first = {}, ...others]: readonly Labels[]): Labels {
+  if (others.length === 0) return first;
+  return Object.fromEntries(
+    Object.entries(first).filter(([name, value]) => others.every((labels) => labels[name] === value)),
+  );
 }
 
 /** Of its devices, less what its cache takes of them: an upper bound, for the weights are in there too. */
 function memoryOf(
   devices: NonNullable<Replica['devices']>,
   cacheUsage: number | undefined,
-  nodes: readonly Node[],
+  nodes: ReadonlyMap<string, Node>,
 ): Pick<ReplicaFacts, 'freeMemoryBytes' | 'memoryBytes'> {
   if (cacheUsage === undefined) return {};
   const held = devices.flatMap(({ node, deviceIds }) => {
-    const known = nodes.find(({ name }) => name === node)?.devices ?? [];
+    const known = nodes.get(node)?.devices ?? [];
     return deviceIds.map((id) => known.find((device) => device.id === id)?.memoryBytes ?? 0);
   });
   if (held.length === 0 || held.includes(0)) return {};

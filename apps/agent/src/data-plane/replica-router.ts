@@ -55,6 +55,8 @@ interface RoutingWishes {
   readonly adapters: ReadonlySet<string>;
 }
 
+const NO_NODES: readonly Node[] = [];
+const NODES_BEFORE = { list: NO_NODES, byName: new Map<string, Node>() };
 const NO_WISHES: RoutingWishes = { policy: DEFAULT_ROUTING_POLICY, preferredLabels: {}, adapters: new Set() };
 
 export interface ReplicaChoice {
@@ -77,6 +79,7 @@ export class ReplicaRouter {
   /** Replica → the engine that it was when something was given to it last. */
   readonly #instances = new Map<string, string>();
   #indexed: DesiredIndex | undefined;
+  #nodes: { readonly list: readonly Node[]; readonly byName: ReadonlyMap<string, Node> } = NODES_BEFORE;
   #sweptAtMs = 0;
 
   constructor(options: ReplicaRouterOptions) {
@@ -149,8 +152,14 @@ export class ReplicaRouter {
   }
 
   #factsOf(replica: Replica, nowMs: number): ReplicaFacts {
-    const { nodes, replicas } = this.#options;
-    return replicaFacts(replica, replica.load(nowMs), nodes?.() ?? [], () => replicas.all());
+    return replicaFacts(replica, replica.load(nowMs), this.#nodesByName(), () => this.#options.replicas.all());
+  }
+
+  /** Made anew with each list. */
+  #nodesByName(): ReadonlyMap<string, Node> {
+    const list = this.#options.nodes?.() ?? NO_NODES;
+    if (this.#nodes.list !== list) this.#nodes = { list, byName: new Map(list.map((node) => [node.name, node])) };
+    return this.#nodes.byName;
   }
 
   /**
