@@ -174,6 +174,20 @@ describe('the devices of this machine, by the vendors’ tools', () => {
     expect(warnings[0]).toMatch(want);
   });
 
+  it('R4: a tool that its driver does not let go, so that it cannot be killed, keeps nobody waiting', async () => {
+    const called: string[] = [];
+    const held = (program: string) => {
+      called.push(program);
+      return new Promise<never>(() => undefined);
+    };
+    const inventory = inventoryOf({ run: toolRunner({ PATH: folder.path }, 10, held) });
+    await inventory.open();
+    await inventory.lookAgain();
+    expect(ids(inventory)).toEqual(['cpu-0', 'cpu-1']);
+    expect(warnings[0]).toContain('nvidia-smi: cannot even be killed');
+    expect(called).toEqual(['nvidia-smi', 'npu-smi', 'cnmon']);
+  });
+
   it('accelerators that no tool speaks for are said, not listed', async () => {
     const inventory = inventoryOf({ machine: async () => ({ ...machine, accelerators: new Map([['0x10de', 2]]) }) });
     await inventory.open();

@@ -1,6 +1,7 @@
 // The vendors' tools: how each is called and read. A tool that is not installed has no devices; one that does not answer
 // in its time says nothing, which is not the same as that there are none.
-import { execFile } from 'node:child_process';
+import { type ExecFileOptionsWithStringEncoding, execFile } from 'node:child_process';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { DeviceType } from '#domain';
 import { hasCode, messageOf } from '../../errors.ts';
@@ -11,6 +12,8 @@ import { NVIDIA_QUERY, parseNvidiaQuery } from './nvidia.ts';
 import { parseTopology } from './topology-matrix.ts';
 
 const TIMEOUT_MS = 10_000;
+/** From SIGKILL to its end. */
+const KILLED_MS_MAX = 1_000;
 const OUTPUT_BYTES_MAX = 1_048_576;
 
 export interface Vendor {
@@ -63,21 +66,44 @@ export type ToolAnswer =
 /** Runs a tool of a vendor. Never throws. */
 export type RunTool = (program: string, parameters: readonly string[]) => Promise<ToolAnswer>;
 
-/** `environment`: where programs are looked for; a tool gets nothing else of it. */
-export function toolRunner(environment: Readonly<Record<string, string | undefined>>, timeoutMs = TIMEOUT_MS): RunTool {
+type Execute = (
+  program: string,
+  parameters: readonly string[],
+  options: ExecFileOptionsWithStringEncoding,
+) => Promise<{ readonly stdout: string }>;
+
+/**
+ * `environment`: where programs are looked for; a tool gets nothing else of it. `execute`: default `execFile`; what it does
+ * not settle in time is not waited for, and not called a second time before it does: a tool that its driver holds cannot
+ * be killed.
+ */
+export function toolRunner(
+  environment: Readonly<Record<string, string | undefined>>,
+  timeoutMs = TIMEOUT_MS,
+  execute: Execute = promisify(execFile),
+): RunTool {
+  const held = new Set<string>();
   return async (program, parameters) => {
-    try {
-      const { stdout } = await promisify(execFile)(program, parameters, {
-        timeout: timeoutMs,
-        killSignal: 'SIGKILL',
-        maxBuffer: OUTPUT_BYTES_MAX,
-        env: { PATH: environment.PATH, LD_LIBRARY_PATH: environment.LD_LIBRARY_PATH, LC_ALL: 'C' },
-      });
-      return { answer: 'said', text: stdout };
-    } catch (cause) {
-      if (hasCode(cause, 'ENOENT')) return { answer: 'absent' };
-      return failedAnswer(program, cause);
-    }
+    const unkillable: ToolAnswer = { answer: 'silent', reason: `${program}: cannot even be killed` };
+    if (held.has(program)) return unkillable;
+    const bound = new AbortController();
+    const late = delay(timeoutMs + KILLED_MS_MAX, undefined, { signal: bound.signal });
+    const ended = execute(program, parameters, {
+      encoding: 'utf8',
+      timeout: timeoutMs,
+      killSignal: 'SIGKILL',
+      maxBuffer: OUTPUT_BYTES_MAX,
+      env: { PATH: environment.PATH, LD_LIBRARY_PATH: environment.LD_LIBRARY_PATH, LC_ALL: 'C' },
+    }).then(
+      ({ stdout }): ToolAnswer => ({ answer: 'said', text: stdout }),
+      (cause: unknown): ToolAnswer => (hasCode(cause, 'ENOENT') ? { answer: 'absent' } : failedAnswer(program, cause)),
+    );
+    const isLate = late.then(() => {
+      held.add(program);
+      void ended.then(() => held.delete(program));
+      return unkillable;
+    });
+    return Promise.race([ended, isLate]).finally(() => bound.abort());
   };
 }
 
