@@ -32,6 +32,9 @@ const ENGINE_OOM_SCORE = 500;
 /** What a child needs of our environment; our own secrets are not among it. */
 const INHERITED = ['PATH', 'HOME', 'TMPDIR', 'LANG', 'LC_ALL', 'TZ', 'LD_LIBRARY_PATH', 'CUDA_VISIBLE_DEVICES'];
 
+/** Python's setproctitle (vLLM and Ray name their processes by it) writes over the environment by which we know them. */
+const KEEPS_ENVIRONMENT = { SPT_NOENV: '1' };
+
 export interface EngineProcessesOptions {
   readonly stateFolder: string;
   /** Name of the engine in the configuration; absent: this installation's own. */
@@ -193,6 +196,7 @@ export class EngineProcesses {
           ...inheritedFrom(this.#options.environment),
           ...visible,
           ...environment,
+          ...KEEPS_ENVIRONMENT,
           [INSTANCE_VARIABLE]: folder,
         },
       });

@@ -79,6 +79,11 @@ describe('R10: engines as child processes', () => {
     expect(environment).not.toContain('secret');
   });
 
+  it('are told to leave the environment alone by which they are known, whatever name they give themselves', async () => {
+    const { processId } = await startReady(open());
+    expect((await readFile(`/proc/${processId!}/environ`, 'utf8')).split('\0')).toContain('SPT_NOENV=1');
+  });
+
   it('see the devices that they were given, and no others; without any, what the agent sees', async () => {
     const claim = { deviceType: 'nvidia.com/gpu', count: 2, schedulingPolicy: { topologyScope: 'node' } } as const;
     const devices = [{ node: 'here', deviceIds: ['gpu-2', 'gpu-3'] }];
