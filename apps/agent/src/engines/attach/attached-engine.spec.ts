@@ -91,6 +91,18 @@ describe('an attached engine', () => {
     expect(engine.played).toEqual(['health', 'models']);
   });
 
+  it.each([
+    'http://me:secret@gpu:8000',
+    'http://gpu:8000/v1?key=secret',
+    'http://gpu:8000/#secret',
+    'file:///gpu',
+    'gpu',
+  ])('S8: its url stands in logs and reports, and so holds no secret: %s is refused', (url) => {
+    expect(attachedEngineSchema.safeParse({ kind: 'attach', url }).success).toBe(false);
+    const metrics = attachedEngineSchema.safeParse({ kind: 'attach', url: 'http://gpu:8000', metricsUrl: url });
+    expect([metrics.success, JSON.stringify(metrics.error?.issues).includes('secret')]).toEqual([false, false]);
+  });
+
   it('R5: is adopted by the next agent as it was bound, with its proof; what is no whole note is removed', async () => {
     await play('llamacpp');
     const earlier = attach({ dialect: 'llamacpp' });

@@ -3,7 +3,18 @@ import { DIALECT_NAMES } from '#inference';
 
 /** A path on the engine's server, appended to its url. */
 const pathSchema = z.string().startsWith('/').max(1_024);
-const httpUrlSchema = z.url({ protocol: /^https?$/ });
+/** It stands in logs and reports, so it must hold no secret (S8); and of its query nothing would be sent. */
+const httpUrlSchema = z
+  .url({ protocol: /^https?$/ })
+  .max(2_048)
+  .refine(isPlainUrl, 'must have no user, password, query or fragment; a token goes into tokenFile');
+
+/** What is no url at all is told by what comes before. */
+function isPlainUrl(text: string): boolean {
+  if (!URL.canParse(text)) return true;
+  const { username, password, search, hash } = new URL(text);
+  return username === '' && password === '' && search === '' && hash === '';
+}
 
 /** An engine that runs already; the agent asks it and starts nothing. */
 export const attachedEngineSchema = z.strictObject({
