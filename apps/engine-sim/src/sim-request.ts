@@ -9,6 +9,7 @@ import {
   modelNotFound,
   type OpenAiError,
   openAiError,
+  readBody as readBodyWithin,
   readRoutingFields,
 } from '#inference';
 import { renderChat, tokensOf } from './tokens.ts';
@@ -103,16 +104,6 @@ function refuse(error: OpenAiError): SimRequestResult {
 
 /** The whole body; null when it is longer than its bound or the client left. */
 export async function readBody(request: IncomingMessage): Promise<Buffer | null> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  try {
-    for await (const chunk of request) {
-      chunks.push(chunk as Buffer);
-      bytes += (chunk as Buffer).length;
-      if (bytes > bodyBytesMaxDefault) return null;
-    }
-  } catch {
-    return null;
-  }
-  return Buffer.concat(chunks);
+  const body = await readBodyWithin(request, bodyBytesMaxDefault);
+  return typeof body === 'string' ? null : body;
 }

@@ -62,6 +62,13 @@ describe('U5: the official SDK and the simulator', () => {
     expect(answer.choices[0]).toMatchObject({ text: 'tiny,', finish_reason: 'stop' });
   });
 
+  it('S11: a body beyond its bound is answered, not cut off', async () => {
+    const { url } = await start();
+    const body = JSON.stringify({ ...chat, pad: 'x'.repeat(9 * 1024 * 1024) });
+    const answer = await fetch(`${url}/v1/chat/completions`, { method: 'POST', body });
+    expect([answer.status, await answer.json()]).toMatchObject([413, { error: { code: 'body_too_large' } }]);
+  });
+
   it('lists its model', async () => {
     const { client } = await start();
     const { data } = await client.models.list();
