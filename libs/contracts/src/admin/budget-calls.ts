@@ -10,9 +10,10 @@ import {
   tokenUsageSchema,
   type UpdateBudget,
 } from './budgets.ts';
-import { AdminCaller, queryOf } from './caller.ts';
+import { queryOf } from './caller.ts';
+import { ModelCalls } from './model-calls.ts';
 
-export class BudgetCalls extends AdminCaller {
+export class BudgetCalls extends ModelCalls {
   /** Of the key's own tenant, or of the one that is named; so all that follow. */
   budgets(tenant?: string): Promise<BudgetDto[]> {
     return this.all('/budgets', budgetSchema, queryOf({ tenant }));
