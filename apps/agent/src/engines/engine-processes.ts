@@ -2,8 +2,9 @@
 //
 // Invariants (R10): a child exists only with a folder that has its spec.json, or is on its way out; an instance is
 // adopted only when its process has this very folder in its environment (an id alone may belong to anybody), its spec is
-// whole, and it answers as itself or is still loading. Everything else is ended: spec.json first, so that a child that
-// starts late finds it gone, then SIGTERM, then SIGKILL, for whatever has that folder in its environment.
+// whole, and it answers as itself, is still loading, or is too busy to answer (where there is no /proc that proves nothing,
+// and it has to answer). Everything else is ended: spec.json first, so that a child that starts late finds it gone, then
+// SIGTERM, then SIGKILL, for whatever has that folder in its environment.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
@@ -159,7 +160,9 @@ export class EngineProcesses {
   ): Promise<EngineInstance | null> {
     const instance = await this.#readInstance(folder, pids);
     const state = instance === null ? null : await probe(instance);
-    if (instance !== null && (state?.state === 'ready' || state?.state === 'starting')) return instance;
+    // What is stuck is noticed by whoever adopts it; a full machine must not cost an engine (R9).
+    const isBusy = state?.state === 'silent' && pids.includes(instance!.processId!);
+    if (isBusy || state?.state === 'ready' || state?.state === 'starting') return instance;
     await this.#revokeSpec(folder);
     const orphans = instance === null ? pids : [...new Set([instance.processId!, ...pids])];
     await Promise.all(orphans.map((pid) => this.#end(folder, pid, () => this.#owns(pid, folder))));

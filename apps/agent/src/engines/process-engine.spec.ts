@@ -128,6 +128,14 @@ describe('R10: engines as child processes', () => {
     await expect(engine.noteProven(instance)).resolves.toBeUndefined();
   });
 
+  it('R9: that are too busy to answer are adopted too, for their environment says who they are', async () => {
+    const instance = await startReady(open());
+    process.kill(instance.processId!, 'SIGSTOP');
+    const found = await open().list();
+    process.kill(instance.processId!, 'SIGCONT');
+    expect([found, orphansEnded]).toEqual([[instance], 0]);
+  });
+
   it('that still load are adopted too', async () => {
     const instance = await open().start(specOf({ servedModel: 'never-ready' }), 1);
     expect(await open().list()).toEqual([instance]);
