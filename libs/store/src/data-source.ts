@@ -5,6 +5,7 @@ import { ModelSync1795446000000 } from '../../../migrations/1795446000000-model-
 import { Jobs1795450000000 } from '../../../migrations/1795450000000-jobs.ts';
 import { Budgets1795460000000 } from '../../../migrations/1795460000000-budgets.ts';
 import { EdgeServing1795461000000 } from '../../../migrations/1795461000000-edge-serving.ts';
+import { LeaseExpiry1795462000000 } from '../../../migrations/1795462000000-lease-expiry.ts';
 import { VersionArtifactRow } from './entities/artifacts.ts';
 import {
   BudgetAccountRow,
@@ -46,6 +47,7 @@ export const MIGRATIONS = [
   Jobs1795450000000,
   Budgets1795460000000,
   EdgeServing1795461000000,
+  LeaseExpiry1795462000000,
 ];
 
 const ENTITIES = [

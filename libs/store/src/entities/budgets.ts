@@ -40,6 +40,7 @@ export class BudgetAccountRow {
 @Check('budget_leases_phase_check', "phase IN ('Active', 'Expired', 'Ended')")
 @Index('budget_leases_out_index', ['budgetId', 'periodKey'], { where: "(phase <> 'Ended')" })
 @Index('budget_leases_expiry_index', ['expiresAt'])
+@Index('budget_leases_due_index', ['expiresAt'], { where: "(phase = 'Active')" })
 export class BudgetLeaseRow {
   @PrimaryColumn('uuid') id!: string;
   @Column('uuid') tenantId!: string;
