@@ -24,6 +24,11 @@ export interface AdapterCall {
   /** What the engine calls the base. */
   readonly base: string;
   readonly timeoutMs: number;
+  /**
+   * Told what is loaded for this replica as it changes: before one is unloaded, and once one is loaded, so that what is
+   * believed to be there is, wherever this ends. What is there and not noted is found when it is loaded again.
+   */
+  readonly note: (loaded: readonly AdapterReference[]) => Promise<void>;
 }
 
 /** Name of each wanted adapter → the fields of its requests. Throws EngineError when the engine cannot. */
@@ -54,22 +59,32 @@ function loadedByName(
   unloadPath: string,
   fieldsOf: (name: string, base: string) => Readonly<Record<string, unknown>>,
 ): AdapterStrategy {
-  return async ({ http, wanted, loaded, kept, base, timeoutMs }) => {
+  return async ({ http, wanted, loaded, kept, base, timeoutMs, note }) => {
     const isSame = (left: AdapterReference, right: AdapterReference) =>
       left.name === right.name && left.versionDigest === right.versionDigest;
     const isAmong = (one: AdapterReference, list: readonly AdapterReference[]) =>
       list.some((each) => isSame(each, one));
     const unload = (name: string) => http.post(unloadPath, { lora_name: name }, timeoutMs);
-    for (const each of loaded) if (!isAmong(each, wanted) && !isAmong(each, kept)) await unload(each.name);
-    for (const wish of wanted.filter((each) => !isAmong(each, loaded) && !isAmong(each, kept))) {
-      const load = () => http.post(loadPath, { lora_name: wish.name, lora_path: wish.path }, timeoutMs);
-      let reply = await load();
+    const load = async (wish: AdapterWish) => {
+      const ask = () => http.post(loadPath, { lora_name: wish.name, lora_path: wish.path }, timeoutMs);
+      let reply = await ask();
       // One that we loaded and could not note: which version it has is not known.
       if (/already (been )?loaded/i.test(wordsOf(reply))) {
         await unload(wish.name);
-        reply = await load();
+        reply = await ask();
       }
       if (!isDone(reply)) throw refusedAdapter(wish, reply);
+    };
+    let held = loaded;
+    for (const each of loaded.filter((one) => !isAmong(one, wanted))) {
+      held = held.filter((one) => one !== each);
+      await note(held);
+      if (!isAmong(each, kept)) await unload(each.name);
+    }
+    for (const wish of wanted.filter((one) => !isAmong(one, loaded))) {
+      if (!isAmong(wish, kept)) await load(wish);
+      held = [...held, referenceOf(wish)];
+      await note(held);
     }
     return new Map(wanted.map(({ name }) => [name, fieldsOf(name, base)]));
   };
@@ -81,7 +96,7 @@ const scalesSchema = z.array(z.object({ id: z.int(), path: z.string() })).max(1_
  * llama.cpp loads adapters when it starts and weighs them at run time: all of them to zero, so that the base is the base,
  * and each request for an adapter weighs its own to one.
  */
-async function chosenByScale({ http, wanted, timeoutMs }: AdapterCall): Promise<FieldsOfModels> {
+async function chosenByScale({ http, wanted, timeoutMs, note }: AdapterCall): Promise<FieldsOfModels> {
   const reply = await http.get('/lora-adapters');
   const parsed = scalesSchema.safeParse(reply.kind === 'answer' ? parseJson(reply.text) : undefined);
   if (!parsed.success) {
@@ -99,12 +114,17 @@ async function chosenByScale({ http, wanted, timeoutMs }: AdapterCall): Promise<
   const scales = parsed.data.map(({ id }) => ({ id, scale: 0 }));
   const set = scales.length === 0 ? null : await http.post('/lora-adapters', scales, timeoutMs);
   if (set !== null && !isDone(set) && wanted.length > 0) throw refusedAdapter(wanted[0]!, set);
+  await note(wanted.map(referenceOf));
   return new Map(ids);
 }
 
 /** An adapter is a file, or the only one of its kind in a version's folder. */
 function isWithin(file: string, wished: string): boolean {
   return file === wished || dirname(file) === wished || basename(file) === basename(wished);
+}
+
+function referenceOf({ name, versionDigest }: AdapterReference): AdapterReference {
+  return { name, versionDigest };
 }
 
 /** SGLang answers 200 with `success: false` too. */

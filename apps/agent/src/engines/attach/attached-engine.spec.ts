@@ -308,6 +308,22 @@ describe('an attached engine', () => {
       await adapter.stop(instance);
     });
 
+    it.each(['vllm', 'sglang'])('%s: one that cannot be loaded leaves no doubt which others are', async (name) => {
+      await play(name);
+      const adapter = attach({ dialect: name });
+      const instance = await startReady(adapter);
+      const calls = () => engine.played.filter((each) => each.includes('adapter')).map((each) => each.split(' ')[0]);
+      await adapter.setAdapters(instance, [sql]);
+      await expect(adapter.setAdapters(instance, [poems])).rejects.toThrow(/cannot be loaded/);
+      expect(calls()).toEqual(['load', 'unload', 'load']);
+      await adapter.setAdapters(instance, [sql]);
+      expect(calls().slice(3)).toEqual(['load']);
+      await adapter.setAdapters(instance, []);
+      await expect(adapter.setAdapters(instance, [sql, poems])).rejects.toThrow(/cannot be loaded/);
+      await adapter.stop(instance);
+      expect(calls().slice(4)).toEqual(['unload', 'load', 'load', 'unload']);
+    });
+
     it('that another replica of the same engine uses too are neither loaded twice nor taken from it', async () => {
       await play('vllm');
       const adapter = attach({ dialect: 'vllm' });

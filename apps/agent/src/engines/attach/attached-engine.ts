@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
+import type { AdapterReference } from '#domain';
 import { EngineError, messageOf } from '../../errors.ts';
 import { type CheckedAddress, checkAddress, type Resolve } from '../checked-address.ts';
 import {
@@ -167,12 +168,12 @@ export class AttachedEngine extends EngineAdapter {
       throw new EngineError(`Adapter ${wanted[0]!.name} cannot be loaded yet: ${name} is not ready.`);
     }
     const kept = notes.filter((other) => other !== note).flatMap(({ adapters }) => adapters);
-    const call = { http: binding.http, wanted, loaded: note.adapters, kept, base: binding.model };
+    const noted = (adapters: readonly AdapterReference[]) =>
+      this.#changeNote(instance.instanceId, { adapters: [...adapters] });
+    const call = { http: binding.http, wanted, loaded: note.adapters, kept, base: binding.model, note: noted };
     // Unloading takes no time; an engine that hangs must not keep a replica from ending.
     const seconds = wanted.length === 0 ? timeouts.probeSeconds : timeouts.adapterSeconds;
     const fields = await applyAdapters(dialect, name, { ...call, timeoutMs: seconds * 1_000 });
-    const adapters = wanted.map(({ name: adapter, versionDigest }) => ({ name: adapter, versionDigest }));
-    await this.#changeNote(instance.instanceId, { adapters });
     binding.fieldsOfModels.clear();
     for (const [model, each] of fields) binding.fieldsOfModels.set(model, each);
   }

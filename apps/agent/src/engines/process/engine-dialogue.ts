@@ -3,6 +3,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { AdapterReference } from '#domain';
 import type { DialectName, FieldsOfModels } from '#inference';
 import { type AdapterWish, applyAdapters } from '../attach/adapter-calls.ts';
 import { EngineHttp } from '../attach/engine-http.ts';
@@ -59,10 +60,9 @@ export class EngineDialogue {
     const { engine, dialect, model, folder } = this.#options;
     const file = join(folder, 'adapters.json');
     const loaded = await readAdapters(file);
-    const call = { http: this.#http, wanted, loaded, kept: [], base: model, timeoutMs: ADAPTER_TIMEOUT_MS };
+    const note = (adapters: readonly AdapterReference[]) => writeFile(file, JSON.stringify(adapters), { mode: 0o600 });
+    const call = { http: this.#http, wanted, loaded, kept: [], base: model, timeoutMs: ADAPTER_TIMEOUT_MS, note };
     const fields = await applyAdapters(dialect, engine, call);
-    const adapters = wanted.map(({ name, versionDigest }) => ({ name, versionDigest }));
-    await writeFile(file, JSON.stringify(adapters), { mode: 0o600 });
     this.#fields.clear();
     for (const [name, each] of fields) this.#fields.set(name, each);
   }
