@@ -118,9 +118,17 @@ async function chosenByScale({ http, wanted, timeoutMs, note }: AdapterCall): Pr
   return new Map(ids);
 }
 
-/** An adapter is a file, or the only one of its kind in a version's folder. */
+/**
+ * An adapter is a file, or the only one of its kind in a version's folder, which may be mounted elsewhere for the engine.
+ * The file's name alone proves nothing: adapters of all versions are called alike.
+ */
 function isWithin(file: string, wished: string): boolean {
-  return file === wished || dirname(file) === wished || basename(file) === basename(wished);
+  const [folder, wishedFolder] = [basename(dirname(file)), basename(dirname(wished))];
+  return (
+    file === wished ||
+    folder === basename(wished) ||
+    (folder === wishedFolder && folder !== '' && basename(file) === basename(wished))
+  );
 }
 
 function referenceOf({ name, versionDigest }: AdapterReference): AdapterReference {

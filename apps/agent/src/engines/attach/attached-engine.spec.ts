@@ -366,6 +366,24 @@ describe('an attached engine', () => {
       await adapter.stop(instance);
     });
 
+    it.each([
+      ['of another version of the same name', '/models/a1/adapter.gguf', '/models/b2/adapter.gguf', false],
+      ['in a folder that is mounted elsewhere', '/models/a1/adapter.gguf', '/mnt/a1/adapter.gguf', true],
+      ['of a version’s folder that is mounted elsewhere', '/models/a1', '/mnt/a1/adapter.gguf', true],
+      ['in no folder', '/adapter.gguf', 'adapter.gguf', false],
+    ])('llama.cpp: a file %s', async (_name, path, listed, isIt) => {
+      await play('llamacpp');
+      engine.instead.set('/lora-adapters', { status: 200, body: JSON.stringify([{ id: 0, path: listed, scale: 0 }]) });
+      const adapter = attach({ dialect: 'llamacpp' });
+      const instance = await startReady(adapter);
+      const set = adapter.setAdapters(instance, [{ ...sql, path }]).then(
+        () => true,
+        () => false,
+      );
+      expect(await set).toBe(isIt);
+      await adapter.stop(instance);
+    });
+
     it('ollama: none, which is said', async () => {
       await play('ollama');
       const adapter = attach({ dialect: 'ollama', model: 'llama3.2:3b-instruct-fp16' });
