@@ -47,6 +47,7 @@ describe('the environment of a command', () => {
   it('says who it is, where it stands, and where its files are', () => {
     expect(taskEnvironment(task(), place(), { PATH: '/bin' })).toEqual({
       PATH: '/bin',
+      SPT_NOENV: '1',
       ATOLL_TASK_DIR: '/jobs/a/1',
       ATOLL_JOB_ID: 'j1',
       ATOLL_JOB_NAME: 'tune',

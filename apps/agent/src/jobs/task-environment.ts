@@ -39,6 +39,8 @@ export function taskEnvironment(
     ...deviceEnvironment(task.claim.deviceType, place.devices),
     ...rankEnvironment(task, place),
     ...mountEnvironment(task, place),
+    // Python's setproctitle (Ray, vLLM) writes over the environment by which tasks are known.
+    SPT_NOENV: '1',
     [TASK_VARIABLE]: place.folder,
     ATOLL_JOB_ID: task.jobId,
     ATOLL_JOB_NAME: task.jobName,
