@@ -19,7 +19,12 @@ export default {
       displayName: 'unit',
       testMatch: ['<rootDir>/{apps,libs,deploy}/**/*.spec.ts', '<rootDir>/test/architecture.spec.ts'],
     },
-    { ...shared, displayName: 'simulation', testMatch: ['<rootDir>/test/simulation/**/*.spec.ts'] },
+    {
+      ...shared,
+      displayName: 'simulation',
+      testMatch: ['<rootDir>/test/simulation/**/*.spec.ts'],
+      moduleNameMapper: { ...shared.moduleNameMapper, '^uuid$': '<rootDir>/test/simulation/seeded-ids.ts' },
+    },
     {
       ...shared,
       displayName: 'integration',

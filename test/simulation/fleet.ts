@@ -24,6 +24,7 @@ import { Network } from './network.ts';
 import { Operator } from './operator.ts';
 import { Registry } from './registry.ts';
 import { Safety } from './safety.ts';
+import { resetIds } from './seeded-ids.ts';
 import { TENANT } from './table-rows.ts';
 import { Traffic } from './traffic.ts';
 import { inWorldTime, START_MS, World } from './world.ts';
@@ -225,6 +226,7 @@ export class Fleet {
 
 export async function simulate(seed: number, rules: Rules = PRODUCTION): Promise<Outcome> {
   Logger.overrideLogger(false);
+  resetIds(seed);
   const fleet = new Fleet(seed, rules);
   const { world } = fleet;
   const convergedSeconds = await inWorldTime(world, async () => {

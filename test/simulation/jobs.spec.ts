@@ -53,4 +53,11 @@ describe(`R19: jobs, simulated on ${seeds.length} seeds`, () => {
     },
     seedsApart.length * SECONDS_A_SEED_MAX * 1_000,
   );
+
+  it('a seed replays: the same history, event for event', async () => {
+    for (const seed of [2, 7, 15]) {
+      const [first, second] = [await simulate(seed, WITH_JOBS), await simulate(seed, WITH_JOBS)];
+      expect(second).toEqual(first);
+    }
+  }, 120_000);
 });
