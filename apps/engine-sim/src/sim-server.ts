@@ -8,6 +8,7 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import {
+  INFERENCE_SURFACES,
   type InferenceSurface,
   type OpenAiErrorKind,
   openAiError,
@@ -35,10 +36,6 @@ export interface SimInstance {
 }
 
 export const SIM_VERSION = '0.11.0+atoll.sim';
-const SURFACES: Readonly<Record<string, InferenceSurface>> = {
-  '/v1/chat/completions': 'chat',
-  '/v1/completions': 'completions',
-};
 const OPEN_PATHS = new Set(['/health', '/healthz', '/version', '/metrics', '/ping']);
 const DRAIN_POLL_MS = 20;
 
@@ -117,7 +114,7 @@ export class SimServer {
     if (path === '/v1/models') return sendJson(response, this.#adapters.models(this.#settings.contextSize));
     if (path === '/tokenize') return this.#tokenize(request, response);
     if (this.#adapters.has(path)) return this.#adapters.answer(path, request, response);
-    const surface = Object.hasOwn(SURFACES, path) ? SURFACES[path] : undefined;
+    const surface = INFERENCE_SURFACES[path];
     if (surface === undefined) return this.#refuse(request, response, 'route_not_found');
     if (request.method !== 'POST') return this.#refuse(request, response, 'method_not_allowed');
     await this.#infer(request, response, surface);
