@@ -1,9 +1,9 @@
 // Engines as child processes of this machine, each in a folder of its own: what every adapter that starts processes needs.
 //
 // Invariants (R10): a child exists only with a folder that has its spec.json, or is on its way out; an instance is
-// adopted only when its process has this very folder in its environment (an id alone may belong to anybody), its spec is
-// whole, and it answers as itself, is still loading, or is too busy to answer (where there is no /proc that proves nothing,
-// and it has to answer). Everything else is ended: spec.json first, so that a child that starts late finds it gone, then
+// adopted only when its process has this very folder in its environment, or the start that was noted (an id alone may belong
+// to anybody), its spec is whole, and it answers as itself, is still loading, or is too busy to answer (where there is no
+// /proc nothing proves who it is, and it has to answer). Everything else is ended: spec.json first, so that a child that starts late finds it gone, then
 // SIGTERM, then SIGKILL, for whatever has that folder in its environment.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -161,15 +161,22 @@ export class EngineProcesses {
     const instance = await this.#readInstance(folder, pids);
     const state = instance === null ? null : await probe(instance);
     // What is stuck is noticed by whoever adopts it; a full machine must not cost an engine (R9).
-    const isBusy = state?.state === 'silent' && pids.includes(instance!.processId!);
+    const isBusy = state?.state === 'silent' && (await isIdentityKnown());
     if (isBusy || state?.state === 'ready' || state?.state === 'starting') return instance;
     await this.#revokeSpec(folder);
-    const orphans = instance === null ? pids : [...new Set([instance.processId!, ...pids])];
+    const leader = instance === null ? await this.#notedLeader(folder) : instance.processId!;
+    const orphans = [...new Set([...(leader === null ? [] : [leader]), ...pids])];
     await Promise.all(orphans.map((pid) => this.#end(folder, pid, () => this.#owns(pid, folder))));
     for (const _ of pids) this.#options.metrics.orphanEnded();
     if (pids.length > 0) this.#options.log.warn({ pids, folder: basename(folder) }, 'engine of nobody ended');
     await this.#removeFolder(folder);
     return null;
+  }
+
+  /** Of an instance that is not whole: its environment may tell nothing, but its id and its start are still its own. */
+  async #notedLeader(folder: string): Promise<number | null> {
+    const noted = await folders.readProcessId(folder);
+    return noted !== null && (await folders.isNotedProcess(folder, noted)) ? noted : null;
   }
 
   /** `pids` have the folder in their environment: the lowest leads, where an agent died before it noted which. */
@@ -215,8 +222,9 @@ export class EngineProcesses {
   /** Where there is no /proc, an id in use is all that can be known; `probe` then asks the process itself. */
   async #owns(pid: number, folder: string): Promise<boolean> {
     if (!isProcessAlive(pid)) return false;
-    if ((await processStartTicks(process.pid)) === null) return true;
-    return (await environmentOf(pid, INSTANCE_VARIABLE)) === folder;
+    if (!(await isIdentityKnown())) return true;
+    // Some write over their environment; then their start, as it was noted, tells.
+    return (await environmentOf(pid, INSTANCE_VARIABLE)) === folder || folders.isNotedProcess(folder, pid);
   }
 
   /** The leader is asked and may take its time; what it leaves behind when it ends is asked too, and gets what is left of it. */
@@ -328,6 +336,11 @@ async function pidsOf(folder: string): Promise<number[]> {
 async function groupLeader(pids: readonly number[]): Promise<number | null> {
   for (const pid of pids) if ((await processGroupOf(pid)) === pid) return pid;
   return null;
+}
+
+/** Whether this system tells more of a process than that its id is in use. */
+async function isIdentityKnown(): Promise<boolean> {
+  return (await processStartTicks(process.pid)) !== null;
 }
 
 async function isGoneBy(untilMs: number, isAlive: () => Promise<boolean>): Promise<boolean> {

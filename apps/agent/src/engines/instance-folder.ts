@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { DeepReadonly } from '#configuration';
 import { nodeDevicesSchema } from '#contracts';
+import { machineBootId, processStartTicks } from '../state/processes.ts';
 import type { EngineSpec } from './engine-adapter.ts';
 
 const specSchema = z.object({
@@ -24,7 +25,12 @@ const specSchema = z.object({
 export type InstanceSpec = DeepReadonly<z.infer<typeof specSchema>>;
 
 const ownerSchema = z.object({ deploymentId: z.string() });
-const processSchema = z.object({ pid: z.int().min(1) });
+/** Start and boot make the id a name that is never used twice; what an earlier release noted has neither. */
+const processSchema = z.object({
+  pid: z.int().min(1),
+  startTicks: z.string().optional(),
+  machineBootId: z.string().optional(),
+});
 const readySchema = z.object({ pid: z.int().min(1), port: z.int().min(1).max(65535), instanceId: z.string() });
 
 /** Over everything that an engine would have to be restarted for. */
@@ -65,7 +71,16 @@ export async function readProcessId(folder: string): Promise<number | null> {
 }
 
 export async function noteProcessId(folder: string, pid: number): Promise<void> {
-  await writeFile(join(folder, 'process.json'), JSON.stringify({ pid }), { mode: 0o600 });
+  const [startTicks, bootId] = await Promise.all([processStartTicks(pid), machineBootId()]);
+  const noted = { pid, ...(startTicks === null ? {} : { startTicks, machineBootId: bootId }) };
+  await writeFile(join(folder, 'process.json'), JSON.stringify(noted), { mode: 0o600 });
+}
+
+/** Whether the living process of that id is the one that was noted here. */
+export async function isNotedProcess(folder: string, pid: number): Promise<boolean> {
+  const noted = await readJson(folder, 'process.json', processSchema);
+  if (noted?.pid !== pid || noted.startTicks === undefined) return false;
+  return noted.startTicks === (await processStartTicks(pid)) && noted.machineBootId === (await machineBootId());
 }
 
 /** Noted once it has generated a token. */

@@ -128,6 +128,18 @@ describe('R10: engines as child processes', () => {
     await expect(engine.noteProven(instance)).resolves.toBeUndefined();
   });
 
+  it('that wrote over their environment are adopted, and ended, by their start', async () => {
+    // What setproctitle does to /proc/<pid>/environ: here it never had the variable.
+    const command = ['/usr/bin/env', '-u', 'ATOLL_INSTANCE_DIR', 'sleep', '60'];
+    const instance = await open({ command, environment: { PATH: '/usr/bin:/bin' } }).start(specOf(), 1);
+    const environment = async () => readFile(`/proc/${instance.processId!}/environ`, 'utf8');
+    await until(async () => !(await environment()).includes('ATOLL_INSTANCE_DIR'), 'it is known by nothing of ours');
+    expect(await open().list()).toEqual([instance]);
+    await rm(join(folderOf(instance), 'spec.json'));
+    expect(await open().list()).toEqual([]);
+    expect(await isGone(instance.processId!)).toBe(true);
+  });
+
   it('R9: that are too busy to answer are adopted too, for their environment says who they are', async () => {
     const instance = await startReady(open());
     process.kill(instance.processId!, 'SIGSTOP');
