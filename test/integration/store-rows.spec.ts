@@ -3,7 +3,16 @@ import { v7 } from 'uuid';
 import { type Cluster, DEFAULT_TENANT_ID, type DesiredTask, RefusedError } from '#domain';
 import { ConflictError, migrate, openStore, type PostgresStore } from '#store';
 import { createTestDatabase, jobSpecOf } from '#testing';
-import { aPlacement, aReport, aVersion, DIGEST, insertCluster, insertDeployment, NOW, observe } from './store.fixture.ts';
+import {
+  aPlacement,
+  aReport,
+  aVersion,
+  DIGEST,
+  insertCluster,
+  insertDeployment,
+  NOW,
+  observe,
+} from './store.fixture.ts';
 
 const PAGE = { tenantId: DEFAULT_TENANT_ID, after: null, limit: 200 };
 
