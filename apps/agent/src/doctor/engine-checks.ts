@@ -1,8 +1,9 @@
 // Engines of the folder: what should run by the desired document, and what does.
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { lastLine, logPath } from '../engines/engine-log.ts';
+import { INSTANCE_VARIABLE } from '../engines/engine-processes.ts';
 import * as folders from '../engines/instance-folder.ts';
-import { isProcessAlive } from '../state/processes.ts';
+import { environmentOf, isProcessAlive, processStartTicks } from '../state/processes.ts';
 import type { Finding } from './finding.ts';
 import { type Patient, readDesired } from './patient.ts';
 
@@ -50,8 +51,24 @@ async function readEngines(stateFolder: string): Promise<Engine[]> {
     found.map(async (folder): Promise<Engine | null> => {
       const [spec, processId] = await Promise.all([folders.readSpec(folder), folders.readProcessId(folder)]);
       if (spec === null) return null;
-      return { replicaId: spec.replicaId, processId, isAlive: processId !== null && isProcessAlive(processId) };
+      return {
+        replicaId: spec.replicaId,
+        processId,
+        isAlive: processId !== null && (await isItself(folder, processId)),
+      };
     }),
   );
   return engines.filter((engine) => engine !== null);
+}
+
+/**
+ * A process id may be another's by now, as after a restart of the machine: an engine has its folder in its environment, or
+ * began when it was noted to. By the instance's id, for the folder may be given here by another path than to the agent.
+ */
+async function isItself(folder: string, processId: number): Promise<boolean> {
+  if (!isProcessAlive(processId)) return false;
+  const isIdentityKnown = (await processStartTicks(process.pid)) !== null;
+  if (!isIdentityKnown) return true;
+  const told = await environmentOf(processId, INSTANCE_VARIABLE);
+  return (told !== null && basename(told) === basename(folder)) || folders.isNotedProcess(folder, processId);
 }

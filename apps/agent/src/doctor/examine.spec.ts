@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, mkdir, utimes, writeFile } from 'node:fs/promises';
@@ -173,6 +174,36 @@ describe('R4: what is on disk', () => {
     const engines = of(await examine(patient()), 'engines');
     expect(engines.map(({ verdict }) => verdict)).toEqual(['warning', 'warning']);
     expect(engines[1]!.says).toBe(`Replica ${REPLICA} does not run; its last words: out of memory`);
+  });
+});
+
+describe('engines that run', () => {
+  const INSTANCE = '01970000-0000-7000-8000-000000000009';
+  async function note(processId: number): Promise<string> {
+    await joinFleet();
+    await write('desired.json', desired());
+    const instance = join(folder.path, 'engines', INSTANCE);
+    await mkdir(instance, { recursive: true });
+    const spec = { instanceId: INSTANCE, replicaId: REPLICA, generation: 1, modelPath: '/m', servedModel: 'chat' };
+    const sizes = { versionDigest: DIGEST, maxConcurrent: 1, maxQueue: 1 };
+    await writeFile(join(instance, 'spec.json'), JSON.stringify({ ...spec, ...sizes }));
+    await writeFile(join(instance, 'process.json'), JSON.stringify({ pid: processId }));
+    return instance;
+  }
+  const says = async () => of(await examine(patient()), 'engines')[0]!.says;
+
+  it('are those whose process knows itself as it', async () => {
+    const environment = { ATOLL_INSTANCE_DIR: join('/elsewhere', INSTANCE) };
+    const child = spawn(process.execPath, ['--eval', 'setInterval(() => {}, 1000)'], { env: environment });
+    closing.push(() => child.kill('SIGKILL'));
+    await once(child, 'spawn');
+    await note(child.pid!);
+    expect(await says()).toBe("1 run, 1 are wanted of this machine's own engine.");
+  });
+
+  it('are not those whose process id has become another’s, as after a restart of the machine', async () => {
+    await note(process.pid);
+    expect(await says()).toBe("0 run, 1 are wanted of this machine's own engine.");
   });
 });
 
