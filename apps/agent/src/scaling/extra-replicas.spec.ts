@@ -257,6 +257,21 @@ describe('replicas beside the placed ones', () => {
     expect(reasons).toHaveLength(changes + extras.filter(({ replicaId }) => !before.has(replicaId)).length);
   });
 
+  it('of two deployments do not count on the same free device in one turn', () => {
+    const other = placed('q', { deploymentId: 'code' });
+    const { extras } = planExtras({
+      ...{ desired: { replicas: [placed('p'), other] }, extras: [], nodes: [gpus(3)], tasks: [], waiting: [] },
+      needed: new Map([
+        ['chat', 2],
+        ['code', 2],
+      ]),
+      here: [here('p', 0), here('q', 1)],
+      isScaled: () => true,
+      newId: () => 'new',
+    });
+    expect(extras).toEqual([extra('new')]);
+  });
+
   it('are in the document as copies, after those that were placed', () => {
     const desired: DesiredState = {
       clusterId: 'c',

@@ -169,6 +169,8 @@ function startNeeded(extras: readonly ExtraReplica[], input: ExtrasInput): Extra
     if (own >= wanted || !isScaled(newest.engine) || busyTypes.has(newest.claim.deviceType)) continue;
     if (!hasRoom(newest.claim, newest.nodes, [...extras, ...started], input)) continue;
     started.push({ replicaId: newId(), deploymentId, versionDigest: newest.versionDigest });
+    // What it is bound to is seen at the next turn; until then no other may count on the same device. Cores are counted.
+    if (newest.claim.deviceType !== 'cpu') busyTypes.add(newest.claim.deviceType);
   }
   return {
     extras: started,
