@@ -332,6 +332,13 @@ describe('usage', () => {
     expect([refused, usage]).toEqual([entries, []]);
   });
 
+  it('R20: is taken of what is served there, though a restored database knows of no bundle', async () => {
+    const restored = await makeSite(store);
+    const { id } = restored.clusters[0]!;
+    await sql('DELETE FROM offline_bundles WHERE cluster_id = $1', [id]);
+    expect(await tell(id, [usageOf(restored)])).toMatchObject({ refused: [], usage: [{ requests: 1 }] });
+  });
+
   it('of a day that cannot be counts for today', async () => {
     const fresh = await makeSite(store);
     const id = fresh.clusters[0]!.id;

@@ -170,15 +170,17 @@ const COLUMNS = columnParts<StoredLease>({
   expiresAt: 'timestamptz',
 });
 
+/** Tenants of what the cluster's document says that it serves. */
+const tenantsWanted = (clusterId: string) => `
+  SELECT deployment.tenant_id FROM desired_states desired
+  CROSS JOIN jsonb_array_elements(desired.replicas) replica
+  JOIN deployments deployment ON deployment.id = (replica ->> 'deploymentId')::uuid
+  WHERE desired.cluster_id = ${clusterId}`;
+
 // Those of returned leases are locked as well, whether or not the holder may still use them.
 const LOCK_FOR_HOLDER = `
   SELECT ${BUDGET_COLUMNS.selected},
-    id = ANY ($1::uuid[]) AND ($3::uuid IS NULL OR tenant_id IN (
-      SELECT deployment.tenant_id FROM desired_states desired
-      CROSS JOIN jsonb_array_elements(desired.replicas) replica
-      JOIN deployments deployment ON deployment.id = (replica ->> 'deploymentId')::uuid
-      WHERE desired.cluster_id = $3
-    )) AS "isUsable"
+    id = ANY ($1::uuid[]) AND ($3::uuid IS NULL OR tenant_id IN (${tenantsWanted('$3')})) AS "isUsable"
   FROM budgets
   WHERE id = ANY ($1::uuid[]) OR id IN (SELECT budget_id FROM budget_leases WHERE id = ANY ($2::uuid[]))
   ORDER BY id FOR NO KEY UPDATE`;
@@ -196,7 +198,11 @@ const LOCK_FOR_USAGE = `
 
 const TENANTS_OF_KEYS = 'SELECT public_id, tenant_id FROM api_keys WHERE public_id = ANY ($1::text[])';
 
-const TENANTS_SERVED = 'SELECT tenant_ids FROM offline_bundles WHERE cluster_id = $1';
+// A database that was restored from a backup may not know of a bundle that it gave (R20).
+const TENANTS_SERVED = `
+  SELECT array(
+    SELECT unnest(tenant_ids) FROM offline_bundles WHERE cluster_id = $1 UNION ${tenantsWanted('$1')}
+  ) AS tenant_ids`;
 
 const FIND_ANSWERED = `
   SELECT request_id AS "requestId", lease_id AS "leaseId" FROM lease_requests
