@@ -103,6 +103,12 @@ describe('the load of an engine from its metrics', () => {
       want: { running: 1 },
     },
     { name: 'E07: NaN is not there either', dialect: 'vllm', text: 'vllm:num_requests_running NaN', want: null },
+    {
+      name: 'E07: nor is what nobody can have, however it is said',
+      dialect: 'vllm',
+      text: 'vllm:num_requests_running{engine="0"} 1e308\nvllm:num_requests_running{engine="1"} 1e308\nvllm:num_requests_waiting 3',
+      want: { waiting: 3 },
+    },
     { name: 'another engine’s metrics', dialect: 'vllm', text: recorded('sglang'), want: null },
     { name: 'no metrics at all', dialect: 'sglang', text: '<html>404</html>', want: null },
     { name: 'Ollama has none', dialect: 'ollama', text: recorded('vllm'), want: null },

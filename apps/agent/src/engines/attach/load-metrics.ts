@@ -49,6 +49,9 @@ const LOAD_NAMES: Readonly<Partial<Record<DialectName, LoadNames>>> = {
   },
 };
 
+/** No engine has so many requests: whoever says so says nothing. */
+const COUNT_MAX = 1_000_000;
+
 /** Labels of ranks that work on the same requests. */
 const SAME_WORK = new Set(['tp_rank', 'pp_rank', 'moe_ep_rank', 'ep_rank', 'pid']);
 
@@ -93,8 +96,8 @@ function countOf(samples: readonly Sample[]): number | undefined {
     );
     largest.set(part, Math.max(largest.get(part) ?? 0, value));
   }
-  if (largest.size === 0) return undefined;
-  return [...largest.values()].reduce((sum, value) => sum + value, 0);
+  const sum = [...largest.values()].reduce((before, value) => before + value, 0);
+  return largest.size === 0 || sum > COUNT_MAX ? undefined : sum;
 }
 
 function shareOf(samples: readonly Sample[]): number | undefined {
