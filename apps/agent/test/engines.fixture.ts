@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createUpstreamPool } from '#inference';
+import { createUpstreamPool, FORWARDED_HEAD_BYTES_MAX } from '#inference';
 import type { EngineEndpoint, Replica } from '../src/engines/replica.ts';
 import { DEPLOYMENT_ID, DIGEST } from './offline.builders.ts';
 
@@ -61,7 +61,7 @@ export class FakeReplica {
   }
 
   static async start(id: string, behave = answers, change: Partial<Replica> = {}): Promise<FakeReplica> {
-    const server = createServer(async (request, response) => {
+    const server = createServer({ maxHeaderSize: FORWARDED_HEAD_BYTES_MAX }, async (request, response) => {
       const body = Buffer.concat(await request.toArray());
       fake.bodies.push(body);
       fake.heads.push(request);

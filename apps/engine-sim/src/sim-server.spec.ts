@@ -62,6 +62,11 @@ describe('U5: the official SDK and the simulator', () => {
     expect(answer.choices[0]).toMatchObject({ text: 'tiny,', finish_reason: 'stop' });
   });
 
+  it('S11: headers as large as any that a public endpoint lets in', async () => {
+    const { url } = await start();
+    expect((await fetch(`${url}/v1/models`, { headers: { 'x-large': 'x'.repeat(31_000) } })).status).toBe(200);
+  });
+
   it('S11: a body beyond its bound is answered, not cut off', async () => {
     const { url } = await start();
     const body = JSON.stringify({ ...chat, pad: 'x'.repeat(9 * 1024 * 1024) });

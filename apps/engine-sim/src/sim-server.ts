@@ -8,6 +8,7 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import {
+  FORWARDED_HEAD_BYTES_MAX,
   INFERENCE_SURFACES,
   type InferenceSurface,
   type OpenAiErrorKind,
@@ -58,7 +59,8 @@ export class SimServer {
     this.#slots = new Slots(settings.slots, settings.queueMax);
     this.#adapters = new AdapterRoutes(settings.model);
     this.cache = new PrefixCache(settings.blockTokens, Math.floor(settings.cacheTokens / settings.blockTokens));
-    this.#server = http.createServer({ keepAliveTimeout: 65_000 }, (request, response) => {
+    const bounds = { keepAliveTimeout: 65_000, maxHeaderSize: FORWARDED_HEAD_BYTES_MAX };
+    this.#server = http.createServer(bounds, (request, response) => {
       this.#open += 1;
       response.once('close', () => {
         this.#open -= 1;

@@ -108,6 +108,12 @@ describe('access', () => {
     });
   });
 
+  it('S11: headers as large as any that a public endpoint lets in', async () => {
+    const { call } = await ready();
+    const headers = { authorization: `Bearer ${token}`, 'x-large': 'x'.repeat(31_000) };
+    expect((await call('/instance', undefined, { headers })).status).toBe(200);
+  });
+
   it('instance says who it is', async () => {
     const { call } = await ready();
     expect(await (await call('/instance')).json()).toEqual({

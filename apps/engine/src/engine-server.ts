@@ -7,6 +7,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import {
   bodyBytesMaxDefault,
+  FORWARDED_HEAD_BYTES_MAX,
   type InferenceSurface,
   type InstanceSpec,
   type OpenAiErrorKind,
@@ -44,7 +45,8 @@ export class EngineServer {
     this.#tokenDigest = digest(token);
     this.#log = log;
     this.#slots = new Slots(spec.maxConcurrent, spec.maxQueue);
-    this.#server = http.createServer({ requestTimeout: bodyReadMs, keepAliveTimeout: 65_000 }, (req, res) => {
+    const bounds = { requestTimeout: bodyReadMs, keepAliveTimeout: 65_000, maxHeaderSize: FORWARDED_HEAD_BYTES_MAX };
+    this.#server = http.createServer(bounds, (req, res) => {
       this.#handle(req, res).catch((error: unknown) => {
         this.#log('error', 'request failed', { reason: String(error) });
         writeOpenAiError(res, openAiError('internal_error'));

@@ -11,6 +11,11 @@ const HEADERS_MAX = 128;
 const FAREWELL_MS = 500;
 /** All headers together; beyond, the connection is refused. */
 const HEAD_BYTES_MAX = 32 * 1024;
+/**
+ * For servers behind a public one: what was let in there fits, with what is added on the way. One that took less would
+ * reset the connection, which looks like its failure and not the client's.
+ */
+export const FORWARDED_HEAD_BYTES_MAX = 2 * HEAD_BYTES_MAX;
 
 export interface PublicServerLimits {
   /** A client has this long for its request's head, and this long for the whole of it (S11). */

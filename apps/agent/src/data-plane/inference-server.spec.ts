@@ -63,6 +63,12 @@ describe('what a gateway gets', () => {
     expect(one.heads[0]!.headers).toMatchObject({ authorization: 'Bearer engine-token' });
   });
 
+  it('S11: headers as large as any that a gateway lets in', async () => {
+    const one = await FakeReplica.start('one');
+    const ask = await serve([one]);
+    expect((await ask('one', {}, { 'x-large': 'x'.repeat(31_000) })).status).toBe(200);
+  });
+
   it('A01: one that stands in for it, where the session is known', async () => {
     const replicas = await Promise.all(['one', 'two', 'three'].map((id) => FakeReplica.start(id)));
     const ask = await serve(replicas);

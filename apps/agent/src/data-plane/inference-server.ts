@@ -9,6 +9,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import {
+  FORWARDED_HEAD_BYTES_MAX,
   type ForwardOutcome,
   forwardableRequestHeaders,
   INFERENCE_SURFACES,
@@ -55,7 +56,8 @@ export class InferenceServer {
 
   constructor(options: InferenceServerOptions) {
     this.#options = options;
-    this.#server = createServer((request, response) => void this.#answer(request, response));
+    const bounds = { maxHeaderSize: FORWARDED_HEAD_BYTES_MAX };
+    this.#server = createServer(bounds, (request, response) => void this.#answer(request, response));
     // Sockets wait idle for as long as they live, so Node's own clocks for slow strangers are off: these are no strangers.
     this.#server.keepAliveTimeout = 0;
     this.#server.headersTimeout = 0;
