@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { z } from 'zod';
@@ -32,6 +32,20 @@ describe('R4: a state document', () => {
 
   it('is empty before the first write, and nothing counts as damaged', async () => {
     expect([await open().read(), damaged]).toEqual([null, []]);
+  });
+
+  it('leaves nothing behind of writers that were killed', async () => {
+    await writeTwo();
+    const left = ['.desired.json.0190', 'desired.previous.json.0190', '.desired.json.new', 'other.json.0190'];
+    for (const name of left) await writeFile(join(folder.path, name), 'half');
+    for (const name of left.filter((each) => each.endsWith('0190'))) await utimes(join(folder.path, name), 1, 1);
+    expect(await open().read()).toEqual(second);
+    expect((await readdir(folder.path)).sort()).toEqual([
+      '.desired.json.new',
+      'desired.json',
+      'desired.previous.json',
+      'other.json.0190',
+    ]);
   });
 
   it('is read back after a restart', async () => {

@@ -8,7 +8,7 @@ import { link, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { hasCode } from '../errors.ts';
-import { syncFolder, writeDraft } from './durable-file.ts';
+import { sweepDrafts, syncFolder, writeDraft } from './durable-file.ts';
 
 const MAGIC = 'atoll-state/1';
 
@@ -41,6 +41,8 @@ export class StateDocument<Schema extends z.ZodType> {
 
   /** The newest usable generation, or null. Call once, before the first write. */
   async read(): Promise<z.output<Schema> | null> {
+    const { folder, name } = this.#options;
+    await sweepDrafts(folder, `.${name}.json.`, `${name}.previous.json.`);
     const current = await this.#readGeneration(this.#path);
     this.#mayKeepCurrent = current.found === 'value';
     if (current.found === 'value') return current.value;

@@ -1,8 +1,11 @@
 // Writing that survives a power cut: the new content is on disk before it takes the old one's place, and the folder's
 // entry is on disk before the caller hears that it is done.
 import { randomUUID } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+
+/** So old, what nobody answers for was left by a crash. */
+const STALE_MS = 30_000;
 
 /** Fsyncs a folder, so that a rename in it is durable. Filesystems that cannot are left alone. */
 export async function syncFolder(folder: string): Promise<void> {
@@ -42,4 +45,25 @@ export async function writeDurably(path: string, text: string, mode = 0o600): Pr
     throw cause;
   }
   await syncFolder(dirname(path));
+}
+
+/**
+ * Removes what writers that were killed left half done: stale entries of the folder whose names begin so. Younger ones may
+ * be somebody's who writes right now.
+ */
+export async function sweepDrafts(folder: string, ...beginnings: readonly string[]): Promise<void> {
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names.filter((each) => beginnings.some((beginning) => each.startsWith(beginning)))) {
+    const draft = join(folder, name);
+    if (await isStale(draft)) await rm(draft, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+/** False when it is not there. */
+export async function isStale(path: string): Promise<boolean> {
+  const age = await stat(path).then(
+    ({ mtimeMs }) => Math.abs(Date.now() - mtimeMs),
+    () => 0,
+  );
+  return age > STALE_MS;
 }

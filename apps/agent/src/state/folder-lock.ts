@@ -5,15 +5,13 @@
 // did may replace the lock. It appears with its maker's name in it, so that one left by a kill is removed at once. Where the
 // name cannot be read all the same (the power went before it was on disk), it goes after 30 s.
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { hasCode, StateFolderInUseError } from '../errors.ts';
-import { writeDraft, writeDurably } from './durable-file.ts';
+import { isStale, sweepDrafts, writeDraft, writeDurably } from './durable-file.ts';
 import { isProcessAlive, machineBootId, processStartTicks } from './processes.ts';
 
-/** So old, what nobody answers for was left by a crash. */
-const STALE_MS = 30_000;
 const MAKER = 'maker';
 const holderSchema = z.object({ pid: z.int(), startTicks: z.string(), machineBootId: z.string() });
 type Holder = z.infer<typeof holderSchema>;
@@ -33,7 +31,7 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
     machineBootId: await machineBootId(),
   };
   if (!(await tryCreate(path, mine))) await takeOver(folder, path, mine);
-  await sweepDrafts(folder, path);
+  await sweepDrafts(folder, `.${basename(path)}.`);
   return {
     release: async () => {
       const holder = await readHolder(path);
@@ -102,28 +100,10 @@ async function tryBegin(folder: string, takeover: string, mine: Holder): Promise
   }
 }
 
-/** What agents that were killed here left half done. Younger ones may be somebody's who tries right now. */
-async function sweepDrafts(folder: string, path: string): Promise<void> {
-  const names = await readdir(folder).catch(() => []);
-  for (const name of names.filter((each) => each.startsWith(`.${basename(path)}.`))) {
-    const draft = join(folder, name);
-    if (await isStale(draft)) await rm(draft, { recursive: true, force: true }).catch(() => undefined);
-  }
-}
-
 /** False when there is none. */
 async function isAbandoned(takeover: string): Promise<boolean> {
   const maker = await readHolder(join(takeover, MAKER));
   return maker === null ? isStale(takeover) : !(await isLiving(maker));
-}
-
-/** False when it is not there. */
-async function isStale(path: string): Promise<boolean> {
-  const age = await stat(path).then(
-    ({ mtimeMs }) => Math.abs(Date.now() - mtimeMs),
-    () => 0,
-  );
-  return age > STALE_MS;
 }
 
 async function refuseLivingHolder(folder: string, path: string): Promise<void> {
