@@ -207,7 +207,7 @@ export class LocalEndpoint {
       servedModel: call.model,
       versionDigest: replicas[0]!.versionDigest,
       promptTokens: call.prompt.promptTokens,
-      reservedTokens: tokensReserved(call.prompt.promptTokens, call.maxTokens, call.value.n),
+      reservedTokens: tokensReserved(call.prompt.promptTokens, call.maxTokens, call.value),
     });
     if ('kind' in charge) return this.#refused(call, charge);
     this.#retries.requested();

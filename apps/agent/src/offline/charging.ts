@@ -38,10 +38,23 @@ export interface Charging {
   begin(key: OfflineKey, request: ChargedRequest): Promise<Charge | OpenAiError>;
 }
 
-/** What a request may come to, for its reservation: its prompt, and for each choice the longest answer it asked for. */
-export function tokensReserved(promptTokens: number, maxTokens: number | null, choices: unknown): number {
-  const count = typeof choices === 'number' && choices >= 1 ? Math.min(CHOICES_MAX, Math.floor(choices)) : 1;
-  return Math.min(RESERVED_TOKENS_MAX, promptTokens + count * (maxTokens ?? ANSWER_TOKENS_DEFAULT));
+/** What a request may come to, for its reservation: its prompts, and the longest answer for each of their choices. */
+export function tokensReserved(
+  promptTokens: number,
+  maxTokens: number | null,
+  { n, best_of: drawn, prompt }: { readonly n?: unknown; readonly best_of?: unknown; readonly prompt?: unknown },
+): number {
+  const answers = promptsIn(prompt) * Math.max(choicesOf(n), choicesOf(drawn));
+  return Math.min(RESERVED_TOKENS_MAX, promptTokens + answers * (maxTokens ?? ANSWER_TOKENS_DEFAULT));
+}
+
+function choicesOf(asked: unknown): number {
+  return typeof asked === 'number' && asked >= 1 ? Math.min(CHOICES_MAX, Math.floor(asked)) : 1;
+}
+
+/** A list of texts, or of lists of tokens, is as many prompts, each of which is answered; a list of tokens is one. */
+function promptsIn(prompt: unknown): number {
+  return Array.isArray(prompt) && typeof prompt[0] !== 'number' ? Math.max(1, prompt.length) : 1;
 }
 
 /** Null: the engine generated nothing, or said that the request was wrong. */
