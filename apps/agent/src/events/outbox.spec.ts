@@ -85,6 +85,14 @@ describe('the outbox: an event is kept until Postgres has it', () => {
     expect(await readdir(folder.path)).toEqual([]);
   });
 
+  it('R21: leaves what a newer release wrote to an agent that can read it', async () => {
+    const name = '01900000-0000-7000-8000-000000000001.json';
+    await writeFile(join(folder.path, name), JSON.stringify({ id: name.replace('.json', ''), kind: 'of-tomorrow' }));
+    const outbox = await open();
+    await outbox.send();
+    expect([outbox.pending, published, await readdir(folder.path)]).toEqual([0, [], [name]]);
+  });
+
   it('at its bound drops the oldest and counts it', async () => {
     isDown = true;
     const outbox = await open(2);

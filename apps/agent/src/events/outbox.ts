@@ -44,16 +44,20 @@ export class Outbox {
     return this.#events.size;
   }
 
-  /** Reads what an earlier start left; a file that is no event (cut by a crash) is removed. */
+  /**
+   * Reads what an earlier start left. A file that is no event (cut by a crash) is removed; one that another release wrote,
+   * or that cannot be read now, is left for an agent that can: there may be usage in it.
+   */
   async open(): Promise<void> {
     const { folder, log } = this.#options;
     await mkdir(folder, { recursive: true, mode: 0o700 });
     for (const name of (await readdir(folder)).sort()) {
-      const event = await readFile(join(folder, name), 'utf8').then(
-        (text) => eventSchema.safeParse(parseJson(text)).data,
-        () => undefined,
-      );
-      if (event !== undefined && name === `${event.id}.json`) this.#events.set(event.id, event);
+      const text = await readFile(join(folder, name), 'utf8').catch(() => null);
+      const value = text === null ? null : parseJson(text);
+      const event = eventSchema.safeParse(value).data;
+      const isNamed = name === `${idOf(value)}.json`;
+      if (event !== undefined && isNamed) this.#events.set(event.id, event);
+      else if (text === null || isNamed) log.warn({ file: name }, 'an event that this agent cannot read; it stays');
       else {
         log.warn({ file: name }, 'not an event; removed from the outbox');
         await rm(join(folder, name), { force: true });
@@ -126,6 +130,10 @@ export class Outbox {
     this.#events.delete(id);
     await rm(join(this.#options.folder, `${id}.json`), { force: true });
   }
+}
+
+function idOf(value: unknown): unknown {
+  return typeof value === 'object' && value !== null && 'id' in value ? value.id : undefined;
 }
 
 function parseJson(text: string): unknown {
