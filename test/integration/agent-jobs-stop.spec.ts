@@ -56,7 +56,7 @@ describe('an agent that stops tasks', () => {
       expect(await world.logOf(next.taskId)).toContain(`resumed from ${checkpoint!.progress}`);
       expect(stepOf(checkpoint!.progress)).toBeGreaterThan(1);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -70,7 +70,7 @@ describe('an agent that stops tasks', () => {
       expect(await world.logOf(world.taskId)).toContain('I do not hear you');
       expect(await world.processes()).toEqual([]);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -89,7 +89,7 @@ describe('an agent that stops tasks', () => {
       expect(stopped.reason).toBe('preempted by job urgent. Saved: all of it.');
       expect(stopped.checkpoint).toMatchObject({ sequence: 1, sizeBytes: 300_000, progress: 'all of it' });
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -105,7 +105,7 @@ describe('an agent that stops tasks', () => {
       expect([other.reason, other.ranSeconds]).toEqual(['It had not begun: cancelled by admin', 0]);
       expect(checkpointsTold(world)).toEqual([]);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -115,7 +115,7 @@ describe('an agent that stops tasks', () => {
       stopAll(world);
       expect(await world.waitForTask(world.taskId, isIn('Succeeded'), 'succeeds')).toMatchObject({ exitCode: 0 });
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -128,7 +128,7 @@ describe('an agent that stops tasks', () => {
         task.checkpoint !== undefined && isIn('Running')(task);
       await world.waitForTask(world.taskId, isSaved, 'has saved and runs on');
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -145,7 +145,7 @@ describe('an agent that stops tasks', () => {
       expect(stopped.exitCode).toBe(137);
       expect((await stopOnDisk(world))?.atSeconds).toBe(told);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -161,7 +161,7 @@ describe('an agent that stops tasks', () => {
       expect(stopped.reason).toBe(`preempted by job urgent. Saved: ${stopped.checkpoint!.progress}.`);
       expect(stopped.exitCode).toBe(143);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -180,7 +180,7 @@ describe('an agent that stops tasks', () => {
       const stopped = await world.waitForTask(world.taskId, isIn('Stopped'), 'is stopped');
       expect([stopped.exitCode, stopped.outputDigest]).toEqual([0, undefined]);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -191,7 +191,7 @@ describe('an agent that stops tasks', () => {
       stopAll(world);
       expect(await world.waitForTask(world.taskId, isIn('Stopped'), 'is stopped')).toMatchObject({ exitCode: 143 });
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -213,7 +213,7 @@ describe('an agent that stops tasks', () => {
       await checkpointTold(world);
       expect(new Set(checkpointsTold(world).map(({ manifestDigest }) => manifestDigest)).size).toBe(1);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -234,7 +234,7 @@ describe('an agent that stops tasks', () => {
       );
       expect(await checkpointTold(world)).toEqual(stopped.checkpoint);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -247,7 +247,7 @@ describe('an agent that stops tasks', () => {
       const stopped = await world.waitForTask(world.taskId, isIn('Stopped'), 'is stopped');
       expect(stopped.reason).toContain('out of contact too long');
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -266,7 +266,7 @@ describe('an agent that stops tasks', () => {
         [files[0]!.digest, task.checkpoint!.manifestDigest].map((digest) => `${world.attemptId} ${digest}`),
       );
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -286,7 +286,7 @@ describe('an agent that stops tasks', () => {
       expect(checkpoint).toMatchObject({ sequence: 1, sizeBytes: 1_000, progress: 'all of it' });
       expect(await checkpointTold(world)).toEqual(checkpoint);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -298,7 +298,7 @@ describe('an agent that stops tasks', () => {
       expect([task.phase, task.checkpoint]).toEqual(['Running', undefined]);
       expect(task.reason).toBe('its checkpoint 1 is not saved: The registry answered 413 to an upload: too much.');
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -318,7 +318,7 @@ describe('an agent that stops tasks', () => {
       await until(() => world.endsTold(world.taskId).length === 1, 'an event tells of it');
       expect(world.blobRequests).toHaveLength(4);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -330,6 +330,6 @@ describe('an agent that stops tasks', () => {
       const [told] = world.endsTold(world.taskId);
       expect([told!.phase, told!.checkpoint !== undefined]).toEqual(['Stopped', true]);
     }),
-    60_000,
+    180_000,
   );
 });

@@ -30,7 +30,7 @@ describe('an agent that runs tasks', () => {
       expect(await world.logOf(world.taskId)).toContain('done after step 30 of 30');
       expect(await world.processes()).toEqual([]);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -52,7 +52,7 @@ describe('an agent that runs tasks', () => {
       });
       expect((await world.logOf(world.taskId)).match(/counts to/g)).toHaveLength(1);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -73,7 +73,7 @@ describe('an agent that runs tasks', () => {
       expect(log.match(/counts to/g)).toHaveLength(1);
       expect(log.match(/atoll: progress/g)).toHaveLength(60);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -88,7 +88,7 @@ describe('an agent that runs tasks', () => {
       const task = await world.waitForTask(world.taskId, isIn('Succeeded'), 'succeeds');
       expect([task.exitCode, typeof task.outputDigest]).toEqual([0, 'string']);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -104,7 +104,7 @@ describe('an agent that runs tasks', () => {
       expect(task.reason).toContain('left no exit code');
       expect(await world.processes()).toEqual([]);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -119,7 +119,7 @@ describe('an agent that runs tasks', () => {
       await world.waitForTask(world.taskId, isIn('Failed'), 'fails');
       expect(await processStartTicks(processId!)).toBeNull();
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -144,7 +144,7 @@ describe('an agent that runs tasks', () => {
       expect(of('ATOLL_DEVICES')).toEqual(['cpu-0', 'cpu-1', 'cpu-2']);
       expect(new Set(of('ATOLL_PROGRESS_FILE')).size).toBe(3);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -164,7 +164,7 @@ describe('an agent that runs tasks', () => {
       // The agent of this test has it, as every process that Jest starts.
       expect(environment).not.toHaveProperty('NODE_OPTIONS');
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -190,7 +190,7 @@ describe('an agent that runs tasks', () => {
       await world.waitForTask(olderAttempt.taskId, isIn('Refused'), 'is refused');
       await until(() => world.endsTold(olderAttempt.taskId).length === 1, 'an event tells of it');
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -205,7 +205,7 @@ describe('an agent that runs tasks', () => {
       expect(world.endsTold(world.taskId)).toEqual([]);
       expect(await world.logOf(world.taskId)).toContain('counts to');
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -231,7 +231,7 @@ describe('an agent that runs tasks', () => {
       const running = await world.waitForTask(third!.taskId, isIn('Running'), 'runs');
       expect(running.devices).toEqual(freed);
     }),
-    60_000,
+    180_000,
   );
 });
 
@@ -279,7 +279,7 @@ describe('commands that do not behave', () => {
       expect(await world.logOf(world.taskId)).toMatch(/children \d+ \d+/);
       await until(async () => (await world.processes()).length === 0, 'nobody is left');
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -310,7 +310,7 @@ describe('commands that do not behave', () => {
       const unknown = await world.askLog({ taskId: taskIdOf(JOB_ID, 0), offset: 0, bytesMax: 100 });
       expect(unknown.found).toBe(false);
     }),
-    60_000,
+    180_000,
   );
 
   it.concurrent(
@@ -328,6 +328,6 @@ describe('commands that do not behave', () => {
       expect(task.reason).toContain('damaged');
       expect(await world.processes()).toEqual([]);
     }),
-    60_000,
+    180_000,
   );
 });
