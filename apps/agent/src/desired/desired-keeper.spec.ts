@@ -246,6 +246,19 @@ describe('the fence of the desired document (invariant 4)', () => {
       expect(keeper.state).toEqual(whole);
     });
 
+    it.each<[string, object, boolean]>([
+      ['what an earlier release of this agent did not keep', { engine: 'gpu', adapters: [] }, true],
+      ['R20: another document at its place', { versionDigest: 'b'.repeat(64), engine: 'gpu' }, false],
+      ['the very document', {}, false],
+    ])('R21: at the same revision is applied or not: %s', async (_case, change, isApplied) => {
+      const incoming = { ...have, replicas: [{ ...first, ...change }, second] };
+      const { keeper, seen } = keeperWith(have, [reply(incoming)]);
+      await keeper.open();
+      await keeper.fetch();
+      expect([seen.applied, seen.written]).toEqual(isApplied ? [[5, 5], [5]] : [[5], []]);
+      expect(keeper.state?.replicas).toEqual(isApplied ? incoming.replicas : have.replicas);
+    });
+
     it('a hint asks for the difference at once', async () => {
       const { keeper, seen } = keeperWith(have, [delta([{ keep: { from: 0, count: 2 } }])]);
       await keeper.open();

@@ -18,6 +18,7 @@ import { messageOf } from '../errors.ts';
 import type { AgentMetrics } from '../metrics.ts';
 import type { StateDocument } from '../state/document.ts';
 import type { BlobSource } from '../sync/blob-download.ts';
+import { tellsMore } from './fuller-document.ts';
 
 const REFETCH_MS = 30_000;
 /** A token that our key does not prove makes us fetch the key at most this often, whatever strangers send. */
@@ -243,8 +244,9 @@ export class DesiredKeeper {
   async #consider(incoming: DesiredState): Promise<boolean> {
     const { clusterId, document, apply, log, metrics } = this.#options;
     const verdict = judgeDesired(this.#state ?? { clusterId, epoch: 0, revision: -1 }, incoming);
-    if (verdict === 'same') return true;
-    if (verdict !== 'accepted') {
+    const isFuller = verdict === 'same' && this.#state !== null && tellsMore(this.#state, incoming);
+    if (verdict === 'same' && !isFuller) return true;
+    if (verdict !== 'accepted' && !isFuller) {
       metrics.desiredRefused(verdict);
       log.warn({ verdict, epoch: incoming.epoch, revision: incoming.revision }, 'desired state refused');
       return false;
