@@ -132,7 +132,10 @@ export class Agent {
     await parts.neighbours?.start();
     await parts.offline?.startListening();
     parts.links.start();
-    for (const gateway of (await parts.gateways.read()) ?? []) parts.links.heard(gateway);
+    for (const gateway of (await parts.gateways.read()) ?? []) {
+      parts.knownGateways.remembered(gateway);
+      parts.links.heard(gateway);
+    }
 
     // 5. The centre.
     parts.heartbeat.start();

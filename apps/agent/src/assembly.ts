@@ -364,6 +364,7 @@ export function assembleParts(context: AssemblyContext): Parts {
     heartbeat,
     rivals,
     gateways,
+    knownGateways,
     openRetention,
   };
 }
@@ -407,5 +408,6 @@ export interface Parts extends SyncParts, JobParts {
   readonly heartbeat: Heartbeat;
   readonly rivals: RivalGuard;
   readonly gateways: StateDocument<typeof gatewaysSchema>;
+  readonly knownGateways: KnownGateways;
   readonly openRetention: () => Promise<void>;
 }

@@ -28,6 +28,13 @@ describe('R4: the gateways that an offline restart knows', () => {
     expect(written).toEqual([['a U1'], ['a U2'], ['a U2']]);
   });
 
+  it('stay known after a restart when one of them is heard first', () => {
+    const { gateways, written } = known();
+    for (const id of ['a', 'b']) gateways.remembered(gateway(id));
+    gateways.heard(gateway('c'));
+    expect(written).toEqual([['a U1', 'b U1', 'c U1']]);
+  });
+
   it('are the newest 32, however many there were', () => {
     const { gateways, written } = known();
     for (let index = 0; index < 100; index += 1) gateways.heard(gateway(`g${index}`));

@@ -13,6 +13,11 @@ export class KnownGateways {
     this.#write = write;
   }
 
+  /** As it stands on disk; before any is heard. */
+  remembered(gateway: GatewayAnnouncement): void {
+    this.#known.set(gateway.gatewayId, gateway);
+  }
+
   heard(gateway: GatewayAnnouncement): void {
     const known = this.#known.get(gateway.gatewayId);
     const isSame = known?.linkEndpoint === gateway.linkEndpoint && known.publicKey === gateway.publicKey;
