@@ -176,7 +176,10 @@ export class JobsWorld {
     });
   }
 
-  async moveCluster({ cluster }: FakeCluster, change: Partial<Pick<Cluster, 'phase' | 'cordoned' | 'drain'>>): Promise<void> {
+  async moveCluster(
+    { cluster }: FakeCluster,
+    change: Partial<Pick<Cluster, 'phase' | 'cordoned' | 'drain'>>,
+  ): Promise<void> {
     await this.store.transaction(async (rows) => {
       const { id, revision } = (await rows.clusters.find({ id: cluster.id }, true))!;
       await rows.clusters.update(id, revision, change);
