@@ -69,7 +69,7 @@ async function tryCreateInTwoSteps(path: string, mine: Holder): Promise<boolean>
 async function takeOver(folder: string, path: string, mine: Holder): Promise<void> {
   await refuseLivingHolder(folder, path);
   const takeover = join(folder, 'agent.lock.takeover');
-  if (await isAbandoned(takeover)) await rm(takeover, { recursive: true, force: true });
+  if (await isAbandoned(takeover)) await takeAway(folder, takeover, isAbandoned);
   if (!(await tryBegin(folder, takeover, mine))) {
     throw new StateFolderInUseError(`Another agent is just taking over ${folder}; start again in a moment.`);
   }
@@ -80,8 +80,24 @@ async function takeOver(folder: string, path: string, mine: Holder): Promise<voi
     const holder = await readHolder(path);
     if (holder === null || !isSame(holder, mine)) await refuseLivingHolder(folder, path);
   } finally {
-    await rm(takeover, { recursive: true, force: true });
+    await takeAway(folder, takeover, async (found) => {
+      const maker = await readHolder(join(found, MAKER));
+      return maker !== null && isSame(maker, mine);
+    });
   }
+}
+
+/** Looked at once it is out of everybody's way: between a look and a removal it may have become another's. */
+async function takeAway(folder: string, takeover: string, mayGo: (found: string) => Promise<boolean>): Promise<void> {
+  const aside = join(folder, `.${basename(takeover)}.${randomUUID()}`);
+  try {
+    await rename(takeover, aside);
+  } catch (cause) {
+    if (hasCode(cause, 'ENOENT')) return;
+    throw cause;
+  }
+  if (!(await mayGo(aside))) await rename(aside, takeover).catch(() => undefined);
+  await rm(aside, { recursive: true, force: true });
 }
 
 /** False when another one is there. An empty folder is nobody's: a rename takes its place. */
