@@ -175,6 +175,7 @@ export class BundleKeeper {
     const reply = bundleReplySchema.parse(await this.#options.request(this.#digest));
     if (reply.answer === 'unchanged') {
       this.contacted();
+      if (this.#view !== undefined) this.#stoodBy();
       return this.#view !== undefined;
     }
     return this.#take(reply.text, reply.signature);
@@ -192,6 +193,7 @@ export class BundleKeeper {
     this.contacted();
     this.#isUnproven = false;
     this.#use(bundle, text, null);
+    this.#stoodBy();
     const { sequence, keys, deployments } = bundle;
     log.info({ sequence, keys: keys.length, deployments: deployments.length }, 'offline bundle in use');
     // What could not be stored counts now; a restart without the centre then serves by the one before.
@@ -212,11 +214,9 @@ export class BundleKeeper {
     return parsed.data.clusterId === this.#options.clusterId ? parsed.data : 'it is of another cluster';
   }
 
-  #refusalOf({ sequence, ...term }: OfflineBundle): string | null {
+  #refusalOf({ sequence }: OfflineBundle): string | null {
     const held = this.#view?.bundle.sequence ?? 0;
-    if (sequence < held) return `its sequence ${sequence} is lower than ${held}`;
-    if (ageMs({ sequence, ...term }, null, this.#options.clock.wallMs()) !== null) return null;
-    return `it was issued at ${term.issuedAt}, which is yet to come by this machine's clock`;
+    return sequence < held ? `its sequence ${sequence} is lower than ${held}` : null;
   }
 
   #use(bundle: OfflineBundle, text: string, marks: BundleMarks | null): void {
@@ -232,6 +232,13 @@ export class BundleKeeper {
     this.#baseAgeMs = ageMs(term, marks, clock.wallMs());
     this.#wallAtBaseMs = reckonedWallMs(term, marks, clock.wallMs());
     this.#basedAtMs = clock.elapsedMs();
+  }
+
+  /** The centre gave it, or said that it is the newest, just now: whatever this machine's clock says, it is young. */
+  #stoodBy(): void {
+    this.#wallAtBaseMs = this.nowMs();
+    this.#baseAgeMs = 0;
+    this.#basedAtMs = this.#options.clock.elapsedMs();
   }
 
   get #ranMs(): number {
