@@ -149,6 +149,8 @@ export function assembleParts(context: AssemblyContext): Parts {
       previous = next;
       sync.wake();
       changed();
+      // What is placed here anew brings keys and budgets with it.
+      if (link.isConnected) void offline?.connected();
     },
     keyDocument: documentOf(context, 'verifying-key', verifyingKeySchema),
     onVerification: (asked) => verification.told(asked),
