@@ -68,12 +68,24 @@ async function joinAll(
       next += 1;
       const clusterName = `edge-${next}`;
       const { token } = await admin.createJoinToken({ clusterName, kind: 'edge', preApproved: true });
-      const agent = await LightAgent.join(controlPlaneUrl, token, `nats://127.0.0.1:${proxyPort}`);
+      const agent = await patiently(() => LightAgent.join(controlPlaneUrl, token, `nats://127.0.0.1:${proxyPort}`));
       agents.push(agent);
       agent.start();
     }
   };
   await Promise.all(Array.from({ length: JOINS_AT_ONCE }, joinOn));
+}
+
+/** The control plane lets one address try only so often: all agents of a bench have the same. */
+async function patiently<Result>(join: () => Promise<Result>): Promise<Result> {
+  for (;;) {
+    try {
+      return await join();
+    } catch (cause) {
+      if ((cause as { status?: unknown }).status !== 429) throw cause;
+      await delay(1_000);
+    }
+  }
 }
 
 /** A deployment with so many replicas, until every one of them stands in somebody's document. */

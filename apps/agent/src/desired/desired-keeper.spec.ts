@@ -217,7 +217,7 @@ describe('the fence of the desired document (invariant 4)', () => {
       await keeper.open();
       await keeper.fetch();
       expect([keeper.state?.replicas, seen.written]).toEqual([[second, third], [6]]);
-      expect(seen.asked).toMatchObject([{ held: { digest: expect.any(String) } }, { held: { needsBlobs: false } }]);
+      expect(seen.asked).toMatchObject([{ held: { digest: expect.any(String), needsBlobs: true } }, {}]);
       expect((seen.asked[0] as { held: object }).held).not.toHaveProperty('outline');
       expect((seen.asked[1] as { held: object }).held).toHaveProperty('outline');
     });

@@ -168,6 +168,7 @@ export class DesiredKeeper {
       if (reply.outlineWanted === true) reply = await this.#ask({ needsBlobs: false, withOutline: true });
       const isKnown = await this.#isKnownAfter(reply);
       this.#failures = 0;
+      clearTimeout(this.#retry);
       this.#wantsWhole = false;
       if (isKnown) this.#options.onContact?.(performance.now() - askedAtMs);
     } catch (cause) {
@@ -228,7 +229,10 @@ export class DesiredKeeper {
     if (this.#wantsWhole) return position;
     const outline = outlineOf(this.#state ?? { versions: [], replicas: [], tasks: [] });
     const digest = outlineDigest(position, outline);
-    return { ...position, held: { digest, needsBlobs, ...(withOutline ? { outline } : {}) } };
+    return {
+      ...position,
+      held: { digest, ...(needsBlobs ? { needsBlobs } : {}), ...(withOutline ? { outline } : {}) },
+    };
   }
 
   /** It counts at once; that it could not be stored costs only that a restart without the centre serves no neighbours. */

@@ -28,7 +28,7 @@ const stateOf = (replicas: readonly DesiredReplica[], revision = 7): DesiredStat
 
 const heldOf = (state: DesiredState, withOutline: boolean) => {
   const outline = outlineOf(state);
-  return { digest: outlineDigest(state, outline), needsBlobs: false, ...(withOutline ? { outline } : {}) };
+  return { digest: outlineDigest(state, outline), ...(withOutline ? { outline } : {}) };
 };
 
 const many = Array.from({ length: 100 }, (_, index) => replica(index));

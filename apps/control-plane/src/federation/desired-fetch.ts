@@ -34,7 +34,8 @@ export class DesiredFetch {
     const isAhead = cluster.ahead !== null || judgePosition(stored, position) === 'ahead';
     const state = isAhead ? null : stored;
     const digests = state?.versions.map(({ digest }) => digest) ?? [];
-    const blobs = held?.needsBlobs === false ? {} : { blobs: await this.blobTokens.issue(clusterId, digests) };
+    const blobs =
+      held !== undefined && held.needsBlobs !== true ? {} : { blobs: await this.blobTokens.issue(clusterId, digests) };
     return { ...documentFor(state, held), ...blobs, ...verificationOf(cluster, new Date()) };
   }
 }

@@ -136,8 +136,8 @@ export const desiredFetchSchema = z.object({
       /** See `outlineDigest`. */
       digest: z.string().max(64),
       outline: desiredOutlineSchema.optional(),
-      /** False: the token here is still good, or none is needed. */
-      needsBlobs: z.boolean(),
+      /** Absent: the token here is still good, or none is needed. */
+      needsBlobs: z.literal(true).optional(),
     })
     .optional(),
 });
