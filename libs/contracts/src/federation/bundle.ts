@@ -26,6 +26,8 @@ export const bundleFetchSchema = z.object({
   have: digestSchema.nullable(),
 });
 
+export type BundleFetch = z.infer<typeof bundleFetchSchema>;
+
 /** `unchanged`: what is here is still the newest, and is issued anew only once it is an hour old. */
 export const bundleReplySchema = z.discriminatedUnion('answer', [
   z.object({ answer: z.literal('unchanged') }),
