@@ -8,6 +8,7 @@ import { z } from 'zod';
 import {
   type DesiredFetch,
   type DesiredFetchReply,
+  type DesiredOutline,
   desiredFetchReplySchema,
   desiredStateSchema,
   outlineDigest,
@@ -52,6 +53,7 @@ export interface DesiredKeeperOptions {
 export class DesiredKeeper {
   readonly #options: DesiredKeeperOptions;
   #state: DesiredState | null = null;
+  #outlined: { readonly state: DesiredState | null; readonly outline: DesiredOutline } | undefined;
   #source: (BlobSource & { readonly untilMs: number }) | undefined;
   #verifyingKey: string | undefined;
   #doubtedAtMs = Number.NEGATIVE_INFINITY;
@@ -227,12 +229,21 @@ export class DesiredKeeper {
   #have({ needsBlobs, withOutline = false }: { needsBlobs: boolean; withOutline?: boolean }): DesiredFetch {
     const { position } = this;
     if (this.#wantsWhole) return position;
-    const outline = outlineOf(this.#state ?? { versions: [], replicas: [], tasks: [] });
+    const outline = this.#outline();
     const digest = outlineDigest(position, outline);
     return {
       ...position,
       held: { digest, ...(needsBlobs ? { needsBlobs } : {}), ...(withOutline ? { outline } : {}) },
     };
+  }
+
+  /** Of what is applied; hashed once for each document. */
+  #outline(): DesiredOutline {
+    if (this.#outlined === undefined || this.#outlined.state !== this.#state) {
+      const outline = outlineOf(this.#state ?? { versions: [], replicas: [], tasks: [] });
+      this.#outlined = { state: this.#state, outline };
+    }
+    return this.#outlined.outline;
   }
 
   /** It counts at once; that it could not be stored costs only that a restart without the centre serves no neighbours. */
