@@ -125,7 +125,7 @@ describe('R4: the local endpoint', () => {
       undefined,
     ]);
     expect(await answer.json()).toMatchObject({ usage: USAGE });
-    expect(charging.begun).toMatchObject([{ requestId: 'r-1', servedModel: 'tiny', reservedTokens: 53 }]);
+    expect(charging.begun).toMatchObject([{ servedModel: 'tiny', reservedTokens: 53 }]);
     expect(charging.ended).toEqual([{ promptTokens: 7, completionTokens: 5, isEstimated: false }]);
   });
 

@@ -202,7 +202,6 @@ export class LocalEndpoint {
     if ('kind' in found) return this.#refused(call, found);
     const { route, replicas } = found;
     const charge = await charging.begin(call.key, {
-      requestId: call.requestId,
       deploymentId: route.deployment.deploymentId,
       servedModel: call.model,
       versionDigest: replicas[0]!.versionDigest,

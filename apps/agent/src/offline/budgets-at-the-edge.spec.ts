@@ -107,7 +107,7 @@ class Edge {
 
   async begin(key = budgeted, reservedTokens = 1_000): ReturnType<BudgetCharging['begin']> {
     return this.charging.begin(asOffline(key), {
-      ...{ requestId: 'r', deploymentId: DEPLOYMENT_ID, servedModel: 'tiny', versionDigest: DIGEST },
+      ...{ deploymentId: DEPLOYMENT_ID, servedModel: 'tiny', versionDigest: DIGEST },
       ...{ promptTokens: 10, reservedTokens },
     });
   }

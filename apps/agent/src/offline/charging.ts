@@ -11,7 +11,6 @@ const CHOICES_MAX = 128;
 const RESERVED_TOKENS_MAX = 10_000_000;
 
 export interface ChargedRequest {
-  readonly requestId: string;
   readonly deploymentId: string;
   readonly servedModel: string;
   readonly versionDigest: string;
