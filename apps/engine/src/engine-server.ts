@@ -8,10 +8,12 @@ import type { AddressInfo } from 'node:net';
 import {
   bodyBytesMaxDefault,
   FORWARDED_HEAD_BYTES_MAX,
+  INFERENCE_SURFACES,
   type InferenceSurface,
   type InstanceSpec,
   type OpenAiErrorKind,
   openAiError,
+  pathOf,
   Slots,
   writeOpenAiError,
 } from '#inference';
@@ -22,10 +24,6 @@ import type { TextGenerator } from './text-generator.ts';
 export type EngineState = 'loading' | 'ready' | 'draining';
 export type EngineLog = (level: 'info' | 'warn' | 'error', message: string, fields?: object) => void;
 
-const surfaces: Readonly<Record<string, InferenceSurface>> = {
-  '/v1/chat/completions': 'chat',
-  '/v1/completions': 'completions',
-};
 const bodyReadMs = 30_000;
 const drainPollMs = 20;
 
@@ -82,14 +80,14 @@ export class EngineServer {
   }
 
   async #handle(req: http.IncomingMessage, res: http.ServerResponse): Promise<void> {
-    const path = (req.url ?? '/').split('?', 1)[0]!;
+    const path = pathOf(req.url);
     if (path === '/healthz' && req.method === 'GET') return sendJson(res, { status: 'ok', state: this.state });
     if (!this.#isAuthorised(req.headers.authorization)) return refuse(req, res, 'invalid_api_key');
     if (path === '/instance' || path === '/v1/models') {
       if (req.method !== 'GET') return refuse(req, res, 'method_not_allowed');
       return sendJson(res, path === '/instance' ? this.#instance() : this.#models());
     }
-    const surface = Object.hasOwn(surfaces, path) ? surfaces[path] : undefined;
+    const surface = Object.hasOwn(INFERENCE_SURFACES, path) ? INFERENCE_SURFACES[path] : undefined;
     if (surface === undefined) return refuse(req, res, 'route_not_found');
     if (req.method !== 'POST') return refuse(req, res, 'method_not_allowed');
     if (this.state === 'draining') return refuse(req, res, 'shutting_down');
