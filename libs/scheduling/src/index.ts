@@ -49,7 +49,7 @@ export { rejectSelected } from './selector-filters.ts';
 export type { ClusterSnapshot, FleetSnapshot, ReportSnapshot, Reservation } from './snapshot.ts';
 export { DRAIN_SECONDS_MAX, FAILED_MOVES_MAX, FAILURES_BEFORE_MOVE } from './standing.ts';
 export { Capacity } from './workloads/capacity.ts';
-export { planWorkloads } from './workloads/cycle.ts';
+export { planWorkloads, WorkloadPlanner } from './workloads/cycle.ts';
 export { DryRun } from './workloads/dry-run.ts';
 export type { OrderedWork, OrderOptions, QueueOrderPolicy, RequestOrder } from './workloads/orders.ts';
 export {

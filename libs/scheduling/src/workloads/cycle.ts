@@ -21,7 +21,18 @@ import type { WorkloadSnapshot } from './snapshot.ts';
 import { verdictOf } from './verdicts.ts';
 import type { WorkloadPlan } from './workload-plan.ts';
 
-/** Throws RangeError when the queues are no trees. */
+/**
+ * Plans cycle after cycle of one fleet. Every plan is that of its snapshot alone; what is kept in between only saves
+ * time: whatever runs, and is the same object as in the snapshot before, is taken to be unchanged and is not counted again.
+ */
+export class WorkloadPlanner {
+  /** Throws RangeError when the queues are no trees. */
+  plan(snapshot: WorkloadSnapshot): WorkloadPlan {
+    return planWorkloads(snapshot);
+  }
+}
+
+/** One cycle by itself. Throws RangeError when the queues are no trees. */
 export function planWorkloads(snapshot: WorkloadSnapshot): WorkloadPlan {
   // 1 Working copies: what runs has its devices and is charged; promised room is held.
   const cycle = openCycle(snapshot);
