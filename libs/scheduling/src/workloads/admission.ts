@@ -1,7 +1,6 @@
 /** What keeps a workload from starting before any question of room: its queue, its backoff, its quota. */
 import type { Cycle } from './cycle-state.ts';
 import type { QuotaRejection } from './ports.ts';
-import { QuotaTree } from './quota-tree.ts';
 import type { PendingWorkload, RunningWorkload } from './snapshot.ts';
 
 export interface HeldBack {
@@ -14,14 +13,13 @@ export interface HeldBack {
  * changes hands counts once.
  */
 export function chargeRunning(cycle: Cycle): void {
-  const { quota, charged, repeated, outlook } = cycle;
-  if (!(quota instanceof QuotaTree)) return;
+  const { quota, queues, books, outlook } = cycle;
   const promised = new Set<string>();
   for (const { tasks } of outlook.holds) for (const device of devicesOf(tasks)) promised.add(device);
-  const makesRoom = (each: RunningWorkload) => each.isEnding && devicesOf(each.tasks).some((id) => promised.has(id));
-  if (promised.size > 0) cycle.makingRoom = charged.filter(makesRoom);
-  const isMakingRoom = new Set(cycle.makingRoom);
-  quota.chargeRunning(isMakingRoom.size === 0 ? charged : charged.filter((each) => !isMakingRoom.has(each)), repeated);
+  const makesRoom = (each: RunningWorkload) =>
+    queues.has(each.queueId) && devicesOf(each.tasks).some((id) => promised.has(id));
+  if (promised.size > 0) cycle.makingRoom = [...books.ending].filter(makesRoom);
+  books.charges.chargeTo(quota, queues, books, new Set(cycle.makingRoom));
 }
 
 function devicesOf(tasks: RunningWorkload['tasks']): string[] {

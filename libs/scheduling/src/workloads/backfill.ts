@@ -17,8 +17,9 @@ import type { Cycle } from './cycle-state.ts';
 import { type Hold, holdOn } from './outlook.ts';
 import { endsAtMs } from './place.ts';
 import type { CapacityAccount, Placed, PlaceRequest } from './ports.ts';
+import { byEnd, type End } from './running/run-ends.ts';
 import { requestOf } from './shapes.ts';
-import type { PendingWorkload, RunningWorkload } from './snapshot.ts';
+import type { PendingWorkload } from './snapshot.ts';
 
 /** Part of the wait cap after which room is reserved, so that what runs there has the rest of it to end (S01). */
 const RESERVE_AFTER = 0.5;
@@ -40,11 +41,6 @@ interface Room {
   readonly clusterId: string;
   readonly freeDevices: number;
   readonly holderIds: readonly string[];
-}
-
-export interface End {
-  readonly holderId: string;
-  readonly endsAtMs: number;
 }
 
 /** Takes the room for the workload; null: it would fit nowhere, whatever ended. */
@@ -112,36 +108,12 @@ function leastEnded(max: number, fits: (ended: number) => unknown): number | nul
 
 /** Those of this device type whose end can be told, the first first. What ends before its time is released twice. */
 function endsOf(cycle: Cycle, deviceType: DeviceType): readonly End[] {
-  const ends = cycle.ends.get(deviceType) ?? endsOfRunning(cycle, deviceType);
-  cycle.ends.set(deviceType, ends);
-  const starting = cycle.outlook.starting
+  const { nowMs, policy, books, outlook } = cycle;
+  const ends = books.ends.first(deviceType, nowMs, policy.overrunSecondsMax * 1_000, ENDS_LOOKED_AT_MAX);
+  const starting = outlook.starting
     .filter(({ work }) => work.claim.deviceType === deviceType && work.expectedSeconds !== null)
     .map(({ work }) => ({ holderId: work.id, endsAtMs: endsAtMs(cycle, work) }));
   return starting.length === 0 ? ends : [...ends, ...starting].sort(byEnd);
-}
-
-function endsOfRunning(cycle: Cycle, deviceType: DeviceType): End[] {
-  const ends: End[] = [];
-  for (const running of cycle.running) {
-    if (running.claim.deviceType !== deviceType || running.isEnding) continue;
-    const at = endOfRunning(cycle, running);
-    if (at !== null) ends.push({ holderId: running.holderId, endsAtMs: at });
-  }
-  return ends.sort(byEnd);
-}
-
-function byEnd(left: End, right: End): number {
-  return left.endsAtMs - right.endsAtMs || (left.holderId < right.holderId ? -1 : 1);
-}
-
-/** Unix milliseconds, not before now; null: that cannot be told (any more). */
-export function endOfRunning({ nowMs, policy }: Cycle, running: RunningWorkload): number | null {
-  const { expectedSeconds, savedSeconds, startedAtMs, savedAtMs } = running;
-  if (expectedSeconds === null) return null;
-  const sinceMs = Math.max(startedAtMs, savedAtMs ?? startedAtMs);
-  const endsAtMs = sinceMs + Math.max(0, expectedSeconds - savedSeconds) * 1_000;
-  if (endsAtMs + policy.overrunSecondsMax * 1_000 < nowMs) return null;
-  return Math.max(nowMs, endsAtMs);
 }
 
 /** Where most is free already, of the rooms in which it would fit were no other job there. */
@@ -149,10 +121,10 @@ function fullestRoom(cycle: Cycle, request: PlaceRequest): Reserved | null {
   const account = cycle.outlook.coming;
   const rooms = account.eligible(request).flatMap(({ clusterId }) => roomsIn(account, clusterId, request));
   rooms.sort((left, right) => right.freeDevices - left.freeDevices);
-  const stays = rooms.length === 0 ? new Set<string>() : replicasOf(cycle);
+  const stays = isReplica(cycle);
   for (const { clusterId, holderIds } of rooms.slice(0, ROOMS_TRIED_MAX)) {
     const mark = account.mark();
-    for (const holderId of holderIds) if (isWork(holderId) && !stays.has(holderId)) account.release(holderId);
+    for (const holderId of holderIds) if (isWork(holderId) && !stays(holderId)) account.release(holderId);
     const placed = account.find(request, new Set([clusterId]));
     account.rollback(mark);
     if (placed !== null) return { placed, wholeAtMs: null };
@@ -171,11 +143,10 @@ function roomsIn(account: CapacityAccount, clusterId: string, request: PlaceRequ
   return [{ clusterId, freeDevices, holderIds: account.holdersIn(clusterId, claim.deviceType) }];
 }
 
-/** Those that run, and those that start now. */
-function replicasOf({ running, outlook }: Cycle): Set<string> {
-  const holders = running.filter(({ kind }) => kind === 'serving').map(({ holderId }) => holderId);
-  const starting = outlook.starting.filter(({ work }) => work.kind === 'serving').map(({ work }) => work.id);
-  return new Set([...holders, ...starting]);
+/** Whether it is a replica, that runs or starts now. */
+function isReplica({ books, outlook }: Cycle): (holderId: string) => boolean {
+  const starting = new Set(outlook.starting.filter(({ work }) => work.kind === 'serving').map(({ work }) => work.id));
+  return (holderId) => books.of(holderId)?.kind === 'serving' || starting.has(holderId);
 }
 
 /** Not a hold. */

@@ -39,7 +39,7 @@ export class Capacity extends CapacityAccount {
   /** What a selector says → clusters that it means and that take new work. */
   private readonly bySelector = new Map<string, readonly TypeRooms[]>();
 
-  /** `holders`: shared by accounts of the same cycle. */
+  /** `holders`: shared by accounts of the same fleet. */
   constructor(clusters: readonly WorkloadCluster[], holders?: HolderNumbers) {
     super();
     this.devices = new FleetDevices(clusters, holders);
@@ -99,8 +99,9 @@ export class Capacity extends CapacityAccount {
     return rooms?.domains(scope, member.memoryBytes)?.withAtLeast(claim.count * minimum) ?? [];
   }
 
-  take(holderId: string, claim: ResourceClaim, tasks: readonly TaskBinding[]): void {
-    this.devices.take(holderId, claim, tasks);
+  /** Whether what it took depends on nobody else: all was bound, and nothing of it was held. */
+  override take(holderId: string, claim: ResourceClaim, tasks: readonly TaskBinding[]): boolean {
+    return this.devices.take(holderId, claim, tasks);
   }
 
   tryTake(holderId: string, claim: ResourceClaim, tasks: readonly TaskBinding[]): boolean {
@@ -117,6 +118,22 @@ export class Capacity extends CapacityAccount {
 
   rollback(mark: number): void {
     this.devices.rollback(mark);
+  }
+
+  /** From here on everything is undone by `revert`. */
+  begin(): void {
+    this.mark();
+  }
+
+  /** Undoes everything since `begin`; what is done before the next one stays. */
+  revert(): void {
+    this.devices.revert();
+  }
+
+  /** The same clusters with the same nodes, of which the rest may have changed. */
+  describe(clusters: readonly WorkloadCluster[]): void {
+    this.devices.describe(clusters);
+    this.bySelector.clear();
   }
 
   holdersIn(clusterId: string, deviceType: DeviceType): string[] {

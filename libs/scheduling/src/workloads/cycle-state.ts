@@ -1,13 +1,12 @@
 /** What one cycle works on and what it has decided so far. Phases are in `cycle.ts`; this only keeps. */
 import { DEVICE_TYPES, type DeviceCounts, type DeviceType } from '#domain';
-import type { End } from './backfill.ts';
-import { type Group, takeCensus } from './census.ts';
 import { NoQuota } from './no-quota.ts';
 import { Outlook } from './outlook.ts';
 import type { QuotaAccount } from './ports.ts';
 import type { EvictionSearch } from './preemption.ts';
-import { QuotaTree, repeatedIds } from './quota-tree.ts';
+import { QuotaTree } from './quota-tree.ts';
 import { Refusals } from './refusals.ts';
+import type { RunningBooks } from './running/books.ts';
 import { Shapes } from './shapes.ts';
 import {
   DEFAULT_WORKLOAD_POLICY,
@@ -37,11 +36,6 @@ export class Cycle {
   readonly policy: WorkloadPolicy;
   readonly clusters: ReadonlyMap<string, WorkloadCluster>;
   readonly queues: ReadonlyMap<string, QueueSnapshot>;
-  readonly running: readonly RunningWorkload[];
-  /** Those of queues that exist. */
-  readonly charged: readonly RunningWorkload[];
-  /** Ids of running workloads that have several holders. */
-  readonly repeated: ReadonlySet<string>;
   readonly totals: DeviceCounts;
   readonly outlook: Outlook;
   readonly quota: QuotaAccount;
@@ -68,35 +62,27 @@ export class Cycle {
   readonly verdicts: WorkloadVerdict[] = [];
   readonly proposals: DefragmentationProposal[] = [];
   proposalsTried = 0;
-  /** Device type → when what runs ends, as far as that can be told; see backfill.ts. */
-  readonly ends = new Map<DeviceType, readonly End[]>();
-
   /** Nominated workloads → members that are charged already. */
   private readonly promised = new Map<string, number>();
   private readonly places = new Map<string, number>();
-  private victimIndex: Victims | null = null;
-  private censusTaken: { readonly stops: number; readonly groups: readonly Group[] } | null = null;
+  readonly victims: Victims;
 
-  constructor(readonly snapshot: WorkloadSnapshot) {
-    const { nowMs, clusters, queues, running } = snapshot;
+  /** The books are of this snapshot, and of no other cycle until they are brought to another. */
+  constructor(
+    readonly snapshot: WorkloadSnapshot,
+    readonly books: RunningBooks,
+  ) {
+    const { nowMs, clusters, queues } = snapshot;
     this.nowMs = nowMs;
     this.policy = { ...DEFAULT_WORKLOAD_POLICY, ...snapshot.policy };
     this.clusters = new Map(clusters.map((cluster) => [cluster.id, cluster]));
     this.queues = new Map(queues.map((queue) => [queue.id, queue]));
-    this.running = running;
-    this.charged = running.filter(({ queueId }) => this.queues.has(queueId));
-    this.repeated = repeatedIds(this.charged);
-    this.outlook = new Outlook(clusters, running);
+    this.outlook = new Outlook(books);
+    this.victims = new Victims(books, this.queues, this.policy, nowMs);
     this.refusals = new Refusals(this.outlook);
     const { present } = this.outlook;
     this.totals = Object.fromEntries(DEVICE_TYPES.map((deviceType) => [deviceType, present.total(deviceType)]));
     this.quota = this.policy.sharesFairly ? new QuotaTree(queues, this.totals) : new NoQuota();
-  }
-
-  get victims(): Victims {
-    const { charged, policy, nowMs, repeated } = this;
-    this.victimIndex ??= new Victims(charged, policy, nowMs, this.outlook.holders, repeated);
-    return this.victimIndex;
   }
 
   /** Charges a workload that starts with so many members, in place of what it was promised. */
@@ -132,14 +118,6 @@ export class Cycle {
   /** A search knows something of every domain: kept for whoever is not asked about again, it only costs memory. */
   forgetSearches(): void {
     this.searches = new Map();
-  }
-
-  /** Taken again once something was stopped since. */
-  get census(): readonly Group[] {
-    if (this.censusTaken?.stops !== this.stops.length) {
-      this.censusTaken = { stops: this.stops.length, groups: takeCensus(this) };
-    }
-    return this.censusTaken.groups;
   }
 
   /** 1, 2, 3 … among those of a queue that do not start. */

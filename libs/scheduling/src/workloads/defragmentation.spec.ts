@@ -106,10 +106,13 @@ const cases: Case[] = [
   },
 ];
 
+const among = (runs: readonly RunningWorkload[]) => (holderId: string) =>
+  runs.find((each) => each.holderId === holderId);
+
 describe('what would have to move', () => {
   it.each(cases)('$name', ({ clusters = [gpuCluster('c1', 2)], runs, asks = { devices: 8 }, want }) => {
     const capacity = capacityOf(clusters, runs);
-    const proposal = proposeDefragmentation(capacity, request(asks), runs);
+    const proposal = proposeDefragmentation(capacity, request(asks), among(runs));
     const moves = proposal?.moves.map(({ workloadId, deviceCount }) => `${workloadId} ×${deviceCount}`).join(', ');
     expect(proposal === null ? null : `${proposal.domain}: ${moves}`).toBe(want);
   });
@@ -118,7 +121,7 @@ describe('what would have to move', () => {
     const runs = [at('a', 'c1-n1', 4), at('b', 'c1-n2', 4)];
     const clusters = [gpuCluster('c1', 2)];
     const capacity = capacityOf(clusters, runs);
-    proposeDefragmentation(capacity, request({ devices: 8 }), runs);
+    proposeDefragmentation(capacity, request({ devices: 8 }), among(runs));
     expect(capacity.domains('c1', request())).toEqual(capacityOf(clusters, runs).domains('c1', request()));
   });
 });

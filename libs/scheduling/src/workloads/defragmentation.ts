@@ -20,16 +20,22 @@ interface Moves {
   readonly devices: number;
 }
 
+/** What a holder has there that might move: one, or none. */
+type Movable = (holderId: string) => readonly RunningWorkload[];
+
 /** Null: it has a place, or no moves would make one. Leaves the account as it was. */
 export function proposeDefragmentation(
   capacity: CapacityAccount,
   request: PlaceRequest,
-  running: readonly RunningWorkload[],
+  runningOf: (holderId: string) => RunningWorkload | undefined,
 ): DefragmentationProposal | null {
   if (capacity.find(request) !== null) return null;
   let best: (Moves & { readonly clusterId: string }) | null = null;
   for (const { clusterId } of capacity.eligible(request)) {
-    const movable = new Map(running.filter((each) => isMovable(each, clusterId)).map((each) => [each.holderId, each]));
+    const movable = (holderId: string) => {
+      const running = runningOf(holderId);
+      return running !== undefined && isMovable(running, clusterId) ? [running] : [];
+    };
     const moves = cheapestMoves(new Trial(capacity, request, clusterId), movable);
     if (moves !== null && (best === null || isCheaper(moves, best))) best = { ...moves, clusterId };
   }
@@ -67,7 +73,7 @@ class Trial {
   }
 }
 
-function cheapestMoves(trial: Trial, movable: ReadonlyMap<string, RunningWorkload>): Moves | null {
+function cheapestMoves(trial: Trial, movable: Movable): Moves | null {
   const { capacity, clusterId, request, wanted } = trial;
   const domains = capacity
     .domains(clusterId, request)
@@ -84,9 +90,9 @@ function cheapestMoves(trial: Trial, movable: ReadonlyMap<string, RunningWorkloa
 }
 
 /** The smaller of: one holder alone, or the smallest ones together, of whom none can be spared. */
-function movesOutOf(domain: CapacityDomain, trial: Trial, movable: ReadonlyMap<string, RunningWorkload>): Moves | null {
+function movesOutOf(domain: CapacityDomain, trial: Trial, movable: Movable): Moves | null {
   const there = [...domain.holders.keys()]
-    .flatMap((holderId) => movable.get(holderId) ?? [])
+    .flatMap(movable)
     .sort((left, right) => devicesOf(left) - devicesOf(right))
     .slice(0, HOLDERS_TRIED_MAX);
   const lone = there.find((each) => trial.works([each]));

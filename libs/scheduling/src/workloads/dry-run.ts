@@ -9,6 +9,7 @@ import type { Cycle } from './cycle-state.ts';
 import { heldByQuota, nominatedBy, searchVictims, startsBy, waiting } from './decide.ts';
 import { openCycle } from './open-cycle.ts';
 import { findRoom } from './place.ts';
+import { RunningBooks } from './running/books.ts';
 import type { PendingWorkload, WorkloadSnapshot } from './snapshot.ts';
 import { chosen, describePlace, type VerdictParts } from './verdicts.ts';
 import type { WorkloadVerdict } from './workload-plan.ts';
@@ -18,7 +19,7 @@ export class DryRun {
 
   /** Throws RangeError when the queues are no trees. */
   constructor(snapshot: WorkloadSnapshot) {
-    this.cycle = openCycle(snapshot);
+    this.cycle = openCycle(snapshot, new RunningBooks());
   }
 
   /** `started`: it would start at once. `nominated`: once its `victims` are gone. `place` is always null. */

@@ -1,4 +1,5 @@
 /** Whom one preemptor may ask to end in a domain, by its rights and the quota that is full, if one is. */
+import type { DeviceType } from '#domain';
 import type { Cycle } from './cycle-state.ts';
 import type { CapacityDomain, QuotaRejection } from './ports.ts';
 import type { PendingWorkload } from './snapshot.ts';
@@ -40,6 +41,16 @@ export class EvictionOptions {
     return hasBudgets ? this.withOverdrafts(options) : options;
   }
 
+  /** Whether anything of the device type that runs in these clusters may be asked. Looks at kinds of work, not at each. */
+  anyIn(clusterIds: readonly string[], deviceType: DeviceType): boolean {
+    for (const group of this.cycle.books.census.groups) {
+      if (group.shield !== null || group.deviceType !== deviceType) continue;
+      if (!group.clusterIds.some((clusterId) => clusterIds.includes(clusterId))) continue;
+      if (this.cycle.queues.has(group.running.queueId) && this.mayEnd(group) !== null) return true;
+    }
+    return false;
+  }
+
   /** What freeing `need` devices there must lose at least; null: it cannot be done. Makes no options. */
   lossAtLeast(domain: CapacityDomain, need: number): Loss | null {
     const { lossBound: bound } = this.cycle;
@@ -54,7 +65,7 @@ export class EvictionOptions {
     return loss === null ? null : { ...loss, stays };
   }
 
-  private mayEnd(victim: Victim): PlannedStop['cause'] | null {
+  private mayEnd(victim: Pick<Victim, 'running' | 'devices'>): PlannedStop['cause'] | null {
     const { rejection, cycle, rights } = this;
     const isOfFullQueue =
       rejection === null || pathOf(victim.running.queueId, cycle.queues).includes(rejection.queueId);

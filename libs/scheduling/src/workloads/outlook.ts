@@ -7,10 +7,9 @@
  * devices in both accounts, as far as they are free.
  */
 import type { TaskBinding } from '#domain';
-import { Capacity } from './capacity.ts';
-import { HolderNumbers } from './devices/holder-numbers.ts';
 import type { CapacityAccount } from './ports.ts';
-import type { PendingWorkload, RunningWorkload, WorkloadCluster } from './snapshot.ts';
+import type { RunningBooks } from './running/books.ts';
+import type { PendingWorkload, RunningWorkload } from './snapshot.ts';
 
 export interface Hold {
   /** What its devices are taken under. */
@@ -34,8 +33,6 @@ export function holdOn(
 }
 
 export class Outlook {
-  /** What runs has the first ones, in its order. */
-  readonly holders = new HolderNumbers();
   readonly present: CapacityAccount;
   private apart: CapacityAccount | null = null;
   private readonly held = new Map<string, Hold>();
@@ -50,13 +47,10 @@ export class Outlook {
   /** Whether anything is ending. */
   isParted: boolean;
 
-  constructor(
-    private readonly clusters: readonly WorkloadCluster[],
-    private readonly running: readonly RunningWorkload[],
-  ) {
-    this.present = new Capacity(clusters, this.holders);
-    for (const { holderId, claim, tasks } of running) this.present.take(holderId, claim, tasks);
-    this.isParted = running.some(({ isEnding }) => isEnding);
+  /** Works on the accounts of the books, which undo it before the next cycle. */
+  constructor(private readonly books: Pick<RunningBooks, 'present' | 'coming' | 'ending'>) {
+    this.present = books.present;
+    this.isParted = books.ending.size > 0;
   }
 
   /** Made when it is first asked for after something began to end. */
@@ -137,10 +131,8 @@ export class Outlook {
   }
 
   private withoutEnding(): CapacityAccount {
-    const coming = new Capacity(this.clusters, this.holders);
-    for (const { holderId, claim, tasks, isEnding } of this.running) {
-      if (!isEnding && !this.evicted.has(holderId)) coming.take(holderId, claim, tasks);
-    }
+    const { coming } = this.books;
+    for (const holderId of this.evicted) coming.release(holderId);
     for (const { work, tasks } of this.started) coming.take(work.id, work.claim, tasks);
     // As they would have been taken had both accounts been kept from the start.
     const inOrder = [...this.held.values()].sort((left, right) => rankOf(left) - rankOf(right));

@@ -60,6 +60,8 @@ export class EvictionSearch {
     if (clusterIds.length === 0) return null;
     const covered = this.coveredByEnding(request, clusterIds);
     if (covered !== null) return covered;
+    this.options.rights.forget();
+    if (!this.options.anyIn(clusterIds, request.claim.deviceType)) return null;
     this.propose(request, clusterIds);
     return this.cheapest(request);
   }
@@ -78,7 +80,6 @@ export class EvictionSearch {
 
   /** Asks each cluster for its domains; those that are as they were keep their proposals. */
   private propose(request: PlaceRequest, clusterIds: readonly string[]): void {
-    this.options.rights.forget();
     const isKept = request.gang.size === 1 && this.rejection === null;
     if (!isKept) this.proposals = new ProposalQueue();
     let left = this.cycle.policy.preemptionDomainsMax;

@@ -3,7 +3,7 @@ import type { DeviceType } from '#domain';
 import { account, GPU, gpus, own } from './quota-tree.builders.ts';
 import type { QuotaTree } from './quota-tree.ts';
 import type { QueueSnapshot } from './snapshot.ts';
-import { claim, queue, running } from './workloads.builders.ts';
+import { queue } from './workloads.builders.ts';
 
 /** The most that the queue could start now, up to 200. */
 function most(tree: QuotaTree, name: string): number {
@@ -166,25 +166,11 @@ describe('how much may be borrowed', () => {
 });
 
 describe('what is charged', () => {
-  it('F12 work that runs in two places while it moves is charged once, at its largest', () => {
-    const tree = account([own('default', 8)]);
-    const shrunk = running('job', { holderId: 'old', claim: claim(2) });
-    tree.chargeRunning([shrunk, { ...shrunk, holderId: 'new', claim: claim(3) }, running('another')]);
-    expect(tree.usage('default')).toEqual(gpus(4));
-  });
-
   it('F12 work that ends and starts again is charged as before', () => {
     const tree = account([own('default', 8)], { default: 3 });
     tree.refund('default', GPU, 3);
     tree.charge('default', GPU, 3);
     expect(tree.usage('default')).toEqual(gpus(3));
-  });
-
-  it('F13 serving and jobs are one account, whole gangs counted', () => {
-    const tree = account([own('org', 8), own('default', 8, { parentId: 'org', borrowingLimit: gpus(0) })]);
-    const tasks = [0, 1, 2].map((rank) => ({ rank, clusterId: 'c1', devices: null }));
-    tree.chargeRunning([running('replica', { kind: 'serving', devices: 2 }), running('job', { tasks })]);
-    expect([tree.usage('org'), most(tree, 'default')]).toEqual([gpus(5), 3]);
   });
 
   it('nothing is refunded that was not charged', () => {

@@ -19,36 +19,7 @@
 import { DEVICE_TYPES, type DeviceCounts, type DeviceType } from '#domain';
 import { QuotaAccount, type QuotaRejection, type QuotaWant } from './ports.ts';
 import { amountsOf, buildQuotaNodes, type QuotaNode, type QuotaNodes } from './quota-tree-nodes.ts';
-import type { QueueSnapshot, RunningWorkload } from './snapshot.ts';
-
-type Charged = Pick<RunningWorkload, 'id' | 'queueId' | 'claim' | 'tasks'>;
-
-/** −1 for none. */
-function devicesOf(charged: Charged | undefined): number {
-  return charged === undefined ? -1 : charged.claim.count * charged.tasks.length;
-}
-
-/** Queue → device type → devices. */
-function addTo(sums: Map<string, Map<DeviceType, number>>, charged: Charged): void {
-  const { queueId, claim } = charged;
-  let ofQueue = sums.get(queueId);
-  if (ofQueue === undefined) {
-    ofQueue = new Map();
-    sums.set(queueId, ofQueue);
-  }
-  ofQueue.set(claim.deviceType, (ofQueue.get(claim.deviceType) ?? 0) + devicesOf(charged));
-}
-
-/** Ids that several of them have. */
-export function repeatedIds(running: readonly Pick<Charged, 'id'>[]): ReadonlySet<string> {
-  const repeated = new Set<string>();
-  const seen = new Set<string>();
-  for (const { id } of running) {
-    if (seen.has(id)) repeated.add(id);
-    else seen.add(id);
-  }
-  return repeated;
-}
+import type { QueueSnapshot } from './snapshot.ts';
 
 interface Change {
   readonly leaf: QuotaNode;
@@ -68,24 +39,6 @@ export class QuotaTree extends QuotaAccount {
     super();
     this.nodes = buildQuotaNodes(queues, totals);
     this.totals = amountsOf(totals);
-  }
-
-  /**
-   * Charges what runs, jobs and serving alike (F13); a workload once, whatever number of holders it has (F12).
-   *
-   * @param repeated ids of those that have several; default: looked for
-   */
-  chargeRunning(running: readonly Charged[], repeated: ReadonlySet<string> = repeatedIds(running)): void {
-    const largest = new Map<string, Charged>();
-    const sums = new Map<string, Map<DeviceType, number>>();
-    for (const each of running) {
-      if (!repeated.has(each.id)) addTo(sums, each);
-      else if (devicesOf(each) > devicesOf(largest.get(each.id))) largest.set(each.id, each);
-    }
-    for (const each of largest.values()) addTo(sums, each);
-    for (const [queueId, counts] of sums) {
-      for (const [deviceType, count] of counts) this.charge(queueId, deviceType, count);
-    }
   }
 
   override admits(queueId: string, deviceType: DeviceType, count: number): QuotaRejection | null {

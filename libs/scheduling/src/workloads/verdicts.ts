@@ -9,6 +9,7 @@ import type { Cycle } from './cycle-state.ts';
 import { proposeDefragmentation } from './defragmentation.ts';
 import type { Placed, PlaceRejection, PlaceRequest } from './ports.ts';
 import type { Eviction } from './preemption.ts';
+import type { Group } from './running/census.ts';
 import { requestOf } from './shapes.ts';
 import type { PendingWorkload, RunningWorkload } from './snapshot.ts';
 import { Rights, type Victim } from './victims.ts';
@@ -90,11 +91,10 @@ function movesThatHelp(cycle: Cycle, request: PlaceRequest): Moves | null {
   if (present.free(claim.deviceType) < claim.count * gang.minimum) return null;
   if (cycle.proposalsTried >= PROPOSALS_TRIED_MAX) return null;
   cycle.proposalsTried += 1;
-  const proposal = proposeDefragmentation(present, request, cycle.running);
+  const proposal = proposeDefragmentation(present, request, (holderId) => cycle.books.of(holderId));
   if (proposal === null) return null;
   cycle.proposals.push(proposal);
-  const moved = new Set(proposal.moves.map(({ holderId }) => holderId));
-  return { domain: proposal.domain, moved: cycle.running.filter(({ holderId }) => moved.has(holderId)) };
+  return { domain: proposal.domain, moved: proposal.moves.flatMap(({ holderId }) => cycle.books.of(holderId) ?? []) };
 }
 
 function describeMoves(work: PendingWorkload, { domain, moved }: Moves): string {
@@ -157,24 +157,38 @@ export function describeStop(cycle: Cycle, work: PendingWorkload, { running }: V
 /** Why nothing is stopped for it; empty when nothing of its type runs where it could. */
 export function describeNoVictims(cycle: Cycle, work: PendingWorkload): string {
   if (work.preemption === 'never') return '; by its priority class nothing is stopped for it';
-  const counts = new Map<string, number>();
   const eligible = new Set(cycle.outlook.coming.eligible(requestOf(work)).map(({ clusterId }) => clusterId));
+  const counts = new Map<string, number>();
+  const add = (words: string, count: number) => counts.set(words, (counts.get(words) ?? 0) + count);
+  const isThere = ({ deviceType, clusterIds }: Group) =>
+    deviceType === work.claim.deviceType && clusterIds.some((clusterId) => eligible.has(clusterId));
   const rights = new Rights(cycle.quota, work, work.claim.count * work.gang.minimum);
-  let all = 0;
-  for (const { deviceType, clusterIds, shield, victim, count } of cycle.census) {
-    if (deviceType !== work.claim.deviceType || !clusterIds.some((clusterId) => eligible.has(clusterId))) continue;
-    const words = victim === null ? shield! : whyNotEnough(work, rights, victim);
-    counts.set(words, (counts.get(words) ?? 0) + count);
-    all += count;
+  const wordsOf = (group: Group) => group.shield ?? whyNotEnough(cycle, work, rights, group);
+  for (const group of cycle.books.census.groups) if (isThere(group)) add(wordsOf(group), group.count);
+  for (const group of passedOver(cycle).filter(isThere)) {
+    add(wordsOf(group), -1);
+    add('already end', 1);
   }
+  const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
   if (all === 0) return '';
-  const words = [...counts].sort(([a, many], [b, more]) => more - many || (a < b ? -1 : 1));
+  const words = [...counts]
+    .filter(([, count]) => count > 0)
+    .sort(([a, many], [b, more]) => more - many || (a < b ? -1 : 1));
   return `; of ${all} that run there ${words.map(([why, count]) => `${count} ${why}`).join(', ')}`;
 }
 
-function whyNotEnough({ priority }: PendingWorkload, rights: Rights, victim: Victim): string {
-  if (rights.over(victim) !== null) return 'would not make enough room';
-  return victim.running.priority >= priority ? 'are as important or more' : 'are within the quota of their queue';
+/** Of each that nothing shields and that is no victim all the same, its group: chosen now, or not what its workload counts by. */
+function passedOver({ books, queues, victims }: Cycle): Group[] {
+  const others = [...books.repeated.values()]
+    .flat()
+    .filter((each) => queues.has(each.queueId) && books.census.of(each).shield === null && !victims.isCounted(each));
+  return [...victims.chosen.map(({ running }) => running), ...others].map((each) => books.census.of(each));
+}
+
+function whyNotEnough({ queues }: Cycle, { priority }: PendingWorkload, rights: Rights, group: Group): string {
+  if (!queues.has(group.running.queueId)) return 'are of a queue that does not exist';
+  if (rights.over(group) !== null) return 'would not make enough room';
+  return group.running.priority >= priority ? 'are as important or more' : 'are within the quota of their queue';
 }
 
 export function nameOf(cycle: Cycle, clusterId: string): string {

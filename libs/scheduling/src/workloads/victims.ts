@@ -7,8 +7,9 @@
  *   reclaimed   by nominal quota, whatever the priority (F10); by fairness, never a higher priority (P03)
  */
 import { PRIORITY_MAX } from '#domain';
-import type { HolderNumbers } from './devices/holder-numbers.ts';
 import type { CapacityDomain, QuotaAccount } from './ports.ts';
+import type { RunningBooks } from './running/books.ts';
+import { devicesOf } from './running/charges.ts';
 import type { PendingWorkload, QueueSnapshot, RunningWorkload, WorkloadPolicy } from './snapshot.ts';
 import type { PlannedStop } from './workload-plan.ts';
 
@@ -33,17 +34,21 @@ export interface HeldThere {
 const SHIELDS: readonly {
   readonly words: string;
   readonly shields: (running: RunningWorkload, nowMs: number) => boolean;
+  /** With time alone. */
+  readonly passes?: true;
 }[] = [
   { words: 'already end', shields: ({ isEnding }) => isEnding },
   { words: 'may not be preempted', shields: ({ preemptible }) => !preemptible },
   {
     words: 'have not yet run for their minimum',
     shields: (running, nowMs) => ranSeconds(running, nowMs) < running.minimumRunSeconds,
+    passes: true,
   },
   {
     words: 'were preempted often and are protected for a while',
     shields: (running, nowMs) =>
       running.preemptions >= running.preemptionsMax && ranSeconds(running, nowMs) < running.protectedSeconds,
+    passes: true,
   },
   {
     words: 'run in several clusters',
@@ -73,56 +78,76 @@ export function lostDeviceSeconds({ startedAtMs, savedAtMs, claim, tasks }: Runn
 
 /** Null: nothing shields it. */
 export function shieldOf(running: RunningWorkload, nowMs: number): string | null {
-  for (const { words, shields } of SHIELDS) if (shields(running, nowMs)) return words;
+  return shieldNow(running, nowMs)?.words ?? null;
+}
+
+/** Whether it has a shield now that is over some time. */
+export function shieldPasses(running: RunningWorkload, nowMs: number): boolean {
+  return shieldNow(running, nowMs)?.passes === true;
+}
+
+function shieldNow(running: RunningWorkload, nowMs: number): (typeof SHIELDS)[number] | null {
+  for (const shield of SHIELDS) if (shield.shields(running, nowMs)) return shield;
   return null;
 }
 
 /** What runs and nothing shields, by holder. Those that are chosen leave it. */
 export class Victims {
-  /** By the holder's number. */
-  private readonly byHolder: (Victim | undefined)[] = [];
+  /** By the holder's number, of those that were asked about. Null: it is none. */
+  private readonly byHolder: (Victim | null | undefined)[] = [];
   /** Budget → how many more may be stopped before it is overdrawn. */
   private readonly budgetsLeft = new Map<string, number>();
   /** A domain never changes, another object takes its place: so who is in it is looked up once, whoever asks. */
   private readonly byDomain = new WeakMap<CapacityDomain, { choices: number; held: readonly HeldThere[] }>();
-  /** Rises with every victim that is chosen. */
-  private choices = 0;
+  /** In the order in which they were chosen. */
+  private readonly taken: Victim[] = [];
 
-  /** `repeated`: ids of workloads that have several holders; the first of these stands for them. */
   constructor(
-    running: readonly RunningWorkload[],
-    policy: WorkloadPolicy,
-    nowMs: number,
-    private readonly holders: HolderNumbers,
-    repeated: ReadonlySet<string>,
-  ) {
-    const { cost } = VICTIM_COSTS[policy.victims];
-    const seen = new Set<string>();
-    for (const each of running) {
-      if (each.budget !== null) this.noteBudget(each);
-      if (each.tasks.length === 0 || seen.has(each.id) || shieldOf(each, nowMs) !== null) continue;
-      if (repeated.has(each.id)) seen.add(each.id);
-      this.byHolder[holders.of(each.holderId)] = {
-        running: each,
-        clusterId: each.tasks[0]!.clusterId,
-        devices: each.claim.count * each.tasks.length,
-        lostDeviceSeconds: lostDeviceSeconds(each, nowMs),
-        cost: cost(each, nowMs),
-      };
-    }
-  }
+    private readonly books: Pick<RunningBooks, 'of' | 'holders' | 'repeated' | 'budgetLeft'>,
+    private readonly queues: ReadonlyMap<string, unknown>,
+    private readonly policy: WorkloadPolicy,
+    private readonly nowMs: number,
+  ) {}
 
   of(holderId: string): Victim | undefined {
-    const number = this.holders.find(holderId);
-    return number === undefined ? undefined : this.byHolder[number];
+    const number = this.books.holders.find(holderId);
+    if (number === undefined) return undefined;
+    let victim = this.byHolder[number];
+    if (victim === undefined) {
+      victim = this.toVictim(this.books.of(holderId));
+      this.byHolder[number] = victim;
+    }
+    return victim ?? undefined;
+  }
+
+  private toVictim(running: RunningWorkload | undefined): Victim | null {
+    if (running === undefined || !this.isCounted(running)) return null;
+    return {
+      running,
+      clusterId: running.tasks[0]!.clusterId,
+      devices: devicesOf(running),
+      lostDeviceSeconds: lostDeviceSeconds(running, this.nowMs),
+      cost: VICTIM_COSTS[this.policy.victims].cost(running, this.nowMs),
+    };
+  }
+
+  /** Nothing shields it, its queue exists, and of several holders of its workload it is the first that might go. */
+  isCounted(running: RunningWorkload): boolean {
+    if (!this.mightGo(running)) return false;
+    const holders = this.books.repeated.get(running.id);
+    return holders === undefined || holders.find((each) => this.mightGo(each)) === running;
+  }
+
+  private mightGo(running: RunningWorkload): boolean {
+    return running.tasks.length > 0 && this.queues.has(running.queueId) && shieldOf(running, this.nowMs) === null;
   }
 
   /** In the order of the domain's holders. */
   in(domain: CapacityDomain): readonly HeldThere[] {
     const known = this.byDomain.get(domain);
-    if (known?.choices === this.choices) return known.held;
+    if (known?.choices === this.taken.length) return known.held;
     const held = known === undefined ? this.look(domain) : known.held.filter(({ victim }) => this.has(victim));
-    this.byDomain.set(domain, { choices: this.choices, held });
+    this.byDomain.set(domain, { choices: this.taken.length, held });
     return held;
   }
 
@@ -140,21 +165,20 @@ export class Victims {
   }
 
   choose(victim: Victim): void {
-    this.byHolder[this.holders.of(victim.running.holderId)] = undefined;
-    this.choices += 1;
+    this.byHolder[this.books.holders.of(victim.running.holderId)] = null;
+    this.taken.push(victim);
     const { budget } = victim.running;
     if (budget !== null) this.budgetsLeft.set(budget.id, this.budgetLeft(victim) - 1);
   }
 
-  /** How many of the victim's budget may be stopped before it is overdrawn; Infinity without a budget. */
-  budgetLeft({ running: { budget } }: Victim): number {
-    return budget === null ? Number.POSITIVE_INFINITY : this.budgetsLeft.get(budget.id)!;
+  get chosen(): readonly Victim[] {
+    return this.taken;
   }
 
-  /** What ends already uses its budget up. */
-  private noteBudget({ budget, isEnding }: RunningWorkload): void {
-    const { id, allowed } = budget!;
-    this.budgetsLeft.set(id, (this.budgetsLeft.get(id) ?? allowed) - (isEnding ? 1 : 0));
+  /** How many of the victim's budget may be stopped before it is overdrawn; Infinity without a budget. */
+  budgetLeft({ running: { budget } }: Victim): number {
+    if (budget === null) return Number.POSITIVE_INFINITY;
+    return this.budgetsLeft.get(budget.id) ?? this.books.budgetLeft(budget.id);
   }
 }
 
@@ -171,7 +195,7 @@ export class Rights {
   ) {}
 
   /** As the quota is charged at this moment: in a what-if, with those refunded that end already. */
-  over({ running, devices }: Victim): PlannedStop['cause'] | null {
+  over({ running, devices }: Pick<Victim, 'running' | 'devices'>): PlannedStop['cause'] | null {
     const { queueId, priority } = running;
     const { deviceType } = this.preemptor.claim;
     if (
@@ -185,7 +209,7 @@ export class Rights {
   }
 
   /** As it was when it was first asked about a victim like this since `forget`. */
-  usuallyOver(victim: Victim): PlannedStop['cause'] | null {
+  usuallyOver(victim: Pick<Victim, 'running' | 'devices'>): PlannedStop['cause'] | null {
     const { queueId, priority } = victim.running;
     let ofQueue = this.remembered.get(queueId);
     if (ofQueue === undefined) {

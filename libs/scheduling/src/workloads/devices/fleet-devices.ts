@@ -19,7 +19,7 @@ import { Topology } from './topology.ts';
 import { TypeRooms } from './type-rooms.ts';
 
 export interface ClusterRooms {
-  readonly cluster: WorkloadCluster;
+  cluster: WorkloadCluster;
   readonly byType: ReadonlyMap<DeviceType, TypeRooms>;
 }
 
@@ -31,6 +31,8 @@ export class FleetDevices {
   /** Slot of the fleet → whose it is, in `all`. */
   private readonly ownerOf: Int32Array;
   private readonly holdings: Holdings;
+  /** Whether a device that was wanted since this was last set had a holder. */
+  private isContested = false;
 
   constructor(
     clusters: readonly WorkloadCluster[],
@@ -81,6 +83,18 @@ export class FleetDevices {
     this.holdings.rollback(mark);
   }
 
+  revert(): void {
+    this.holdings.revert();
+  }
+
+  /** The same clusters with the same nodes, of which the rest may have changed. */
+  describe(clusters: readonly WorkloadCluster[]): void {
+    this.clusters.forEach((each, at) => {
+      each.cluster = clusters[at]!;
+      for (const rooms of each.byType.values()) rooms.cluster = each.cluster;
+    });
+  }
+
   release(holderId: string): void {
     this.holdings.release(holderId);
   }
@@ -106,19 +120,22 @@ export class FleetDevices {
     return [...holders].map((holder) => this.holders.nameOf(holder));
   }
 
-  take(holderId: string, claim: ResourceClaim, tasks: readonly TaskBinding[]): void {
+  /** Whether what it took depends on nobody else: all was bound, and nothing of it was held. */
+  take(holderId: string, claim: ResourceClaim, tasks: readonly TaskBinding[]): boolean {
     const holder = this.holders.of(holderId);
+    this.isContested = false;
     for (const { clusterId, devices } of tasks) {
       const rooms = this.rooms(clusterId, claim.deviceType);
       if (rooms !== undefined && devices !== null) this.holdBound(rooms, devices, holder);
     }
-    if (tasks.every(({ devices }) => devices !== null)) return;
+    if (tasks.every(({ devices }) => devices !== null)) return !this.isContested;
     for (const [clusterId, members] of unboundByCluster(tasks)) {
       const rooms = this.rooms(clusterId, claim.deviceType);
       if (rooms === undefined) continue;
       const packed = this.pack(rooms, claim, members, holder);
       this.holdAny(rooms, (members - packed) * claim.count, holder);
     }
+    return false;
   }
 
   /** False, and nothing taken, when not everything is there and free. */
@@ -152,7 +169,11 @@ export class FleetDevices {
       let slot = -1;
       for (const deviceId of deviceIds) {
         slot = pool.slotOf(number, deviceId, slot + 1);
-        if (slot === -1 || holderOf[slot] !== 0) continue;
+        if (slot === -1) continue;
+        if (holderOf[slot] !== 0) {
+          this.isContested = true;
+          continue;
+        }
         this.holdings.hold(base + slot, holder);
         taken += 1;
       }

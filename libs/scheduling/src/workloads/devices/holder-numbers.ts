@@ -1,5 +1,5 @@
 /**
- * Holders by number: 1, 2, 3 … as they come, 0 is nobody. All that is kept of one cycle's holders is kept by number, so
+ * Holders by number: 1, 2, 3 … as they come, 0 is nobody. All that is kept of holders is kept by number, so
  * that tens of thousands of names are hashed once. Whoever asks in the order in which they came does not hash at all.
  */
 export class HolderNumbers {
@@ -7,6 +7,11 @@ export class HolderNumbers {
   private readonly numbers = new Map<string, number>();
   /** The one after the last that was asked for. */
   private next = 1;
+
+  /** Names that have one. */
+  get size(): number {
+    return this.numbers.size;
+  }
 
   /** Gives it one when it has none. */
   of(holderId: string): number {

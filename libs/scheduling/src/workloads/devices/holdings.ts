@@ -1,7 +1,7 @@
 /**
  * Who holds which device, and how to take that back: slots (devices, by number) hold a number of a holder, 0 is nobody.
  * Once a mark was asked for, every change is logged with what was there before, so that a rollback costs what changed. The
- * log grows with what is done: an account is made for one cycle and thrown away.
+ * log grows with what is done, until all of it is undone.
  */
 import type { HolderNumbers } from './holder-numbers.ts';
 
@@ -55,6 +55,12 @@ export class Holdings {
       this.change(this.log.pop()!, before);
     }
     this.isLogging = true;
+  }
+
+  /** Undoes everything since the first mark, and logs nothing until the next one. */
+  revert(): void {
+    this.rollback(0);
+    this.isLogging = false;
   }
 
   private change(slot: number, holder: number): void {

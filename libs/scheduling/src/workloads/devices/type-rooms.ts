@@ -31,7 +31,7 @@ export class TypeRooms {
 
   /** `base`: the number of the pool's first slot in the fleet. */
   constructor(
-    readonly cluster: WorkloadCluster,
+    public cluster: WorkloadCluster,
     readonly pool: DevicePool,
     readonly base: number,
     readonly holderOf: Int32Array,
