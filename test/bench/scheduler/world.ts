@@ -7,11 +7,11 @@ import { DEFAULT_TENANT_ID, type DeviceType, type GangPolicy, type Node, type Ta
 import {
   DryRun,
   type PendingWorkload,
-  planWorkloads,
   type QueueSnapshot,
   type RunningWorkload,
   type WorkloadCluster,
   type WorkloadPlan,
+  WorkloadPlanner,
   type WorkloadSnapshot,
 } from '#scheduling';
 
@@ -49,6 +49,8 @@ export class World {
   readonly running = new Map<string, RunningWorkload>();
   nowMs = START_MS;
   private made = 0;
+  /** Keeps what it counted, as that of a leader does. */
+  private readonly planner = new WorkloadPlanner();
 
   constructor(
     readonly clusters: readonly WorkloadCluster[],
@@ -74,7 +76,7 @@ export class World {
 
   /** One cycle of the planner, carried out: what is stopped is gone by the next cycle. */
   cycle(): Cycle {
-    const { ms, plan } = timed(this.snapshot());
+    const { ms, plan } = timed(this.snapshot(), this.planner);
     for (const { holderId } of plan.stops) this.requeue(holderId);
     for (const { workloadId, nomination } of plan.nominations) {
       const workload = this.pending.get(workloadId);
@@ -90,7 +92,7 @@ export class World {
 
   /** What a cycle would do, and nothing of it done: milliseconds. */
   foresee(): number {
-    return timed(this.snapshot()).ms;
+    return timed(this.snapshot(), new WorkloadPlanner()).ms;
   }
 
   /** Milliseconds of asking `dryRun` what would become of a job. */
@@ -142,9 +144,9 @@ export class World {
   }
 }
 
-function timed(snapshot: WorkloadSnapshot): Cycle {
+function timed(snapshot: WorkloadSnapshot, planner: WorkloadPlanner): Cycle {
   const before = performance.now();
-  const plan = planWorkloads(snapshot);
+  const plan = planner.plan(snapshot);
   return { ms: performance.now() - before, plan };
 }
 
