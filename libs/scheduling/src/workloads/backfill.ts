@@ -40,7 +40,8 @@ interface Reserved {
 interface Room {
   readonly clusterId: string;
   readonly freeDevices: number;
-  readonly holderIds: readonly string[];
+  /** Asked of the few rooms that are tried. */
+  readonly holderIds: () => Iterable<string>;
 }
 
 /** Takes the room for the workload; null: it would fit nowhere, whatever ended. */
@@ -124,7 +125,7 @@ function fullestRoom(cycle: Cycle, request: PlaceRequest): Reserved | null {
   const stays = isReplica(cycle);
   for (const { clusterId, holderIds } of rooms.slice(0, ROOMS_TRIED_MAX)) {
     const mark = account.mark();
-    for (const holderId of holderIds) if (isWork(holderId) && !stays(holderId)) account.release(holderId);
+    for (const holderId of holderIds()) if (isWork(holderId) && !stays(holderId)) account.release(holderId);
     const placed = account.find(request, new Set([clusterId]));
     account.rollback(mark);
     if (placed !== null) return { placed, wholeAtMs: null };
@@ -137,10 +138,10 @@ function roomsIn(account: CapacityAccount, clusterId: string, request: PlaceRequ
   const { claim, gang } = request;
   const domains = account.domains(clusterId, request).filter(({ totalDevices }) => totalDevices >= claim.count);
   if (gang.size === 1 || gang.topology !== null) {
-    return domains.map(({ freeDevices, holders }) => ({ clusterId, freeDevices, holderIds: [...holders.keys()] }));
+    return domains.map(({ freeDevices, holders }) => ({ clusterId, freeDevices, holderIds: () => holders.keys() }));
   }
   const freeDevices = domains.reduce((sum, domain) => sum + domain.freeDevices, 0);
-  return [{ clusterId, freeDevices, holderIds: account.holdersIn(clusterId, claim.deviceType) }];
+  return [{ clusterId, freeDevices, holderIds: () => account.holdersIn(clusterId, claim.deviceType) }];
 }
 
 /** Whether it is a replica, that runs or starts now. */

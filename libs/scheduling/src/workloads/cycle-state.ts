@@ -17,6 +17,7 @@ import {
   type WorkloadPolicy,
   type WorkloadSnapshot,
 } from './snapshot.ts';
+import { Told } from './told.ts';
 import type { Explanation } from './verdicts.ts';
 import { LossBound } from './victim-set.ts';
 import { Victims } from './victims.ts';
@@ -50,6 +51,8 @@ export class Cycle {
   /** How many of these there are. */
   wordings = 0;
   vainSearches = 0;
+  readonly told = new Told();
+  private lastKind = { key: -1, queueId: '', full: '', text: '' };
   /** Of one domain at a time. */
   readonly lossBound = new LossBound();
   private searches = new Map<string, EvictionSearch>();
@@ -103,6 +106,14 @@ export class Cycle {
   /** It is charged for the room that it was promised. */
   isPromised({ id, nomination }: PendingWorkload): boolean {
     return nomination !== null && (this.promised.get(id) ?? 0) > 0;
+  }
+
+  /** One text of a shape's key, a queue and the queue that is full; what is asked about in turn is mostly of one kind. */
+  kindText(key: number, queueId: string, full: string): string {
+    const { lastKind: last } = this;
+    if (last.key === key && last.queueId === queueId && last.full === full) return last.text;
+    this.lastKind = { key, queueId, full, text: `${key} ${queueId} ${full}` };
+    return this.lastKind.text;
   }
 
   /** By shape, queue and priority: what was looked at for one of a kind need not be looked at again for the next. */

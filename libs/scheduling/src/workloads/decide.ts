@@ -141,7 +141,7 @@ export function searchVictims(
 
 /** Of preemptors, but for their priority. */
 function kindOf(cycle: Cycle, work: PendingWorkload, members: number, rejection: QuotaRejection | null): string {
-  return `${refusalKey(cycle, work, members)} ${work.queueId} ${rejection?.queueId ?? ''}`;
+  return cycle.kindText(refusalKey(cycle, work, members), work.queueId, rejection?.queueId ?? '');
 }
 
 function promiseRoom(cycle: Cycle, work: PendingWorkload, eviction: Eviction): VerdictParts {
@@ -195,15 +195,16 @@ function wait(cycle: Cycle, work: PendingWorkload, hadReservation: boolean): Ver
   if (head === undefined) cycle.heads.set(deviceType, work);
   const mayReserve = cycle.policy.backfills && (head === undefined || hadReservation);
   const hold = mayReserve ? reserve(cycle, work, true) : null;
-  const reason = head === undefined ? parts.reason : `${parts.reason}; ${called(head, work)} is before it`;
-  return { ...parts, reason, startsByMs: startsBy(cycle, hold) };
+  if (head === undefined) return { ...parts, startsByMs: startsBy(cycle, hold) };
+  const behind = cycle.told.behind(parts, called(head, work));
+  return hold === null ? behind : { ...behind, startsByMs: startsBy(cycle, hold) };
 }
 
 /** Why there is no room, and why none is made. */
 export function waiting(cycle: Cycle, work: PendingWorkload): VerdictParts {
   const { fit, candidates, changes, isImpossible } = explain(cycle, work);
   if (isImpossible) return { state: 'unschedulable', reason: `can never fit: ${fit}`, candidates, changes };
-  return { state: 'waiting', reason: `${fit}${noVictims(cycle, work)}`, candidates, changes };
+  return cycle.told.waiting(fit, noVictims(cycle, work), candidates, changes);
 }
 
 /** Equal workloads of a queue share the words. */

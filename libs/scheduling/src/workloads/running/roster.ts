@@ -19,14 +19,16 @@ export class Roster {
   /** Number → the last update that had it. */
   private readonly seenIn: number[] = [];
   private updates = 0;
-  /** Numbers of those that run. */
-  private numbers: readonly number[] = [];
+  /** Numbers of those that run, `count` of them; the other list is for the next update. */
+  private numbers = new Int32Array(0);
+  private spare = new Int32Array(0);
+  private count = 0;
   /** Workload id → a holder of it; where it has several, all of them. */
   private readonly holderOf = new Map<string, RunningWorkload>();
   private readonly several = new Map<string, readonly RunningWorkload[]>();
 
   get size(): number {
-    return this.numbers.length;
+    return this.count;
   }
 
   /** Undefined: it does not run. */
@@ -36,7 +38,7 @@ export class Roster {
   }
 
   *[Symbol.iterator](): Generator<RunningWorkload> {
-    for (const number of this.numbers) yield this.byNumber[number]!;
+    for (let at = 0; at < this.count; at += 1) yield this.byNumber[this.numbers[at]!]!;
   }
 
   /** Workloads that have several holders, each with all of them, in order of their start. */
@@ -49,20 +51,24 @@ export class Roster {
     this.updates += 1;
     const gone: RunningWorkload[] = [];
     const come: RunningWorkload[] = [];
-    const before = this.numbers;
-    const numbers: number[] = [];
+    const [before, countBefore] = [this.numbers, this.count];
+    const numbers = this.spare.length < running.length ? new Int32Array(running.length * 2) : this.spare;
+    let count = 0;
     for (const each of running) {
       const number = this.holders.of(each.holderId);
       if (this.seenIn[number] === this.updates) continue;
       this.seenIn[number] = this.updates;
-      numbers.push(number);
+      numbers[count] = number;
+      count += 1;
       const known = this.byNumber[number];
       if (known === each) continue;
       if (known !== undefined) gone.push(known);
       come.push(each);
     }
-    for (const number of before) if (this.seenIn[number] !== this.updates) gone.push(this.byNumber[number]!);
-    this.numbers = numbers;
+    for (let at = 0; at < countBefore; at += 1) {
+      if (this.seenIn[before[at]!] !== this.updates) gone.push(this.byNumber[before[at]!]!);
+    }
+    Object.assign(this, { numbers, spare: before, count });
     for (const each of gone) this.leave(each);
     for (const each of come) this.enter(each);
     return { gone, come };
