@@ -70,7 +70,7 @@ export function claimOf(count: number) {
   return { deviceType: GPU, count, schedulingPolicy: { topologyScope: 'node' } } as const;
 }
 
-function waitingJob(change: Partial<Job>): Job {
+export function waitingJob(change: Partial<Job>): Job {
   const id = v7();
   return jobOf({ id, name: `job-${id.slice(-12)}`, spec: jobSpecOf({ claim: claimOf(1) }), ...change });
 }

@@ -1,13 +1,14 @@
 /**
- * A leader in a process of its own: `node writer-process.js measure|crash DATABASE_URL BATCH`.
+ * A leader in a process of its own: `node writer-process.js measure|crash|cycles DATABASE_URL BATCH`.
  *
  * `measure` commits all that waits and prints one {@link MeasuredCommits} as JSON. `crash` goes on for ever, prints an
- * {@link Acknowledged} line after each commit, and is there to be killed.
+ * {@link Acknowledged} line after each commit, and is there to be killed. `cycles` prints one {@link MeasuredCycles}.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { openStore, PostgresLeaderLease } from '#store';
 import type { AppliedJobs } from '../../../apps/control-plane/src/jobs/apply-jobs.ts';
+import { type MeasuredCycles, measureCycles } from './durable-cycle.ts';
 import { writeOnce } from './writer.ts';
 
 /** When nothing waits. */
@@ -55,6 +56,16 @@ async function measure(url: string, batch: number): Promise<MeasuredCommits> {
   };
 }
 
+async function leadCycles(url: string): Promise<MeasuredCycles> {
+  const { lease, store } = await openLeader(url);
+  try {
+    return await measureCycles(store, lease.epoch);
+  } finally {
+    await store.close();
+    await lease.release();
+  }
+}
+
 async function writeUntilKilled(url: string, batch: number): Promise<never> {
   const { lease, store } = await openLeader(url);
   for (;;) {
@@ -79,5 +90,5 @@ function round(ms: number): number {
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const [mode, url, batch] = process.argv.slice(2) as [string, string, string];
   if (mode === 'crash') await writeUntilKilled(url, Number(batch));
-  console.log(JSON.stringify(await measure(url, Number(batch))));
+  console.log(JSON.stringify(mode === 'cycles' ? await leadCycles(url) : await measure(url, Number(batch))));
 }

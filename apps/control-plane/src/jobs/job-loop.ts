@@ -10,6 +10,7 @@ import { type MonotonicClock, ProcessClock } from '../federation/fleet-liveness.
 import { PhaseAges } from '../leader/phase-ages.ts';
 import type { ServingWant } from '../leader/serving-wants.ts';
 import { APPLY_BATCH_MAX, type AppliedJobs, type ApplyUnit, applyJobs } from './apply-jobs.ts';
+import { CycleTimes } from './cycle-times.ts';
 import { type Committed, inBatches } from './in-batches.ts';
 import { JobDecisions } from './job-decisions.ts';
 import { readJobFacts } from './job-facts.ts';
@@ -53,32 +54,34 @@ export class JobLoop {
   /** One cycle. */
   async run(signal: AbortSignal): Promise<void> {
     const begunAtMs = performance.now();
+    const times = new CycleTimes();
     const { read } = this.parts.store;
 
     // 1 The world as it is; most of it is not read while there are no jobs.
     const { specs } = this.memory;
-    const work = await readWork(read, specs);
+    const work = await times.count('read', () => readWork(read, specs));
     const cycle = this.parts.serving();
     const serving: Serving = { replicas: await readServing(read, cycle), cycle };
     this.parts.metrics.jobs(countPhases(work.jobs));
     if (work.jobs.length + work.attempts.length === 0) return;
-    let world = await readJobWorld(read, this.now(), work);
+    let world = await times.count('read', () => readJobWorld(read, this.now(), work));
 
     // 2 What became of each job.
-    const settled = await this.settle(world, signal);
-    if (settled.results.length > 0) world = { ...world, ...(await readWork(read, specs)) };
+    const settled = await times.count('settle', () => this.settle(world, signal));
+    if (settled.results.length > 0)
+      world = await times.count('read', async () => ({ ...world, ...(await readWork(read, specs)) }));
     await this.memory.refresh(read, world);
     this.decisions.retain(new Set(world.jobs.map(({ id }) => id)));
 
     // 3 What waits is placed; what was refused at the commit is planned again.
     const errors = [...settled.errors];
     for (let tries = 0; tries < PLANS_MAX && !signal.aborted; tries += 1) {
-      const scheduled = await this.schedule(world, serving, signal);
+      const scheduled = await this.schedule(world, serving, signal, times);
       errors.push(...scheduled.errors);
       if (scheduled.rejected === 0) break;
       world = await readJobWorld(read, this.now(), await readWork(read, specs));
     }
-    this.parts.metrics.cycle((performance.now() - begunAtMs) / 1_000);
+    this.parts.metrics.cycle((performance.now() - begunAtMs) / 1_000, times.seconds);
 
     // 4 One that could not be committed kept none of the others from it.
     if (errors.length > 0) throw errors[0];
@@ -112,15 +115,23 @@ export class JobLoop {
     if (attempt !== null && step.ended !== null) this.memory.ended(attempt, step.ended.failedToStartIn, nowMs);
   }
 
-  private async schedule(world: JobWorld, serving: Serving, signal: AbortSignal): Promise<Scheduled> {
+  private async schedule(
+    world: JobWorld,
+    serving: Serving,
+    signal: AbortSignal,
+    times: CycleTimes,
+  ): Promise<Scheduled> {
     if (serving.replicas.length === 0 && !world.jobs.some(isPending)) return { rejected: 0, errors: [] };
-    const snapshot = toWorkloadSnapshot(world, this.memory, serving.replicas);
-    const plan = planWorkloads(pausedWhenBlind(snapshot, world));
-    const names = new Map(snapshot.pending.map(({ id, name }) => [id, name]));
-    const units = unitsOf(plan, world, this.decisions, (id) => names.get(id) ?? id);
+    const { plan, units } = await times.count('plan', () => {
+      const snapshot = toWorkloadSnapshot(world, this.memory, serving.replicas);
+      const plan = planWorkloads(pausedWhenBlind(snapshot, world));
+      const names = new Map(snapshot.pending.map(({ id, name }) => [id, name]));
+      const units = unitsOf(plan, world, this.decisions, (id) => names.get(id) ?? id);
+      return { plan, units };
+    });
     const { store, epoch } = this.parts;
-    const { results, errors } = await inBatches(units.units, APPLY_BATCH_MAX, signal, (batch) =>
-      applyJobs(store, epoch, batch, world),
+    const { results, errors } = await times.count('commit', () =>
+      inBatches(units.units, APPLY_BATCH_MAX, signal, (batch) => applyJobs(store, epoch, batch, world)),
     );
     const rejected = results.reduce((sum, applied) => sum + this.note(applied, units, world), 0);
     this.holdForServing(plan, units, serving, world.nowMs);

@@ -1,5 +1,6 @@
 /** What the leader counts of jobs, as a port: Prometheus in the process, nothing where nobody asks. */
 import type { Metrics } from '#telemetry';
+import type { CycleSeconds } from './cycle-times.ts';
 import type { SettledJob } from './settle-jobs.ts';
 
 export interface AppliedCounts {
@@ -15,8 +16,8 @@ const ACTIVE_PHASES = ['Waiting', 'Queued', 'Starting', 'Running', 'Stopping', '
 export class JobMetrics {
   /** How many active jobs are in each phase; phases without any may be left out. */
   jobs(_counts: ReadonlyMap<string, number>): void {}
-  /** One cycle of the loop that had something to look at. */
-  cycle(_seconds: number): void {}
+  /** One cycle of the loop that had something to look at, and where its time went. */
+  cycle(_seconds: number, _parts: CycleSeconds): void {}
   applied(_counts: AppliedCounts): void {}
   settled(_jobs: readonly SettledJob[]): void {}
 }
