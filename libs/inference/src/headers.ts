@@ -75,10 +75,21 @@ function filterHeaders(raw: readonly string[], isKept: (name: string) => boolean
   return kept;
 }
 
+/** By every one of them: a list may come in several headers of one name (RFC 9110, 5.3). */
 function namedByConnection(raw: readonly string[]): ReadonlySet<string> {
-  const value = headerValue(raw, 'connection');
-  if (value === null) return nothingNamed;
-  return new Set(value.toLowerCase().split(/\s*,\s*/));
+  const values: string[] = [];
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    const name = raw[index]!;
+    if (name.length === 10 && name.toLowerCase() === 'connection') values.push(raw[index + 1]!);
+  }
+  if (values.length === 0) return nothingNamed;
+  return new Set(
+    values
+      .join(',')
+      .toLowerCase()
+      .trim()
+      .split(/\s*,\s*/),
+  );
 }
 const nothingNamed: ReadonlySet<string> = new Set();
 const replacedForStreams: ReadonlySet<string> = new Set(['content-length', 'cache-control', 'x-accel-buffering']);
