@@ -14,6 +14,7 @@ import {
   type OpenAiErrorKind,
   openAiError,
   pathOf,
+  readBody,
   Slots,
   writeOpenAiError,
 } from '#inference';
@@ -108,7 +109,7 @@ export class EngineServer {
   ): Promise<void> {
     const gone = new AbortController();
     res.on('close', () => gone.abort());
-    const body = await readBody(req);
+    const body = await readBody(req, bodyBytesMaxDefault);
     if (body === 'gone') return;
     if (body === 'too-large') return refuse(req, res, 'body_too_large');
     res.setHeader('x-atoll-version', this.#spec.versionDigest);
@@ -162,23 +163,4 @@ function sendJson(res: http.ServerResponse, value: object): void {
 function refuse(req: http.IncomingMessage, res: http.ServerResponse, kind: OpenAiErrorKind): void {
   // A body that nobody will read must not be taken for the next request.
   writeOpenAiError(res, openAiError(kind), req.complete || kind === 'body_too_large' ? [] : ['connection', 'close']);
-}
-
-async function readBody(req: http.IncomingMessage): Promise<Buffer | 'too-large' | 'gone'> {
-  if (Number(req.headers['content-length'] ?? 0) > bodyBytesMaxDefault) return 'too-large';
-  return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    req.on('data', (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes <= bodyBytesMaxDefault) chunks.push(chunk);
-      else {
-        req.pause();
-        resolve('too-large');
-      }
-    });
-    req.on('end', () => resolve(Buffer.concat(chunks)));
-    req.on('error', () => resolve('gone'));
-    req.on('close', () => resolve('gone'));
-  });
 }
