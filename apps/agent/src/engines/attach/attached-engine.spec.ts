@@ -193,10 +193,8 @@ describe('an attached engine', () => {
   it('S6: a name that stands for a link-local address starts nothing', async () => {
     await play('llamacpp');
     const resolve = () => Promise.resolve([{ address: '169.254.169.254', family: 4 }]);
-    const adapter = attach({ url: 'http://metadata' }, { resolve });
-    await expect(adapter.start(specOf(), 1)).rejects.toThrow(
-      'metadata is 169.254.169.254, where no engine may be asked',
-    );
+    const adapter = attach({ url: 'http://gpu-1' }, { resolve });
+    await expect(adapter.start(specOf(), 1)).rejects.toThrow('gpu-1 is 169.254.169.254, where no engine may be asked');
     expect(await adapter.list()).toEqual([]);
   });
 
