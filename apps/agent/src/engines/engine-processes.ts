@@ -194,8 +194,7 @@ export class EngineProcesses {
 
   async #spawn(folder: string, spec: EngineSpec, { command, environment }: EngineLaunch): Promise<ChildProcess> {
     const [program, ...parameters] = command as [string, ...string[]];
-    const { replicaId, claim, devices } = spec;
-    const visible = claim === undefined || devices === undefined ? {} : deviceEnvironment(claim.deviceType, devices);
+    const { replicaId } = spec;
     const log = await openLog(logPath(this.#logsFolder, replicaId));
     try {
       const child = spawn(program, parameters, {
@@ -204,7 +203,7 @@ export class EngineProcesses {
         stdio: ['ignore', log.fd, log.fd],
         env: {
           ...inheritedFrom(this.#options.environment),
-          ...visible,
+          ...visibleTo(spec),
           ...environment,
           ...KEEPS_ENVIRONMENT,
           [INSTANCE_VARIABLE]: folder,
@@ -320,6 +319,15 @@ function instanceOf(
     ...(devices === undefined ? {} : { devices }),
     isProven,
   };
+}
+
+/**
+ * Of a claim of `cpu` all accelerators are hidden, bound or not. Other claims without bound devices see what the agent
+ * sees. What the engine's own template sets wins over that.
+ */
+function visibleTo({ claim, devices }: EngineSpec): Readonly<Record<string, string>> {
+  if (claim === undefined || (devices === undefined && claim.deviceType !== 'cpu')) return {};
+  return deviceEnvironment(claim.deviceType, devices ?? []);
 }
 
 function inheritedFrom(environment: EngineProcessesOptions['environment']): Record<string, string> {

@@ -84,17 +84,23 @@ describe('R10: engines as child processes', () => {
     expect((await readFile(`/proc/${processId!}/environ`, 'utf8')).split('\0')).toContain('SPT_NOENV=1');
   });
 
-  it('see the devices that they were given, and no others; without any, what the agent sees', async () => {
+  it('see the devices that they were given, and no others; of cpu no accelerator; without any, what the agent sees', async () => {
     const claim = { deviceType: 'nvidia.com/gpu', count: 2, schedulingPolicy: { topologyScope: 'node' } } as const;
     const devices = [{ node: 'here', deviceIds: ['gpu-2', 'gpu-3'] }];
     const bound = await startReady(open(), { claim, devices });
     const free = await startReady(open(), { claim, replicaId: 'r2' });
+    const cpu = await startReady(open(), { claim: { ...claim, deviceType: 'cpu' }, replicaId: 'r3' });
     const environmentOf = async ({ processId }: EngineInstance) =>
       (await readFile(`/proc/${processId!}/environ`, 'utf8')).split('\0').filter((each) => /VISIBLE|ORDER/.test(each));
     expect((await environmentOf(bound)).sort()).toEqual([
       'ASCEND_RT_VISIBLE_DEVICES=',
       'CUDA_DEVICE_ORDER=PCI_BUS_ID',
       'CUDA_VISIBLE_DEVICES=2,3',
+      'MLU_VISIBLE_DEVICES=',
+    ]);
+    expect((await environmentOf(cpu)).sort()).toEqual([
+      'ASCEND_RT_VISIBLE_DEVICES=',
+      'CUDA_VISIBLE_DEVICES=',
       'MLU_VISIBLE_DEVICES=',
     ]);
     expect(await environmentOf(free)).toEqual([]);
