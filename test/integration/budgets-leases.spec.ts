@@ -221,7 +221,7 @@ it('invariant 8: eight books at once, with answers lost and usage told twice: no
   const ids = budgets.map(({ id }) => id);
   let spent = 0;
   const holders = site.clusters.map(({ id }, seed) => {
-    const book = new LeaseBook({ newId: () => v7(), horizonMs: 60_000 });
+    const book = new LeaseBook({ newId: () => v7(), horizonMs: 60_000, idleMs: 60_000, wantsStandby: true });
     book.expect(
       ids.map((budgetId) => ({ budgetId, title: budgetId })),
       0,

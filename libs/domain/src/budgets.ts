@@ -60,6 +60,8 @@ export interface Lease {
 
 /** A lease has at least so many tokens, as long as there are so many: a smaller one would not last for one answer. */
 export const LEASE_TOKENS_MIN = 4_000;
+/** Of a limit, what may be out when one more standby lease is granted: 1/16. So idle holders starve no busy one. */
+const STANDBY_SHARE = 1 / 16;
 /** Whoever is refused because others hold the rest asks again after so long … */
 export const LEASE_RETRY_SECONDS = 30;
 /** … and because all is spent, at the end of the period, but after so long at most: the budget may be raised. */
@@ -84,6 +86,8 @@ export interface LeaseWish {
   readonly tokens: number;
   /** For the period after the present one. */
   readonly ahead?: boolean | undefined;
+  /** Nobody spends from it now: to be granted only where there is plenty. */
+  readonly standby?: boolean | undefined;
 }
 
 export interface LeaseReturn {
@@ -220,6 +224,20 @@ export function grantLease(
     ...{ expiresAt: new Date(endMs(account, terms, startsMs)), isReturned: false },
   };
   return { lease, refusal: null };
+}
+
+/** A minimal lease for a holder that spends nothing now, as long as little of the budget is out. */
+export function grantStandbyLease(
+  account: BudgetAccount,
+  terms: LeaseTerms,
+  newId: string,
+  startsMs: number = terms.nowMs,
+): WishOutcome {
+  if (account.outTokens + LEASE_TOKENS_MIN <= account.budget.limitTokens * STANDBY_SHARE) {
+    return grantLease(account, LEASE_TOKENS_MIN, terms, newId, startsMs);
+  }
+  const reason = `${budgetTitle(account.budget)} has nothing for who does not use it`;
+  return { lease: null, refusal: { reason, retryAfterSeconds: LEASE_RETRY_SECONDS_MAX } };
 }
 
 /**

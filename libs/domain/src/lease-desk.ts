@@ -11,6 +11,7 @@ import {
   type BudgetAccount,
   emptyAccount,
   grantLease,
+  grantStandbyLease,
   LEASE_RETRY_SECONDS_MAX,
   type Lease,
   type LeaseAnswer,
@@ -113,13 +114,14 @@ class Desk {
   }
 
   /** A lease that cannot be renewed is told as ended, and there is a new one in its place. */
-  private judgeOn(account: BudgetAccount, { leaseId, tokens }: LeaseWish, startsMs: number): WishOutcome {
+  private judgeOn(account: BudgetAccount, { leaseId, tokens, standby }: LeaseWish, startsMs: number): WishOutcome {
     const held = leaseId === null ? undefined : this.leases.get(leaseId);
     const isRenewable = held !== undefined && held.phase !== 'Ended' && !held.isReturned;
     if (isRenewable && held.budgetId === account.budget.id && held.periodKey === account.periodKey) {
       return renewLease(account, held, tokens, this.terms);
     }
     if (leaseId !== null && !isRenewable) this.ended.add(leaseId);
+    if (standby === true) return grantStandbyLease(account, this.terms, this.newId(), startsMs);
     return grantLease(account, tokens, this.terms, this.newId(), startsMs);
   }
 

@@ -1,7 +1,12 @@
 // The OpenAI surface and data plane that gateway, agent and engine serve: schemas, errors, SSE, usage, forwarding.
 
+export * from './budgets/charging.ts';
+export * from './budgets/journal-segment.ts';
 export * from './budgets/lease-book.ts';
 export * from './budgets/lease-book-snapshot.ts';
+export * from './budgets/lease-keeper.ts';
+export * from './budgets/usage-entries.ts';
+export * from './budgets/usage-journal.ts';
 export * from './dialects/adapt-error.ts';
 export * from './dialects/adapt-request.ts';
 export * from './dialects/dialects.ts';

@@ -9,7 +9,10 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import {
+  asksForStreamUsage,
   bodyTooLarge,
+  type Charge,
+  type Charging,
   CLIENT_HEADERS_DROPPED,
   createPublicServer,
   type ForwardOutcome,
@@ -31,12 +34,13 @@ import {
   readRoutingFields,
   requestIdOf,
   type ServedModel,
+  tokensOf,
+  tokensReserved,
   writeOpenAiError,
 } from '#inference';
 import { RetryBudget } from '#routing';
 import { messageOf } from '../errors.ts';
 import type { AgentMetrics } from '../metrics.ts';
-import { asksForStreamUsage, type Charge, type Charging, tokensOf, tokensReserved } from '../offline/charging.ts';
 import type { OfflineKey, OfflineView } from '../offline/offline-view.ts';
 import {
   choiceHeaders,
@@ -229,7 +233,9 @@ export class LocalEndpoint {
         outcome = await this.#attempt(call, choice, attempt);
         if (outcome === 'gone') continue;
         if (outcome.kind !== 'refused') {
-          charge.end(tokensOf(outcome, call.prompt.promptTokens), choice.replica.versionDigest);
+          charge.end(tokensOf(outcome, call.prompt.promptTokens), {
+            versionDigest: choice.replica.versionDigest,
+          });
           return outcome.kind;
         }
         refused = { outcome, choice };

@@ -2,7 +2,8 @@
 // would be asked for nobody uses.
 import type { Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
-import { KeyAuthenticator } from '#inference';
+import { leaseReplySchema } from '#contracts';
+import { KeyAuthenticator, LeaseKeeper, type storedLeasesSchema, UsageJournal } from '#inference';
 import type { AgentConfiguration } from '../configuration.ts';
 import type { ControlLink } from '../control-link.ts';
 import { LocalEndpoint } from '../data-plane/local-endpoint.ts';
@@ -13,12 +14,10 @@ import type { AgentMetrics } from '../metrics.ts';
 import type { StateDocument } from '../state/document.ts';
 import { BudgetCharging } from './budget-charging.ts';
 import { BundleKeeper, type bundleMarksSchema, type storedBundleSchema } from './bundle-keeper.ts';
-import { LeaseKeeper, type storedLeasesSchema } from './lease-keeper.ts';
 import { machineClock, type OfflineClock } from './offline-clock.ts';
 import { OfflineServing } from './offline-serving.ts';
 import type { OfflineKey } from './offline-view.ts';
 import { bundleRefusal, lastSeen, uncheckedKey } from './refusals.ts';
-import { UsageJournal } from './usage-journal.ts';
 
 /** Beyond so many events that wait, usage is summed up in longer segments. */
 const EVENTS_WAITING_MAX = 5_000;
@@ -67,9 +66,10 @@ export function assembleOffline(options: OfflinePartsOptions): OfflineServing | 
     log,
   });
   const leases: LeaseKeeper = new LeaseKeeper({
+    holder: 'cluster',
     document: options.leasesDocument,
     journal,
-    request: (request) => link.askLeases(request),
+    request: async (request) => leaseReplySchema.parse(await link.askLeases(request)),
     isConnected: () => link.isConnected,
     clock,
     machineBootId: options.machineBootId,

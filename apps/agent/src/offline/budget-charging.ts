@@ -1,17 +1,25 @@
 // Charging by leases and journal: room in every budget of the key, then the begin on disk, then the engine. A request that
 // no budget asks for is counted too, and waits for nothing: a full disk stops only what must be charged.
-import { type OpenAiError, openAiError } from '#inference';
+import {
+  type AnsweredBy,
+  type BegunUsage,
+  type Charge,
+  type ChargedKey,
+  type ChargedRequest,
+  type Charging,
+  type LeaseKeeper,
+  type OpenAiError,
+  openAiError,
+  type SpentTokens,
+  type UsageJournal,
+  type UsageSubject,
+} from '#inference';
 import { isDiskFull, messageOf } from '../errors.ts';
-import type { Charge, ChargedRequest, Charging, SpentTokens } from './charging.ts';
-import type { LeaseKeeper } from './lease-keeper.ts';
-import type { OfflineKey } from './offline-view.ts';
-import type { UsageSubject } from './usage-entries.ts';
-import type { BegunUsage, UsageJournal } from './usage-journal.ts';
 
 const DISK_RETRY_SECONDS = 30;
 
 export interface BudgetChargingOptions {
-  readonly leases: Pick<LeaseKeeper, 'reserve' | 'settle' | 'ask'>;
+  readonly leases: Pick<LeaseKeeper, 'reserveSoon' | 'settle'>;
   readonly journal: Pick<UsageJournal, 'begin' | 'end' | 'count'>;
   /** Names one request in the journal; new each time. */
   readonly newId: () => string;
@@ -26,7 +34,7 @@ export class BudgetCharging implements Charging {
     this.#options = options;
   }
 
-  async begin(key: OfflineKey, request: ChargedRequest): Promise<Charge | OpenAiError> {
+  async begin(key: ChargedKey, request: ChargedRequest): Promise<Charge | OpenAiError> {
     const { deploymentId, servedModel, versionDigest, promptTokens, reservedTokens } = request;
     const subject = { tenantId: key.tenantId, keyPublicId: key.publicId, deploymentId, servedModel, versionDigest };
     const begun = { id: this.#options.newId(), promptTokens, reservedTokens };
@@ -34,12 +42,10 @@ export class BudgetCharging implements Charging {
     return this.#charged(key, { ...begun, ...subject });
   }
 
-  async #charged(key: OfflineKey, usage: Omit<BegunUsage, 'leaseIds'>): Promise<Charge | OpenAiError> {
+  async #charged(key: ChargedKey, usage: Omit<BegunUsage, 'leaseIds'>): Promise<Charge | OpenAiError> {
     const { leases, journal } = this.#options;
-    const reservation = leases.reserve(key.budgetIds, usage.reservedTokens);
+    const reservation = await leases.reserveSoon(key.budgetIds, usage.reservedTokens);
     if ('refused' in reservation) {
-      // There may be more to have.
-      void leases.ask();
       const message = `${reservation.reason}${this.#options.contactWords()}.`;
       return openAiError('insufficient_quota', { message, retryAfterSeconds: reservation.retryAfterSeconds });
     }
@@ -49,8 +55,8 @@ export class BudgetCharging implements Charging {
       leases.settle(reservation, 0);
       return unwritable(cause);
     }
-    return once((spent, versionDigest) => {
-      journal.end(usage.id, spent, versionDigest);
+    return once((spent, by) => {
+      journal.end(usage.id, spent, by);
       leases.settle(reservation, spent === null ? 0 : spent.promptTokens + spent.completionTokens);
     });
   }
@@ -61,10 +67,10 @@ export class BudgetCharging implements Charging {
     journal.begin(usage).catch(() => {
       isNoted = false;
     });
-    return once((spent, versionDigest = usage.versionDigest) => {
+    return once((spent, by) => {
       const { id, promptTokens: _estimate, reservedTokens: _reserved, ...subject } = usage;
-      if (isNoted) journal.end(id, spent, versionDigest);
-      else if (spent !== null) journal.count({ ...subject, versionDigest } satisfies UsageSubject, spent);
+      if (isNoted) journal.end(id, spent, by);
+      else if (spent !== null) journal.count({ ...subject, ...by } satisfies UsageSubject, spent);
     });
   }
 }
@@ -75,13 +81,13 @@ function unwritable(cause: unknown): OpenAiError {
   return openAiError('offline_permission', { message, retryAfterSeconds: DISK_RETRY_SECONDS });
 }
 
-function once(end: (spent: SpentTokens | null, versionDigest?: string) => void): Charge {
+function once(end: (spent: SpentTokens | null, by?: AnsweredBy) => void): Charge {
   let isEnded = false;
   return {
-    end: (spent, versionDigest) => {
+    end: (spent, by) => {
       if (isEnded) return;
       isEnded = true;
-      end(spent, versionDigest);
+      end(spent, by);
     },
   };
 }

@@ -3,16 +3,12 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { pino } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
-import type { z } from 'zod';
 import type { LeaseReply, LeaseRequest } from '#contracts';
+import { type Charge, LeaseKeeper, type StoredLeases, type UsageEvent, UsageJournal } from '#inference';
 import { BUDGET_ID, DEPLOYMENT_ID, DIGEST, keyOf, memoryDocument, TurnedClock } from '../../test/offline.builders.ts';
 import { type TemporaryFolder, temporaryFolder, until } from '../../test/temporary-folder.ts';
 import { BudgetCharging } from './budget-charging.ts';
-import type { Charge } from './charging.ts';
-import { LeaseKeeper, type storedLeasesSchema } from './lease-keeper.ts';
 import type { OfflineKey } from './offline-view.ts';
-import type { UsageEvent } from './usage-entries.ts';
-import { UsageJournal } from './usage-journal.ts';
 
 const HOUR = 3_600_000;
 const TITLE = 'budget "chat" of 10,000 tokens a day';
@@ -29,7 +25,7 @@ class Centre {
 
   constructor(private limit: number) {}
 
-  answer = async (request: LeaseRequest): Promise<unknown> => {
+  answer = async (request: LeaseRequest): Promise<LeaseReply> => {
     if (this.isAway) throw new Error('nobody answers');
     this.asked.push(request);
     const reply: LeaseReply = { grants: [], refusals: [], ended: [] };
@@ -62,7 +58,7 @@ class Edge {
   leases!: LeaseKeeper;
   charging!: BudgetCharging;
   readonly clock = new TurnedClock();
-  readonly document = memoryDocument<z.output<typeof storedLeasesSchema>>();
+  readonly document = memoryDocument<StoredLeases>();
   machineBootId = 'boot-1';
   /** Of agents before this one. */
   readonly ended: UsageJournal[] = [];
@@ -84,6 +80,7 @@ class Edge {
       log,
     });
     this.leases = new LeaseKeeper({
+      holder: 'cluster',
       document: this.document,
       journal: this.journal,
       request: this.centre.answer,
@@ -141,7 +138,9 @@ afterEach(async () => {
 
 describe('R4: budgets at the edge', () => {
   it('nothing is spent before a lease is there; then as much as was leased, and told exactly', async () => {
+    centre.isAway = true;
     expect(await edge.begin()).toMatchObject({ status: 429, body: { error: { code: 'insufficient_quota' } } });
+    centre.isAway = false;
     await edge.renew();
     centre.isAway = true;
     const leased = edge.left;

@@ -1,10 +1,9 @@
 // Serving without the centre, as one part of the agent: what is opened, started and stopped in which order.
 import type { Logger } from 'pino';
+import type { LeaseKeeper, UsageJournal } from '#inference';
 import type { LocalEndpoint } from '../data-plane/local-endpoint.ts';
 import { messageOf } from '../errors.ts';
 import type { BundleKeeper, BundleState } from './bundle-keeper.ts';
-import type { LeaseKeeper } from './lease-keeper.ts';
-import type { UsageJournal } from './usage-journal.ts';
 
 /** A journal that cannot be opened (a full disk) is tried again this often; until then nothing is charged. */
 const JOURNAL_RETRY_MS = 30_000;

@@ -4,17 +4,21 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
-import type { UsageEntry } from '#contracts';
+import {
+  type BegunUsage,
+  SegmentWriter,
+  type SummedUsage,
+  type UsageEvent,
+  UsageJournal,
+  type UsageJournalOptions,
+} from '#inference';
 import { DEPLOYMENT_ID, DIGEST, TENANT_ID } from '../../test/offline.builders.ts';
 import { type TemporaryFolder, temporaryFolder, until } from '../../test/temporary-folder.ts';
-import { SegmentWriter } from './journal-segment.ts';
-import type { UsageEvent } from './usage-entries.ts';
-import { type BegunUsage, UsageJournal, type UsageJournalOptions } from './usage-journal.ts';
 
 const LEASE = '01900000-0000-7000-8000-00000000f001';
 
 let folder: TemporaryFolder;
-let told: Map<string, UsageEntry[]>;
+let told: Map<string, SummedUsage[]>;
 let journals: UsageJournal[];
 beforeEach(async () => {
   folder = await temporaryFolder();
@@ -71,7 +75,7 @@ async function opened(change: Partial<UsageJournalOptions> = {}): Promise<UsageJ
 /** All that was told, each event once. */
 function sums() {
   const entries = [...told.values()].flat();
-  const sum = (of: (entry: UsageEntry) => number) => entries.reduce((total, entry) => total + of(entry), 0);
+  const sum = (of: (entry: SummedUsage) => number) => entries.reduce((total, entry) => total + of(entry), 0);
   return {
     requests: sum(({ requests }) => requests),
     tokens: sum(({ promptTokens, completionTokens }) => promptTokens + completionTokens),
@@ -88,7 +92,7 @@ describe('R4: the usage journal', () => {
     await Promise.all([first, second, third].map((usage) => journal.begin(usage)));
     journal.end(first.id, exactly(10, 20));
     journal.end(first.id, exactly(10, 20));
-    journal.end(second.id, { ...exactly(11, 9), isEstimated: true }, 'b'.repeat(64));
+    journal.end(second.id, { ...exactly(11, 9), isEstimated: true }, { versionDigest: 'b'.repeat(64) });
     journal.end(third.id, null);
     await journal.seal();
     expect([...told.values()].flat()).toMatchObject([

@@ -23,6 +23,8 @@ export const leaseRequestSchema = z.object({
         tokens: z.int().min(0),
         /** For the period after the present one, so that an agent that is cut off lasts past its end. */
         ahead: z.boolean().optional(),
+        /** Nobody spends from it now: to be granted only where there is plenty. */
+        standby: z.boolean().optional(),
       }),
     )
     .max(LEASE_WISHES_MAX),

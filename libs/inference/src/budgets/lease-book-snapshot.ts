@@ -10,6 +10,7 @@ const wish = z
     leaseId: z.string().max(64).nullable(),
     tokens,
     ahead: z.boolean().optional(),
+    standby: z.boolean().optional(),
   })
   .nullable();
 
@@ -26,6 +27,7 @@ export const leaseBookSnapshotSchema = z.object({
       expiresInMs: milliseconds,
       renewInMs: milliseconds,
       endsWithPeriod: z.boolean(),
+      isStandby: z.boolean().default(false),
       isReturning: z.boolean(),
       isEnded: z.boolean(),
     }),
@@ -39,6 +41,8 @@ export const leaseBookSnapshotSchema = z.object({
       title: z.string().max(300),
       pendingNow: wish,
       pendingAhead: wish,
+      /** Absent: nobody wanted to spend from it yet. */
+      usedAgoMs: milliseconds.optional(),
     }),
   ),
 });

@@ -5,7 +5,7 @@ import { leaseBookSnapshotSchema } from './lease-book-snapshot.ts';
 
 const HOUR = 3_600_000;
 let made: number;
-const options = { newId: () => `id-${made++}`, horizonMs: 24 * HOUR };
+const options = { newId: () => `id-${made++}`, horizonMs: 24 * HOUR, idleMs: 12 * HOUR, wantsStandby: true };
 let book: LeaseBook;
 
 beforeEach(() => {
@@ -35,8 +35,8 @@ function reserved(tokens: number, nowMs: number, budgets = ['b'], of = book): Re
 }
 
 describe('what it asks for', () => {
-  it('is a minimal lease before anything is spent, and then nothing for a while', () => {
-    expect(grantAll(0)).toEqual([{ requestId: 'id-0', budgetId: 'b', leaseId: null, tokens: 4_000 }]);
+  it('is a minimal standby lease before anything is spent, and then nothing for a while', () => {
+    expect(grantAll(0)).toEqual([{ requestId: 'id-0', budgetId: 'b', leaseId: null, tokens: 4_000, standby: true }]);
     expect(book.wishes(1 * HOUR)).toBeNull();
   });
 
@@ -91,11 +91,12 @@ describe('what it asks for', () => {
   });
 
   it('waits as long as it was told when it is refused, and tells why', () => {
+    expect(book.reserve(['b'], 10, 0)).toMatchObject({ mayHaveMore: true });
     const { requestId } = asked(0).wishes[0]!;
     const refusal = { requestId, budgetId: 'b', reason: 'it is spent', retryAfterSeconds: 60 };
     book.granted(answer({ refusals: [refusal] }), 0);
     expect(book.reserve(['b'], 10, 20_000)).toEqual({
-      ...{ refused: 'no-budget', budgetId: 'b', retryAfterSeconds: 40 },
+      ...{ refused: 'no-budget', budgetId: 'b', retryAfterSeconds: 40, mayHaveMore: false },
       reason: 'budget "b": 0 tokens are left here, and this request may need 10; it is spent',
     });
     expect(book.wishes(59_999)).toBeNull();

@@ -5,7 +5,8 @@
  *
  * Invariants: of a lease no more is spent than was granted, but for answers that come out longer than they were estimated;
  * nothing is reserved outside a lease's life; a request is charged to all budgets of its key or to none; a wish keeps its
- * request id until it is answered; a lease that was begun to be given back is never spent from again.
+ * request id until it is answered; a lease that was begun to be given back is never spent from again; of a budget that
+ * nobody used here lately nothing is held, but for a standby lease where one is to be had.
  *
  * At a bound: without room `reserve` refuses with the reason and when to come again; at most WISHES_MAX wishes and returns
  * go in one request, the others in the next.
@@ -25,6 +26,9 @@ import { RecentRate } from './recent-rate.ts';
 export const CLUSTER_HORIZON_MS = 24 * 3_600_000;
 /** A gateway asks all the time; what it holds nobody else can spend. */
 export const GATEWAY_HORIZON_MS = 60_000;
+/** What a cluster did not use for so long goes back: who is quiet for a night is not for a working day. */
+export const CLUSTER_IDLE_MS = 12 * 3_600_000;
+export const GATEWAY_IDLE_MS = 60_000;
 /** Of a horizon: the half-life of the rate that wishes are sized by. */
 const HALF_LIFE_SHARE = 0.25;
 /** Of a lease's life: after it the end is moved. So 42 of a cluster's 48 hours are left when contact is lost. */
@@ -39,6 +43,10 @@ export interface LeaseBookOptions {
   readonly newId: () => string;
   /** How long leases should last at the recent rate of spending. */
   readonly horizonMs: number;
+  /** A budget that was not used for so long is idle: its leases go back. */
+  readonly idleMs: number;
+  /** Whether a small lease is wished for on idle budgets, so that a holder that is cut off can serve. */
+  readonly wantsStandby: boolean;
 }
 
 export interface ExpectedBudget {
@@ -61,6 +69,8 @@ export interface NoRoom {
   /** One sentence, for whoever is refused. */
   readonly reason: string;
   readonly retryAfterSeconds: number;
+  /** The centre was not asked for it yet, or has not answered: a moment later there may be room. */
+  readonly mayHaveMore: boolean;
 }
 
 export interface LeaseStanding extends ExpectedBudget {
@@ -84,6 +94,8 @@ export interface HeldLease {
   expiresAtMs: number;
   renewAtMs: number;
   endsWithPeriod: boolean;
+  /** Held though its budget was idle: it does not go back for that. */
+  isStandby: boolean;
   /** It is being given back: nothing is spent from it any more. */
   isReturning: boolean;
   /** The centre does not count it any more; it goes once nothing of it is reserved. */
@@ -103,6 +115,9 @@ interface BudgetState {
   leftAtGrant: number;
   quietUntilMs: number;
   aheadQuietUntilMs: number;
+  standbyQuietUntilMs: number;
+  /** When somebody last wanted to spend from it; null: nobody did yet. */
+  usedAtMs: number | null;
 }
 
 export class LeaseBook {
@@ -116,8 +131,10 @@ export class LeaseBook {
   /** A book as it was `elapsedMs` before `nowMs`. What was reserved then still is: settle each of `open()`. */
   static restore(snapshot: LeaseBookSnapshot, elapsedMs: number, nowMs: number, options: LeaseBookOptions): LeaseBook {
     const book = new LeaseBook(options);
-    for (const { budgetId, title, pendingNow, pendingAhead } of snapshot.budgets) {
-      book.stateOf(budgetId, nowMs, title).pending = { now: pendingNow, ahead: pendingAhead };
+    for (const { budgetId, title, pendingNow, pendingAhead, usedAgoMs } of snapshot.budgets) {
+      const state = book.stateOf(budgetId, nowMs, title);
+      state.pending = { now: pendingNow, ahead: pendingAhead };
+      state.usedAtMs = usedAgoMs === undefined ? null : nowMs - elapsedMs - usedAgoMs;
     }
     for (const { startsInMs, expiresInMs, renewInMs, ...lease } of snapshot.leases) {
       const at = (inMs: number) => nowMs + inMs - elapsedMs;
@@ -153,6 +170,7 @@ export class LeaseBook {
     const found: HeldLease[] = [];
     let refusal: NoRoom | null = null;
     for (const budgetId of new Set(budgetIds)) {
+      this.stateOf(budgetId, nowMs, 'its budget').usedAtMs = nowMs;
       const lease = this.usable(budgetId, nowMs).find((each) => leftOf(each) >= tokens);
       if (lease !== undefined) found.push(lease);
       else refusal ??= this.refuse(budgetId, tokens, nowMs);
@@ -184,7 +202,9 @@ export class LeaseBook {
       const lease = this.leases.get(leaseId);
       if (lease === undefined) continue;
       lease.spentTokens += tokens;
-      this.budgets.get(lease.budgetId)?.rate.add(tokens, nowMs);
+      const state = this.budgets.get(lease.budgetId);
+      state?.rate.add(tokens, nowMs);
+      if (state !== undefined && tokens > 0) state.usedAtMs = Math.max(state.usedAtMs ?? nowMs, nowMs);
       if (lease.isEnded && lease.reservedTokens === 0) this.forget(lease);
     }
   }
@@ -252,16 +272,19 @@ export class LeaseBook {
         renewInMs: renewAtMs - nowMs,
       })),
       reservations: this.open().map((each) => ({ ...each, leaseIds: [...each.leaseIds] })),
-      budgets: [...this.budgets.values()].map(({ budgetId, title, pending }) => ({
+      budgets: [...this.budgets.values()].map(({ budgetId, title, pending, usedAtMs }) => ({
         ...{ budgetId, title, pendingNow: pending.now, pendingAhead: pending.ahead },
+        ...(usedAtMs === null ? {} : { usedAgoMs: nowMs - usedAtMs }),
       })),
     };
   }
 
   private returns(nowMs: number): LeaseReturn[] {
     const due = [...this.leases.values()].filter((lease) => {
-      const isOver = lease.expiresAtMs <= nowMs || this.budgets.get(lease.budgetId)?.isExpected !== true;
-      return (isOver || lease.isReturning) && lease.reservedTokens === 0;
+      const state = this.budgets.get(lease.budgetId);
+      const isOver = lease.expiresAtMs <= nowMs || state?.isExpected !== true;
+      const isUnused = !lease.isStandby && state !== undefined && this.isIdle(state, nowMs);
+      return (isOver || isUnused || lease.isReturning) && lease.reservedTokens === 0;
     });
     return due.slice(0, WISHES_MAX).map((lease) => {
       lease.isReturning = true;
@@ -269,17 +292,34 @@ export class LeaseBook {
     });
   }
 
-  /** More tokens from half of what is wanted on, a later end after a part of the life, a first lease at once. */
+  /** More tokens from half of what is wanted on, a later end after a part of the life, a first lease at its first use. */
   private wishNow(state: BudgetState, nowMs: number): LeaseWish | null {
     const usable = this.usable(state.budgetId, nowMs);
     const main = usable.at(-1);
-    const left = sum(usable.map(leftOf));
+    const isIdle = this.isIdle(state, nowMs);
+    if (isIdle && main === undefined) return this.wishStandby(state, nowMs);
+    const missing = isIdle ? 0 : this.missingTokens(state, nowMs);
+    if (main === undefined) return missing > 0 ? this.wish(state, null, missing) : null;
+    if (missing > 0) return this.wish(state, main.leaseId, missing);
+    return !main.endsWithPeriod && nowMs >= main.renewAtMs ? this.wish(state, main.leaseId, 0) : null;
+  }
+
+  private wishStandby(state: BudgetState, nowMs: number): LeaseWish | null {
+    if (!this.options.wantsStandby || nowMs < state.standbyQuietUntilMs) return null;
+    return { ...this.wish(state, null, LEASE_TOKENS_MIN), standby: true };
+  }
+
+  /** 0: there is more than half of what is wanted, or it is not the time to ask. */
+  private missingTokens(state: BudgetState, nowMs: number): number {
+    const left = sum(this.usable(state.budgetId, nowMs).map(leftOf));
     const target = this.targetTokens(state, nowMs);
     const isQuiet = nowMs < state.quietUntilMs && (state.refusal !== null || left * 2 >= state.leftAtGrant);
-    const isShort = left * 2 < target && !isQuiet;
-    if (main === undefined) return isShort ? this.wish(state, null, target) : null;
-    if (isShort) return this.wish(state, main.leaseId, target - left);
-    return !main.endsWithPeriod && nowMs >= main.renewAtMs ? this.wish(state, main.leaseId, 0) : null;
+    return left * 2 < target && !isQuiet ? target - left : 0;
+  }
+
+  private isIdle({ usedAtMs, budgetId }: BudgetState, nowMs: number): boolean {
+    if (this.of(budgetId).some(({ reservedTokens }) => reservedTokens > 0)) return false;
+    return usedAtMs === null || nowMs - usedAtMs >= this.options.idleMs;
   }
 
   /** A lease that its period ends is followed by one on the next period. */
@@ -287,16 +327,21 @@ export class LeaseBook {
     const isCut = this.usable(state.budgetId, nowMs).at(-1)?.endsWithPeriod === true;
     const hasNext = this.of(state.budgetId).some(({ startsAtMs }) => startsAtMs > nowMs);
     if (!isCut || hasNext || nowMs < state.aheadQuietUntilMs) return null;
-    return { ...this.wish(state, null, this.targetTokens(state, nowMs)), ahead: true };
+    if (!this.isIdle(state, nowMs)) return { ...this.wish(state, null, this.targetTokens(state, nowMs)), ahead: true };
+    return this.options.wantsStandby
+      ? { ...this.wish(state, null, LEASE_TOKENS_MIN), ahead: true, standby: true }
+      : null;
   }
 
   private wish({ budgetId }: BudgetState, leaseId: string | null, tokens: number): LeaseWish {
     return { requestId: this.options.newId(), budgetId, leaseId, tokens };
   }
 
-  private targetTokens({ rate, unmetTokens }: BudgetState, nowMs: number): number {
+  /** At the recent rate, with room for what was refused; while a refused one waits, for as much again as runs now. */
+  private targetTokens({ budgetId, rate, unmetTokens }: BudgetState, nowMs: number): number {
     const horizon = Math.ceil(rate.perMs(nowMs) * this.options.horizonMs);
-    return Math.min(Number.MAX_SAFE_INTEGER, Math.max(LEASE_TOKENS_MIN, horizon + unmetTokens));
+    const running = unmetTokens === 0 ? 0 : sum(this.of(budgetId).map(({ reservedTokens }) => reservedTokens));
+    return Math.min(Number.MAX_SAFE_INTEGER, Math.max(LEASE_TOKENS_MIN, horizon + unmetTokens + running));
   }
 
   private takeGrant(grant: LeaseGrant, askedAtMs: number, refused: ReadonlySet<string>): void {
@@ -313,6 +358,7 @@ export class LeaseBook {
       ...{ leaseId, budgetId, grantedTokens, spentTokens: before?.spentTokens ?? 0 },
       ...{ reservedTokens: before?.reservedTokens ?? 0, startsAtMs, expiresAtMs },
       renewAtMs: renewAtMs(Math.max(askedAtMs, startsAtMs), expiresAtMs),
+      isStandby: asked.standby ?? (asked.tokens === 0 && before?.isStandby === true),
       ...{ endsWithPeriod: endsWithPeriod ?? false, isReturning, isEnded: before?.isEnded ?? false },
     });
     const more = grantedTokens - (before?.grantedTokens ?? 0);
@@ -324,7 +370,7 @@ export class LeaseBook {
   private settleWish(state: BudgetState, asked: LeaseWish, askedAtMs: number, refused: ReadonlySet<string>): void {
     state.pending.now = refused.has(asked.requestId) ? asked : null; // its refusal is read next
     state.refusal = null;
-    if (asked.tokens > 0) state.unmetTokens = 0;
+    if (asked.tokens > 0 && asked.standby !== true) state.unmetTokens = 0;
     state.leftAtGrant = sum(this.usable(state.budgetId, askedAtMs).map(leftOf));
   }
 
@@ -335,7 +381,12 @@ export class LeaseBook {
       state.pending.ahead = null;
       state.aheadQuietUntilMs = untilMs;
     } else if (state?.pending.now?.requestId === requestId) {
+      const { standby } = state.pending.now;
       state.pending.now = null;
+      if (standby === true) {
+        state.standbyQuietUntilMs = untilMs;
+        return;
+      }
       state.refusal = { reason, untilMs };
       state.quietUntilMs = untilMs;
       state.unmetTokens = 0;
@@ -352,6 +403,7 @@ export class LeaseBook {
     return {
       ...{ refused: 'no-budget', budgetId, reason: isRefused ? `${short}; ${refusal.reason}` : short },
       retryAfterSeconds: isRefused ? Math.ceil((refusal.untilMs - nowMs) / 1_000) : RETRY_SOON_SECONDS,
+      mayHaveMore: state.isExpected && (state.pending.now !== null || this.missingTokens(state, nowMs) > 0),
     };
   }
 
@@ -383,6 +435,7 @@ export class LeaseBook {
     state.refusal = null;
     state.quietUntilMs = 0;
     state.aheadQuietUntilMs = 0;
+    state.standbyQuietUntilMs = 0;
   }
 
   private stateOf(budgetId: string, nowMs: number, title: string): BudgetState {
@@ -390,7 +443,7 @@ export class LeaseBook {
     if (known !== undefined) return known;
     const made: BudgetState = {
       ...{ budgetId, title, isExpected: true, unmetTokens: 0, pending: { now: null, ahead: null }, refusal: null },
-      ...{ leftAtGrant: 0, quietUntilMs: 0, aheadQuietUntilMs: 0 },
+      ...{ leftAtGrant: 0, quietUntilMs: 0, aheadQuietUntilMs: 0, standbyQuietUntilMs: 0, usedAtMs: null },
       rate: new RecentRate(this.options.horizonMs * HALF_LIFE_SHARE, nowMs),
     };
     this.budgets.set(budgetId, made);

@@ -99,7 +99,7 @@ interface Usage {
 
 let made = 0;
 const newId = () => `id-${made++}`;
-const options = { newId, horizonMs: 60 * MINUTE };
+const options = { newId, horizonMs: 60 * MINUTE, idleMs: 120 * MINUTE, wantsStandby: true };
 
 class Holder {
   book = new LeaseBook(options);

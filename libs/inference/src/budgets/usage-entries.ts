@@ -1,10 +1,13 @@
 // What requests cost, summed as the control plane wants it told: one entry for each key, model, version and set of leases.
 import { createHash } from 'node:crypto';
-import { USAGE_ENTRIES_MAX, type UsageEntry } from '#contracts';
+import type { ToldUsage } from '#domain';
+
+/** As it is told: what requests of one kind came to. */
+export type SummedUsage = Omit<ToldUsage, 'leaseIds'> & { readonly leaseIds: string[] };
 
 /** Whom a request is counted for. */
 export type UsageSubject = Pick<
-  UsageEntry,
+  SummedUsage,
   'tenantId' | 'keyPublicId' | 'deploymentId' | 'servedModel' | 'versionDigest' | 'leaseIds'
 >;
 
@@ -14,11 +17,11 @@ export interface UsageAmount {
   readonly isEstimated: boolean;
 }
 
-/** Entries of one event, so that it stays within its bound of bytes whatever is in them. */
-const ENTRIES_MAX = Math.min(USAGE_ENTRIES_MAX, 40);
+/** Entries of one event: within the 64 and the bytes of its contract, whatever is in them. */
+const ENTRIES_MAX = 40;
 
 export class UsageTotals {
-  readonly #entries = new Map<string, UsageEntry>();
+  readonly #entries = new Map<string, SummedUsage>();
 
   get isEmpty(): boolean {
     return this.#entries.size === 0;
@@ -39,18 +42,18 @@ export class UsageTotals {
   }
 
   /** In the order of what they are for, so that the same requests make the same list. */
-  entries(): UsageEntry[] {
+  entries(): SummedUsage[] {
     return [...this.#entries.entries()].sort(([left], [right]) => (left < right ? -1 : 1)).map(([, entry]) => entry);
   }
 }
 
 export interface UsageEvent {
   readonly id: string;
-  readonly entries: UsageEntry[];
+  readonly entries: SummedUsage[];
 }
 
 /** A segment's events. The same segment makes the same ids, so that what is told twice counts once. */
-export function eventsOf(segmentId: string, entries: readonly UsageEntry[]): UsageEvent[] {
+export function eventsOf(segmentId: string, entries: readonly SummedUsage[]): UsageEvent[] {
   const events: UsageEvent[] = [];
   for (let from = 0; from < entries.length; from += ENTRIES_MAX) {
     const id = from === 0 ? segmentId : derivedId(`${segmentId}/${from / ENTRIES_MAX}`);

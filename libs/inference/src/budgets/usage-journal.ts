@@ -1,4 +1,4 @@
-// What the local endpoint's requests cost, on disk: a line at each begin, with what is reserved, and one at each end. At a
+// What requests cost, on disk, wherever they are charged (a cluster's own endpoint, a gateway): a line at each begin, with what is reserved, and one at each end. At a
 // start what has no end is settled at its reservation, so nothing that was served goes uncounted (DESIGN §7.8).
 //
 // Lines go to the newest of a row of segments. A segment is sealed by beginning a new one. Then, in this order: begins
@@ -14,9 +14,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
-import { messageOf } from '../errors.ts';
-import { syncFolder } from '../state/durable-file.ts';
-import { type BeginRecord, type EndRecord, readSegment, SegmentWriter } from './journal-segment.ts';
+import { type BeginRecord, type EndRecord, readSegment, SegmentWriter, syncFolder } from './journal-segment.ts';
 import { eventsOf, type UsageAmount, type UsageEvent, type UsageSubject, UsageTotals } from './usage-entries.ts';
 
 const SEGMENT_BYTES = 1024 * 1024;
@@ -48,6 +46,9 @@ export interface UsageJournalOptions {
 
 /** A request that was begun, as its line says it. */
 export type BegunUsage = Omit<BeginRecord, 'kind'>;
+
+/** Who answered, where it is not known at the begin. */
+export type AnsweredBy = Partial<Pick<UsageSubject, 'deploymentId' | 'versionDigest'>>;
 
 /** An earlier segment, or what an agent that died left without an end. */
 export interface RecoveredUsage {
@@ -164,16 +165,15 @@ export class UsageJournal {
     }
   }
 
-  /** Null: nothing came of it. Never throws; a second time it changes nothing. */
-  end(id: string, amount: UsageAmount | null, versionDigest?: string): void {
+  /** Null: nothing came of it. Never throws; a second time it changes nothing. `by`: where another one answered. */
+  end(id: string, amount: UsageAmount | null, by: AnsweredBy = {}): void {
     const begun = this.#open.get(id);
     if (begun === undefined || this.#current === undefined) return;
     this.#open.delete(id);
     const { promptTokens: _estimate, reservedTokens: _reserved, ...subject } = begun;
     if (amount === null) this.#note(() => this.#current!.writer.add({ kind: 'nothing', id }));
     else {
-      const digest = versionDigest ?? subject.versionDigest;
-      this.#note(() => this.#count(this.#current!, { kind: 'end', ...subject, versionDigest: digest, ...amount }));
+      this.#note(() => this.#count(this.#current!, { kind: 'end', ...subject, ...by, ...amount }));
     }
   }
 
@@ -301,7 +301,7 @@ export class UsageJournal {
 
   /** One line says so, until it works again. */
   #failed(cause: unknown): void {
-    if (!this.#isFailing) this.#options.log.error({ reason: messageOf(cause) }, 'usage cannot be written down');
+    if (!this.#isFailing) this.#options.log.error({ reason: failureWords(cause) }, 'usage cannot be written down');
     this.#isFailing = true;
   }
 
@@ -343,4 +343,10 @@ function settledAtReservation({ kind: _kind, reservedTokens, promptTokens, ...su
   const prompt = Math.min(promptTokens, reservedTokens);
   const amount = { promptTokens: prompt, completionTokens: reservedTokens - prompt, isEstimated: true };
   return { kind: 'end', ...subject, ...amount };
+}
+
+/** The message of anything that was thrown. By shape: an error of another realm is no instance of our Error. */
+export function failureWords(cause: unknown): string {
+  const message = (cause as { message?: unknown } | null | undefined)?.message;
+  return typeof message === 'string' ? message : String(cause);
 }

@@ -1,8 +1,16 @@
-// What a request of the local endpoint is charged: reserved before an engine is asked, settled by what it came to.
-//
-// Only what was asked here is charged here: a gateway charges what it forwards.
-import type { ForwardOutcome, OpenAiError } from '#inference';
-import type { OfflineKey } from './offline-view.ts';
+// What a request is charged: reserved before an engine is asked, settled by what it came to. Who was asked by the client
+// charges, and nobody else: a cluster's own endpoint what it answers, a gateway what it forwards.
+import type { OpenAiError } from '../errors.ts';
+import type { ForwardOutcome } from '../forward-outcome.ts';
+import type { AnsweredBy } from './usage-journal.ts';
+
+/** Of a key, what charging needs. */
+export interface ChargedKey {
+  readonly publicId: string;
+  readonly tenantId: string;
+  /** All must have room; empty: no budget asks for any. */
+  readonly budgetIds: readonly string[];
+}
 
 /** Of an answer whose length the client did not bound. */
 const ANSWER_TOKENS_DEFAULT = 1_024;
@@ -28,13 +36,13 @@ export interface SpentTokens {
 }
 
 export interface Charge {
-  /** Once: null when nothing came of the request. `versionDigest`: of who answered, where it was another one. */
-  end(spent: SpentTokens | null, versionDigest?: string): void;
+  /** Once: null when nothing came of the request. `by`: who answered, where it was another one. */
+  end(spent: SpentTokens | null, by?: AnsweredBy): void;
 }
 
 export interface Charging {
   /** The refusal names the budget, or what is wrong with the disk. */
-  begin(key: OfflineKey, request: ChargedRequest): Promise<Charge | OpenAiError>;
+  begin(key: ChargedKey, request: ChargedRequest): Promise<Charge | OpenAiError>;
 }
 
 /** What a request may come to, for its reservation: its prompts, and the longest answer for each of their choices. */
