@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import {
   aCluster,
   aDeployment,
@@ -14,16 +14,9 @@ import {
   aVersionSync,
   ID,
 } from '../test/builders.fixture.ts';
-import { AdminServer, page, problem, run, TOKEN } from '../test/cli.fixture.ts';
+import { adminServer, page, problem, run, TOKEN } from '../test/cli.fixture.ts';
 
-jest.setTimeout(30_000);
-
-let server: AdminServer;
-beforeAll(async () => {
-  server = await AdminServer.start();
-});
-beforeEach(() => server.forget());
-afterAll(() => server.stop());
+const { server } = adminServer();
 
 const badUsage: readonly [command: string, wantInMessage: string][] = [
   ['clustr list', 'unknown command'],

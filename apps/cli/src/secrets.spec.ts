@@ -1,20 +1,13 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, describe, expect, it } from '@jest/globals';
 import { aKey, ID } from '../test/builders.fixture.ts';
-import { AdminServer, problem, temporaryFolder } from '../test/cli.fixture.ts';
+import { adminServer, problem, temporaryFolder } from '../test/cli.fixture.ts';
 
 const SECRET = 'atoll_pub1_shown-once';
 const folder = temporaryFolder();
-let server: AdminServer;
-beforeAll(async () => {
-  server = await AdminServer.start();
-});
-beforeEach(() => server.forget());
-afterAll(async () => {
-  await server.stop();
-  folder.remove();
-});
+const { server } = adminServer();
+afterAll(() => folder.remove());
 
 const makers: readonly [command: string, flag: string, call: string, made: object][] = [
   ['key create ci', '--key-out', 'POST /api-keys', { ...aKey(), key: SECRET }],

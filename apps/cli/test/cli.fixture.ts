@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, jest } from '@jest/globals';
 import { runCommandLine } from '../src/command-line.ts';
 import type { Terminal } from '../src/terminal.ts';
 
@@ -65,15 +66,11 @@ export class AdminServer {
   readonly seen: Seen[] = [];
   private readonly answers = new Map<string, Answer>();
 
-  private constructor(private readonly server: Server) {}
+  private readonly server: Server = createServer((request, response) => void this.answer(request, response));
 
-  static async start(): Promise<AdminServer> {
-    const server = createServer();
-    const admin = new AdminServer(server);
-    server.on('request', (request, response) => void admin.answer(request, response));
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    return admin;
+  async start(): Promise<void> {
+    this.server.listen(0, '127.0.0.1');
+    await once(this.server, 'listening');
   }
 
   get url(): string {
@@ -117,6 +114,28 @@ export class AdminServer {
     response.writeHead(status, { 'content-type': 'application/json' });
     response.end(answered === undefined ? undefined : JSON.stringify(answered));
   }
+}
+
+/** Command lines run in this process, and on a busy machine each takes its time. */
+const COMMANDS_MS_MAX = 30_000;
+
+/**
+ * An admin API for a spec file, or for the `describe` that it is called in: begun before its tests, told to forget before
+ * each, stopped after them. `atoll` runs a line of words without spaces in them, on a terminal like `terminal`.
+ */
+export function adminServer(terminal: Partial<Terminal> = {}) {
+  jest.setTimeout(COMMANDS_MS_MAX);
+  const server = new AdminServer();
+  beforeAll(() => server.start());
+  beforeEach(() => server.forget());
+  afterAll(() => server.stop());
+  return {
+    server,
+    atoll: (command: string, overrides: Partial<Terminal> = {}) =>
+      server.run(command.split(' '), { ...terminal, ...overrides }),
+    /** Of the first call that begins so. */
+    bodyOf: (call: string) => server.seen.find((each) => each.call.startsWith(call))?.body,
+  };
 }
 
 export function problem(status: number, code: string, detail: string, errors?: { field: string; message: string }[]) {

@@ -1,19 +1,10 @@
 // What the commands of budgets and of usage in tokens send and show.
-import { afterAll, beforeAll, beforeEach, expect, it, jest } from '@jest/globals';
+import { expect, it } from '@jest/globals';
 import type { BudgetDetailDto } from '#contracts';
 import { ID } from '../../test/builders.fixture.ts';
-import { AdminServer, page } from '../../test/cli.fixture.ts';
+import { adminServer, page } from '../../test/cli.fixture.ts';
 
-jest.setTimeout(30_000);
-
-let server: AdminServer;
-beforeAll(async () => {
-  server = await AdminServer.start();
-});
-beforeEach(() => server.forget());
-afterAll(() => server.stop());
-const atoll = (command: string, overrides: Parameters<AdminServer['run']>[1] = {}) =>
-  server.run(command.split(' '), overrides);
+const { server, atoll } = adminServer();
 
 function aBudget(change: Partial<BudgetDetailDto> = {}): BudgetDetailDto {
   return {

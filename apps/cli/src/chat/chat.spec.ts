@@ -1,13 +1,8 @@
 import type { ServerResponse } from 'node:http';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { AdminServer, TOKEN } from '../../test/cli.fixture.ts';
+import { describe, expect, it } from '@jest/globals';
+import { adminServer, TOKEN } from '../../test/cli.fixture.ts';
 
-let server: AdminServer;
-beforeAll(async () => {
-  server = await AdminServer.start();
-});
-beforeEach(() => server.forget());
-afterAll(() => server.stop());
+const { server } = adminServer();
 
 const CALL = 'POST /v1/chat/completions';
 const chat = (...more: string[]) =>

@@ -1,20 +1,10 @@
 // What the commands that operate clusters send, show and answer with.
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { ClusterDrainDto } from '#contracts';
 import { aCluster, ID } from '../../test/builders.fixture.ts';
-import { AdminServer, NOW } from '../../test/cli.fixture.ts';
+import { adminServer, NOW } from '../../test/cli.fixture.ts';
 
-jest.setTimeout(30_000);
-
-let server: AdminServer;
-beforeAll(async () => {
-  server = await AdminServer.start();
-});
-beforeEach(() => server.forget());
-afterAll(() => server.stop());
-const atoll = (command: string, overrides: Parameters<AdminServer['run']>[1] = {}) =>
-  server.run(command.split(' '), overrides);
-const bodyOf = (call: string) => server.seen.find((each) => each.call.startsWith(call))?.body;
+const { server, atoll, bodyOf } = adminServer();
 
 const aDrain = (changes: Partial<ClusterDrainDto> = {}): ClusterDrainDto => ({
   mode: 'move',

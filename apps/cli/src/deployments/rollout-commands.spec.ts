@@ -1,19 +1,10 @@
 // What the commands of rollouts say, and with which exit code.
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { RolloutDto } from '#contracts';
 import { aDeployment, anAlias, aPlan, aRollout, aSyncCluster, aVersionSync } from '../../test/builders.fixture.ts';
-import { AdminServer, page, problem } from '../../test/cli.fixture.ts';
+import { adminServer, page, problem } from '../../test/cli.fixture.ts';
 
-jest.setTimeout(30_000);
-
-let server: AdminServer;
-beforeAll(async () => {
-  server = await AdminServer.start();
-});
-beforeEach(() => server.forget());
-afterAll(() => server.stop());
-const atoll = (command: string, overrides: Parameters<AdminServer['run']>[1] = {}) =>
-  server.run(command.split(' '), overrides);
+const { server, atoll } = adminServer();
 
 describe('deployment rollout', () => {
   it('shows the newest one and those before it', async () => {

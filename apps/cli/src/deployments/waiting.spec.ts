@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { aDeployment, aReplica } from '../../test/builders.fixture.ts';
-import { AdminServer, problem } from '../../test/cli.fixture.ts';
+import { adminServer, problem } from '../../test/cli.fixture.ts';
 import { missingFrom } from './waiting.ts';
 
 describe('missingFrom', () => {
@@ -42,12 +42,7 @@ describe('missingFrom', () => {
 });
 
 describe('waiting on the command line', () => {
-  let server: AdminServer;
-  beforeAll(async () => {
-    server = await AdminServer.start();
-  });
-  beforeEach(() => server.forget());
-  afterAll(() => server.stop());
+  const { server } = adminServer();
 
   /** Says the next one at each look, the last one for ever. */
   function inTurn(...answers: { status?: number; body?: unknown }[]): void {

@@ -1,25 +1,13 @@
 // What the commands of jobs send, show and answer with.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, describe, expect, it } from '@jest/globals';
 import { aJob, aJobExplanation, aJobPlan, anAttempt, DIGEST, ID } from '../../test/builders.fixture.ts';
-import { AdminServer, page, problem, temporaryFolder } from '../../test/cli.fixture.ts';
-
-jest.setTimeout(30_000);
+import { adminServer, page, problem, temporaryFolder } from '../../test/cli.fixture.ts';
 
 const folder = temporaryFolder();
-let server: AdminServer;
-beforeAll(async () => {
-  server = await AdminServer.start();
-});
-beforeEach(() => server.forget());
-afterAll(async () => {
-  folder.remove();
-  await server.stop();
-});
-const atoll = (command: string, overrides: Parameters<AdminServer['run']>[1] = {}) =>
-  server.run(command.split(' '), overrides);
-const bodyOf = (call: string) => server.seen.find((each) => each.call.startsWith(call))?.body;
+const { server, atoll, bodyOf } = adminServer();
+afterAll(() => folder.remove());
 
 describe('job submit', () => {
   it.each<[string, object]>([

@@ -2,7 +2,7 @@
 import { createHash, createPublicKey, verify } from 'node:crypto';
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { manifestText, signedText } from '#domain';
 import {
   aModel,
@@ -14,23 +14,12 @@ import {
   aVersionSync,
   DIGEST,
 } from '../../test/builders.fixture.ts';
-import { AdminServer, page, run, temporaryFolder } from '../../test/cli.fixture.ts';
+import { adminServer, page, run, temporaryFolder } from '../../test/cli.fixture.ts';
 import { makeSigningKey, publicKeyOf, readSigningKey, signDigest } from './signing.ts';
 
-jest.setTimeout(30_000);
-
 const folder = temporaryFolder();
-let server: AdminServer;
-beforeAll(async () => {
-  server = await AdminServer.start();
-});
-beforeEach(() => server.forget());
-afterAll(async () => {
-  await server.stop();
-  folder.remove();
-});
-const atoll = (command: string, overrides: Parameters<AdminServer['run']>[1] = {}) =>
-  server.run(command.split(' '), { columns: 120, ...overrides });
+const { server, atoll } = adminServer({ columns: 120 });
+afterAll(() => folder.remove());
 
 describe('models', () => {
   it('are listed with their policy and aliases, and as JSON with both', async () => {

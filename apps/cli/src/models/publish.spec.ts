@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { AdminClient, type VersionDto } from '#contracts';
 import { manifestText } from '#domain';
 import { aVersion } from '../../test/builders.fixture.ts';
-import { AdminServer, page, problem, TOKEN, temporaryFolder, terminalFor } from '../../test/cli.fixture.ts';
+import { adminServer, page, problem, TOKEN, temporaryFolder, terminalFor } from '../../test/cli.fixture.ts';
 import { publish } from './publish.ts';
 
 const folder = temporaryFolder();
@@ -26,17 +26,12 @@ const files = Object.entries(contents).map(([path, bytes]) => ({
 const wantDigest = sha256(manifestText(files));
 const pace = { triesMax: 3, delayMsMin: 1, delayMsMax: 2, stallMs: 5_000 };
 
-let server: AdminServer;
-beforeAll(async () => {
+const { server } = adminServer();
+beforeAll(() => {
   mkdirSync(join(source, 'nested'), { recursive: true });
   for (const [path, bytes] of Object.entries(contents)) writeFileSync(join(source, path), bytes);
-  server = await AdminServer.start();
 });
-beforeEach(() => server.forget());
-afterAll(async () => {
-  await server.stop();
-  folder.remove();
-});
+afterAll(() => folder.remove());
 
 /** A server that keeps what it got, as the control plane does. `cutAfter` bytes it cuts the connection, each time once. */
 class Uploads {

@@ -1,24 +1,13 @@
 // What the commands of queues, priority classes, tenants and usage send and show.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, describe, expect, it } from '@jest/globals';
 import { aQueue, ID } from '../../test/builders.fixture.ts';
-import { AdminServer, page, temporaryFolder } from '../../test/cli.fixture.ts';
-
-jest.setTimeout(30_000);
+import { adminServer, page, temporaryFolder } from '../../test/cli.fixture.ts';
 
 const folder = temporaryFolder();
-let server: AdminServer;
-beforeAll(async () => {
-  server = await AdminServer.start();
-});
-beforeEach(() => server.forget());
-afterAll(async () => {
-  folder.remove();
-  await server.stop();
-});
-const atoll = (command: string, overrides: Parameters<AdminServer['run']>[1] = {}) =>
-  server.run(command.split(' '), overrides);
+const { server, atoll } = adminServer();
+afterAll(() => folder.remove());
 
 const MADE = '2030-01-01T11:00:00.000Z';
 const aClass = {
