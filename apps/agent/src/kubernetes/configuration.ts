@@ -54,7 +54,7 @@ export const topologyKeysSchema = z
   .prefault({});
 export type TopologyKeys = DeepReadonly<z.output<typeof topologyKeysSchema>>;
 
-export const tolerationSchema = z.strictObject({
+const tolerationSchema = z.strictObject({
   key: labelKey.optional(),
   operator: z.enum(['Exists', 'Equal']).default('Equal'),
   value: z.string().max(63).optional(),
@@ -62,6 +62,34 @@ export const tolerationSchema = z.strictObject({
   tolerationSeconds: z.int().min(0).optional(),
 });
 export type Toleration = DeepReadonly<z.output<typeof tolerationSchema>>;
+const tolerationsSchema = z.array(tolerationSchema).max(64).default([]);
+
+/** A volume that this agent mounts too. */
+export const mountedClaimSchema = z.strictObject({
+  persistentVolumeClaim: objectNameSchema,
+  /** Where the claim is mounted for this agent. */
+  path: z.string().startsWith('/').max(1_024),
+});
+
+/** What pods of replicas and of tasks have in common, and where they are. */
+export const podsSchema = z.strictObject({
+  namespace: objectNameSchema,
+  connection: connectionSchema.prefault({}),
+  image: z.string().min(1).max(1_024),
+  /** Of each container. Absent: not limited. */
+  memoryBytes: z.int().min(1).optional(),
+  /** Size of `/dev/shm`, which work on several devices needs. Default 1 GiB. */
+  sharedMemoryBytes: z.int().min(0).default(1_073_741_824),
+  /** Device type → extended resource, where the device plugin's name is another one. */
+  resourceNames: resourceNamesSchema,
+  topologyKeys: topologyKeysSchema,
+  tolerations: tolerationsSchema,
+  /** One that is there; the agent makes none (ADR 20). */
+  priorityClassName: objectNameSchema.optional(),
+  imagePullSecrets: z.array(objectNameSchema).max(16).default([]),
+  /** Whom they run as. */
+  userId: z.int().min(1).max(4_294_967_294).default(65_532),
+});
 
 /** How nodes of Kubernetes are read as ours. */
 export const nodeReadingSchema = z.strictObject({
@@ -70,7 +98,7 @@ export const nodeReadingSchema = z.strictObject({
   /** Node label whose value names the link group of all devices of the node. */
   linkLabel: labelKey.default('nvidia.com/gpu.clique'),
   /** What our pods tolerate: nodes with other taints take nothing new. */
-  tolerations: z.array(tolerationSchema).max(64).default([]),
+  tolerations: tolerationsSchema,
 });
 export type NodeReading = DeepReadonly<z.output<typeof nodeReadingSchema>>;
 
