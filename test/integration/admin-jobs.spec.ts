@@ -178,6 +178,32 @@ describe('looking', () => {
     expect(JSON.stringify((await installation.call('GET', '/api/v1/audit')).body)).not.toContain('hf_secret');
   });
 
+  it('S3: an operator submits nothing that nobody can preempt, nor plans it', async () => {
+    const { body: key } = await installation.call('POST', '/api/v1/api-keys', {
+      body: { name: 'op', role: 'operator' },
+    });
+    const { url } = installation.controlPlane;
+    const ask = (priorityClass: string, query = '', by: string = key.key) =>
+      callApi(url, 'POST', `${at}${query}`, {
+        ...{ key: by, body: { name: `by-${priorityClass}`, command: ['true'], priorityClass } },
+      });
+    const refused = [await ask('critical'), await ask('serving'), await ask('critical', '?dryRun=true')];
+    expect(refused.map(({ status, body }) => [status, body.detail])).toEqual([
+      [403, expect.stringContaining('the class critical has the highest priority there is; only a key that may')],
+      [403, expect.stringContaining('jobs of the class serving are never preempted; only a key that may')],
+      [403, expect.stringContaining('the class critical has the highest priority there is')],
+    ]);
+    expect((await ask('high')).status).toBe(201);
+    expect((await ask('critical', '', installation.ownerKey)).status).toBe(201);
+    const deploy = (method: string, path: string, body: object, by: string = key.key) =>
+      callApi(url, method, `/api/v1/deployments${path}`, { key: by, body });
+    const wanted = { name: 'pressing', model: 'tiny', replicas: 0 };
+    expect((await deploy('POST', '', { ...wanted, priorityClass: 'critical' })).status).toBe(403);
+    expect((await deploy('POST', '', wanted)).body).toMatchObject({ priorityClass: 'serving' });
+    expect((await deploy('PATCH', '/pressing', { priorityClass: 'critical' })).status).toBe(403);
+    expect((await deploy('PATCH', '/pressing', { priorityClass: 'critical' }, installation.ownerKey)).status).toBe(200);
+  });
+
   it('S5: another tenant sees none of it and can do nothing to it', async () => {
     const paths = ['', '/explain', '/attempts', '/events', '/logs', '/artifacts', '/artifacts/x'];
     const { url } = installation.controlPlane;

@@ -1,5 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
-import { addCounts, type DeviceCounts, deviceCountsProblem, QUOTA_MAX } from './tenancy.ts';
+import { ROLES } from './permissions.ts';
+import {
+  addCounts,
+  type ClassUse,
+  DEFAULT_PRIORITY_CLASSES,
+  type DeviceCounts,
+  deviceCountsProblem,
+  QUOTA_MAX,
+  whyNotUsed,
+} from './tenancy.ts';
 
 describe('F14 which counts can be a quota', () => {
   it.each<[string, unknown, string | null]>([
@@ -33,5 +42,36 @@ describe('addCounts', () => {
     const before = structuredClone(left);
     expect(addCounts(left, right, sign)).toEqual(want);
     expect(left).toEqual(before);
+  });
+});
+
+describe('S3 who may use a priority class', () => {
+  it.each<[ClassUse, string[]]>([
+    ['job', ['low', 'normal', 'high']],
+    ['deployment', ['low', 'normal', 'high', 'serving']],
+  ])('for a %s: without a say over classes, %j of the ones that every tenant has', (use, want) => {
+    const usedBy = ROLES.map((role) => [
+      role,
+      DEFAULT_PRIORITY_CLASSES.filter((each) => whyNotUsed(role, each, use) === null).map(({ name }) => name),
+    ]);
+    const all = DEFAULT_PRIORITY_CLASSES.map(({ name }) => name);
+    expect(Object.fromEntries(usedBy)).toEqual({
+      owner: all,
+      admin: all,
+      operator: want,
+      viewer: want,
+      inference: want,
+    });
+  });
+
+  it.each([
+    ['job', { priority: 9, preemptible: true }, null],
+    ['job', { priority: 0, preemptible: false }, 'jobs of the class own are never preempted'],
+    ['job', { priority: 10, preemptible: true }, 'the class own has the highest priority there is'],
+    ['deployment', { priority: 9, preemptible: false }, null],
+    ['deployment', { priority: 10, preemptible: true }, 'the class own has the highest priority there is'],
+  ] as const)('an operator’s %s of %j: %s', (use, given, want) => {
+    const who = 'only a key that may change priority classes (queues:write) can use it';
+    expect(whyNotUsed('operator', { name: 'own', ...given }, use)).toBe(want === null ? null : `${want}; ${who}`);
   });
 });

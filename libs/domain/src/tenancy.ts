@@ -1,5 +1,6 @@
 /** Who pays, what they may use, and how important what they ask for is. */
 import { DEVICE_TYPES, type DeviceType } from './devices.ts';
+import { type Role, roleAllows } from './permissions.ts';
 
 export interface Tenant {
   readonly id: string;
@@ -69,6 +70,27 @@ export interface PriorityClass {
   readonly preemptible: boolean;
   readonly createdAt: Date;
   readonly revision: number;
+}
+
+/** What is submitted with a class. */
+export type ClassUse = 'job' | 'deployment';
+
+/**
+ * Why a role may not use a class, in half a sentence; null when it may. Whoever may change classes may use them all: they
+ * could lift any bound by themselves. Others use none of `PRIORITY_MAX`, which takes room from everybody, and for jobs
+ * none that is never preempted, which keeps that room for as long as it likes. Deployments are never preempted by
+ * default, and their classes may say so.
+ */
+export function whyNotUsed(
+  role: Role,
+  { name, priority, preemptible }: Pick<PriorityClass, 'name' | 'priority' | 'preemptible'>,
+  use: ClassUse,
+): string | null {
+  if (roleAllows(role, 'queues:write')) return null;
+  const who = 'only a key that may change priority classes (queues:write) can use it';
+  if (priority >= PRIORITY_MAX) return `the class ${name} has the highest priority there is; ${who}`;
+  if (use === 'job' && !preemptible) return `jobs of the class ${name} are never preempted; ${who}`;
+  return null;
 }
 
 /** What every tenant has from the start. Serving is not preempted: a request that is cut off costs more than it frees. */

@@ -48,7 +48,10 @@ export function RequirePermission(permission: Permission, options: { forBrowsers
   return withAccess(
     { kind: 'permission', permission, forBrowsers: options.forBrowsers ?? false },
     ApiBearerAuth('key'),
-    ...problems([...refusals, { status: 403, description: `The key's role lacks ${permission}` }]),
+    ...problems([
+      ...refusals,
+      { status: 403, description: `The key's role lacks ${permission}, or another that what is asked for needs` },
+    ]),
   );
 }
 

@@ -45,7 +45,7 @@ export class DeploymentsController {
   ): Promise<DeploymentDto | DeploymentPlanDto> {
     if (dryRun === 'true') {
       reply.status(200);
-      return this.deployments.planCreate(actor.tenantId, wanted);
+      return this.deployments.planCreate(actor, wanted);
     }
     return tagged(reply, await this.deployments.create(actor, wanted, key));
   }
@@ -91,7 +91,7 @@ export class DeploymentsController {
     @CurrentActor() actor: Actor,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<DeploymentDto | DeploymentPlanDto> {
-    if (dryRun === 'true') return this.deployments.planUpdate(actor.tenantId, { name, ifMatch }, change);
+    if (dryRun === 'true') return this.deployments.planUpdate(actor, { name, ifMatch }, change);
     return tagged(reply, await this.deployments.update(actor, { name, ifMatch }, change));
   }
 

@@ -42,7 +42,7 @@ export class Deployments {
     return this.mutations.create(actor, 'deployments.create', request, async (rows) => {
       const model = await rows.models.find({ tenantId: actor.tenantId, name: wanted.model });
       await lockAlias(rows, model?.id, wanted.alias);
-      const deployment = await newDeployment(rows, this.blobs, actor.tenantId, wanted);
+      const deployment = await newDeployment(rows, this.blobs, actor, wanted);
       await rows.deployments.insert(deployment);
       await demandPublished(rows, deployment.versionId);
       await demandAdapters(rows, deployment.serving);
@@ -74,7 +74,7 @@ export class Deployments {
       await lockAlias(rows, modelId, change.alias);
       const deployment = await findDeployment(rows, actor.tenantId, target.name, true);
       demandMatch(target.ifMatch, deployment);
-      const changed = await changedDeployment(rows, deployment, change);
+      const changed = await changedDeployment(rows, actor, deployment, change);
       const { replicas, versionId, alias, selector, disconnect, serving, rollout } = changed;
       const { queueId, priorityClass, priority } = changed;
       if (versionId !== deployment.versionId) await startRollout(rows, actor, deployment, changed);
@@ -102,18 +102,19 @@ export class Deployments {
     });
   }
 
-  async planCreate(tenantId: string, wanted: Wanted): Promise<DeploymentPlanDto> {
-    const deployment = await newDeployment(this.store.read, this.blobs, tenantId, wanted);
+  async planCreate(actor: Actor, wanted: Wanted): Promise<DeploymentPlanDto> {
+    const { tenantId } = actor;
+    const deployment = await newDeployment(this.store.read, this.blobs, actor, wanted);
     if ((await this.store.read.deployments.find({ tenantId, name: wanted.name })) !== null) {
       throw new RefusedError(refuse.conflict('a deployment with this name exists; choose another name'));
     }
     return planChange(this.store.read, null, deployment);
   }
 
-  async planUpdate(tenantId: string, target: DeploymentTarget, change: Change): Promise<DeploymentPlanDto> {
-    const deployment = await findDeployment(this.store.read, tenantId, target.name);
+  async planUpdate(actor: Actor, target: DeploymentTarget, change: Change): Promise<DeploymentPlanDto> {
+    const deployment = await findDeployment(this.store.read, actor.tenantId, target.name);
     demandMatch(target.ifMatch, deployment);
-    const changed = await changedDeployment(this.store.read, deployment, change);
+    const changed = await changedDeployment(this.store.read, actor, deployment, change);
     return planChange(this.store.read, deployment, changed);
   }
 
@@ -145,7 +146,8 @@ function startRollout(rows: Rows, actor: Actor, deployment: Deployment, changed:
   return changeVersion(rows, deployment, { toVersionId: changed.versionId, policy: changed.rollout, ending });
 }
 
-async function newDeployment(rows: Rows, blobs: BlobStore, tenantId: string, wanted: Wanted): Promise<Deployment> {
+async function newDeployment(rows: Rows, blobs: BlobStore, actor: Actor, wanted: Wanted): Promise<Deployment> {
+  const { tenantId } = actor;
   const model = await rows.models.find({ tenantId, name: wanted.model });
   if (model === null) throw new RefusedError(refuse.invalid('model', `there is no model "${wanted.model}"`));
   const { version, alias } = await wantedVersion(rows, model, wanted);
@@ -154,7 +156,7 @@ async function newDeployment(rows: Rows, blobs: BlobStore, tenantId: string, wan
   const ids = { id: uuidv7(), tenantId, modelId: model.id, versionId: version.id };
   const serving = await changedServing(rows, { ...ids, servedModel }, DEFAULT_DEPLOYMENT_SERVING, wanted);
   const specification = { name, servedModel, replicas, claim, selector, disconnect, serving, alias, rollout };
-  const account = await accountOf(rows, tenantId, wanted);
+  const account = await accountOf(rows, actor, wanted);
   return { ...ids, ...specification, ...account, deletedAt: null, createdAt: new Date(), revision: 1 };
 }
 
@@ -163,21 +165,26 @@ type Account = Pick<Deployment, 'queueId' | 'priorityClass' | 'priority'>;
 /** What names mean, of those that are given. */
 async function accountOf<Named extends Pick<Change, 'queue' | 'priorityClass'>>(
   rows: Rows,
-  tenantId: string,
+  actor: Actor,
   named: Named,
 ): Promise<Named extends { queue: string; priorityClass: string } ? Account : Partial<Account>> {
   const { queue, priorityClass } = named;
   const account: Partial<Account> = {};
-  if (queue !== undefined) Object.assign(account, { queueId: (await namedQueue(rows, tenantId, queue)).id });
+  if (queue !== undefined) Object.assign(account, { queueId: (await namedQueue(rows, actor.tenantId, queue)).id });
   if (priorityClass !== undefined) {
-    const { name, priority } = await namedPriorityClass(rows, tenantId, priorityClass);
+    const { name, priority } = await namedPriorityClass(rows, actor, priorityClass, 'deployment');
     Object.assign(account, { priorityClass: name, priority });
   }
   return account as Account;
 }
 
 /** @throws RefusedError conflict when it is being removed, invalid `version` or `alias` when there is no such version */
-async function changedDeployment(rows: Rows, deployment: Deployment, change: Change): Promise<Deployment> {
+async function changedDeployment(
+  rows: Rows,
+  actor: Actor,
+  deployment: Deployment,
+  change: Change,
+): Promise<Deployment> {
   demandStaying(deployment);
   const { version: number, alias: name, queue, priorityClass, ...others } = change;
   const { engine, routing, localScaling, nodes, adapters, ...rest } = others;
@@ -186,7 +193,7 @@ async function changedDeployment(rows: Rows, deployment: Deployment, change: Cha
   const serving = isServedOtherwise
     ? await changedServing(rows, deployment, deployment.serving, inside)
     : deployment.serving;
-  const account = await accountOf(rows, deployment.tenantId, { queue, priorityClass });
+  const account = await accountOf(rows, actor, { queue, priorityClass });
   const said = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
   const given = { ...said, ...account, serving };
   if (number === undefined && name === undefined) return { ...deployment, ...given };

@@ -17,6 +17,7 @@ import {
   Store,
 } from '#domain';
 import { planWorkloads, type WorkloadCluster } from '#scheduling';
+import type { Actor } from '../auth/actor.ts';
 import { BlobStore } from '../blobs/blob-store.ts';
 import { FleetDevicesReader } from '../queues/fleet-devices.ts';
 import { isPending } from './job-snapshot.ts';
@@ -41,9 +42,10 @@ export class JobForesight {
   ) {}
 
   /** Where and when it would run, and who would be preempted. Nothing is written. */
-  async plan(tenantId: string, wanted: WantedJob): Promise<JobPlanDto> {
+  async plan(actor: Actor, wanted: WantedJob): Promise<JobPlanDto> {
     const { read } = this.store;
-    const { job, sized } = await newJob(read, this.blobs, tenantId, wanted, new Date());
+    const { tenantId } = actor;
+    const { job, sized } = await newJob(read, this.blobs, actor, wanted, new Date());
     if ((await read.jobs.find({ tenantId, name: job.name })) !== null) {
       throw new RefusedError(refuse.conflict('a job with this name exists; choose another name'));
     }

@@ -65,7 +65,7 @@ export class JobsController {
   ): Promise<JobDto | JobPlanDto> {
     if (dryRun === 'true') {
       reply.status(200);
-      return this.foresight.plan(actor.tenantId, wanted);
+      return this.foresight.plan(actor, wanted);
     }
     const job = await this.jobs.submit(actor, wanted, key);
     // It is taken whatever comes of this.

@@ -54,7 +54,7 @@ export class Jobs {
     const request = repeatable(idempotencyKey, wanted);
     return this.mutations.create(actor, 'jobs.submit', request, async (rows) => {
       await demandRoomForOneMore(rows, actor.tenantId);
-      const { job, sized } = await newJob(rows, this.blobs, actor.tenantId, wanted, new Date());
+      const { job, sized } = await newJob(rows, this.blobs, actor, wanted, new Date());
       await rows.jobs.insert([job]);
       for (const { versionId } of job.spec.mounts) await demandPublished(rows, versionId);
       const where = `submitted by ${actor.name} to queue ${wanted.queue} as ${job.priorityClass}`;

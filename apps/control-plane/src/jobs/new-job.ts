@@ -15,6 +15,7 @@ import {
   type Rows,
   refuse,
 } from '#domain';
+import type { Actor } from '../auth/actor.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { wantedVersion } from '../deployments/wanted-version.ts';
 import { namedPriorityClass, namedQueue } from '../queues/named.ts';
@@ -26,16 +27,17 @@ export interface NewJob extends Pick<ResolvedClaim, 'sized'> {
   readonly job: Job;
 }
 
-/** @throws RefusedError invalid, naming the field */
+/** @throws RefusedError invalid, naming the field; forbidden when the actor may not use the class */
 export async function newJob(
   rows: Rows,
   blobs: BlobStore,
-  tenantId: string,
+  actor: Pick<Actor, 'tenantId' | 'role'>,
   wanted: WantedJob,
   now: Date,
 ): Promise<NewJob> {
+  const { tenantId } = actor;
   const queue = await namedQueue(rows, tenantId, wanted.queue);
-  const priorityClass = await namedPriorityClass(rows, tenantId, wanted.priorityClass);
+  const priorityClass = await namedPriorityClass(rows, actor, wanted.priorityClass, 'job');
   const dependsOn = await namedDependencies(rows, tenantId, wanted);
   const mounts = await namedMounts(rows, tenantId, wanted);
   const output = await namedOutput(rows, tenantId, wanted);
