@@ -230,6 +230,7 @@ function attemptRows({ tables: { attempts, deviceHolds }, touched }: RowsContext
         if (by === undefined) return true;
         return 'jobIds' in by ? by.jobIds.includes(attempt.jobId) : isIn(attempt, by.clusterId);
       }),
+    findAll: async (ids) => ids.flatMap((id) => attempts.get(id) ?? []),
     ofJob: async (of) =>
       [...attempts.values()].filter(({ jobId }) => jobId === of).sort((left, right) => right.number - left.number),
     update: async (changes) => {

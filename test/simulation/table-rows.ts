@@ -17,6 +17,7 @@ import {
   StaleEpochError,
   siteGroupOf,
 } from '#domain';
+import { changeRows } from './change-rows.ts';
 import { jobRowsOn, release } from './job-rows.ts';
 import type { Tables, Topic } from './tables.ts';
 
@@ -46,6 +47,7 @@ export function rowsOn(context: RowsContext): Rows {
     decisions: decisionRows(context) as Rows['decisions'],
     idempotency: idempotencyRows(context) as Rows['idempotency'],
     inbox: inboxRows(context) as Rows['inbox'],
+    changes: changeRows(context) as Rows['changes'],
     ...jobRowsOn(context),
   };
   return rows as Rows;

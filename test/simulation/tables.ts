@@ -61,6 +61,8 @@ export interface Tables {
   /** By tenant, queue, device type and day. */
   readonly usage: Map<string, QueueUsage>;
   readonly owedDocuments: Map<string, true>;
+  /** Of whoever asked what was written since: the tables as they were then. One for all copies. */
+  readonly looks: { count: number; readonly seen: Map<string, Tables> };
 }
 
 export interface DeviceHold {
@@ -98,6 +100,7 @@ export function emptyTables(): Tables {
     jobEvents: new Map(),
     usage: new Map(),
     owedDocuments: new Map(),
+    looks: { count: 0, seen: new Map() },
   };
 }
 
@@ -129,6 +132,7 @@ export function copyTables(tables: Tables): Tables {
     jobEvents: new Map(tables.jobEvents),
     usage: new Map(tables.usage),
     owedDocuments: new Map(tables.owedDocuments),
+    looks: tables.looks,
   };
 }
 

@@ -24,6 +24,7 @@ export * from './names.ts';
 export * from './offline-bundle.ts';
 export * from './permissions.ts';
 export * from './ports/budgets.ts';
+export * from './ports/changes.ts';
 export * from './ports/jobs.ts';
 export * from './ports/registry.ts';
 export * from './ports/store.ts';

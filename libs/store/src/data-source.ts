@@ -6,6 +6,7 @@ import { Jobs1795450000000 } from '../../../migrations/1795450000000-jobs.ts';
 import { Budgets1795460000000 } from '../../../migrations/1795460000000-budgets.ts';
 import { EdgeServing1795461000000 } from '../../../migrations/1795461000000-edge-serving.ts';
 import { LeaseExpiry1795462000000 } from '../../../migrations/1795462000000-lease-expiry.ts';
+import { RowChanges1795463000000 } from '../../../migrations/1795463000000-row-changes.ts';
 import { VersionArtifactRow } from './entities/artifacts.ts';
 import {
   BudgetAccountRow,
@@ -48,6 +49,7 @@ export const MIGRATIONS = [
   Budgets1795460000000,
   EdgeServing1795461000000,
   LeaseExpiry1795462000000,
+  RowChanges1795463000000,
 ];
 
 const ENTITIES = [

@@ -128,6 +128,8 @@ export abstract class AttemptRows {
   abstract find(id: string, forUpdate?: boolean): Promise<Attempt | null>;
   /** Not Ended ones only. */
   abstract live(by?: { jobIds: readonly string[] } | { clusterId: string }): Promise<Attempt[]>;
+  /** The attempts among `ids` that exist, Ended ones too, in no order. */
+  abstract findAll(ids: readonly string[]): Promise<Attempt[]>;
   /** Newest first, at most 100. */
   abstract ofJob(jobId: string): Promise<Attempt[]>;
   /**

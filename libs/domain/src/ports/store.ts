@@ -14,6 +14,7 @@ import type { Model, ModelVersion, VersionFile, VersionSignature } from '../mode
 import type { ClusterReport } from '../reports.ts';
 import type { RoutesView } from '../routes.ts';
 import type { BudgetRows, BundleRows, LeaseRows, TokenUsageRows } from './budgets.ts';
+import type { ChangeRows } from './changes.ts';
 import type {
   AttemptRows,
   DeviceHoldRows,
@@ -351,6 +352,7 @@ export interface Rows {
   readonly leases: LeaseRows;
   readonly tokenUsage: TokenUsageRows;
   readonly bundles: BundleRows;
+  readonly changes: ChangeRows;
 }
 
 export abstract class Store {

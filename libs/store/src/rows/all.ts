@@ -7,6 +7,7 @@ import { PostgresAttemptRows } from './attempts.ts';
 import { PostgresAuditRows } from './audit.ts';
 import { PostgresBudgetRows } from './budgets.ts';
 import { PostgresBundleRows } from './bundles.ts';
+import { PostgresChangeRows } from './changes.ts';
 import { PostgresClusterRows } from './clusters.ts';
 import { PostgresConflictRows } from './conflicts.ts';
 import { PostgresDecisionRows } from './decisions.ts';
@@ -73,5 +74,6 @@ export function rowsOf(session: Session): Rows {
     leases: new PostgresLeaseRows(session),
     tokenUsage: new PostgresTokenUsageRows(session),
     bundles: new PostgresBundleRows(session),
+    changes: new PostgresChangeRows(session),
   };
 }

@@ -29,6 +29,10 @@ export class PostgresAttemptRows extends AttemptRows {
     return by.jobIds.length === 0 ? [] : this.selected(LIVE_OF_JOBS, [[...by.jobIds]]);
   }
 
+  async findAll(ids: readonly string[]): Promise<Attempt[]> {
+    return ids.length === 0 ? [] : this.selected(FIND_ALL, [[...ids]]);
+  }
+
   async ofJob(jobId: string): Promise<Attempt[]> {
     return isId(jobId) ? this.selected(OF_JOB, [jobId, ATTEMPTS_LISTED_MAX]) : [];
   }
@@ -70,6 +74,7 @@ const ATTEMPT = columnParts<Attempt>({
 
 const SELECT = `SELECT ${ATTEMPT.selected} FROM attempts`;
 const FIND = `${SELECT} WHERE id = $1`;
+const FIND_ALL = `${SELECT} WHERE id = ANY ($1::uuid[])`;
 const LIVE = `${SELECT} WHERE is_live ORDER BY id`;
 const LIVE_OF_JOBS = `${SELECT} WHERE is_live AND job_id = ANY ($1::uuid[]) ORDER BY id`;
 const LIVE_IN_CLUSTER = `${SELECT} WHERE is_live AND cluster_ids @> ARRAY[$1::uuid] ORDER BY id`;
