@@ -7,7 +7,7 @@ import { type AppliedJobs, applyJobs } from '../../apps/control-plane/src/jobs/a
 import { JobDecisions } from '../../apps/control-plane/src/jobs/job-decisions.ts';
 import { JobMemory } from '../../apps/control-plane/src/jobs/job-memory.ts';
 import { toWorkloadSnapshot } from '../../apps/control-plane/src/jobs/job-snapshot.ts';
-import { readJobWorld, readWork } from '../../apps/control-plane/src/jobs/job-world.ts';
+import { KeptWorld } from '../../apps/control-plane/src/jobs/kept-world.ts';
 import { planJobs } from '../../apps/control-plane/src/jobs/plan-jobs.ts';
 import { unitsOf } from '../../apps/control-plane/src/jobs/plan-units.ts';
 import { type FakeCluster, gpus, JobsWorld } from './jobs.fixture.ts';
@@ -43,7 +43,7 @@ const saved = async (ranSeconds: number, progress = 'step 400') => ({
 /** What the planner proposes now, for an applier that comes later. */
 async function planNow() {
   const { read } = world.store;
-  const seen = await readJobWorld(read, world.nowMs, await readWork(read));
+  const seen = await new KeptWorld(read).look(world.nowMs);
   const plan = planWorkloads(toWorkloadSnapshot(seen, new JobMemory(), []));
   const { units } = unitsOf(plan, seen, new JobDecisions(world.epoch), (id) => id);
   return { plan, apply: (): Promise<AppliedJobs> => applyJobs(world.store, world.epoch, units, seen) };

@@ -34,7 +34,7 @@ function changedBetween(before: Tables, after: Tables): RowChanges['changed'] {
   const written = Object.entries(TABLES).filter(([, key]) => {
     return differing(before[key] as Map<string, unknown>, after[key] as Map<string, unknown>).size > 0;
   });
-  return { rows, tables: new Set(written.map(([table]) => table)) } as RowChanges['changed'];
+  return { rows, tables: new Set(written.map(([table]) => table)) } as unknown as RowChanges['changed'];
 }
 
 function differing(before: ReadonlyMap<string, unknown>, after: ReadonlyMap<string, unknown>): Set<string> {

@@ -9,7 +9,7 @@ import { type AppliedJobs, applyJobs } from '../../../apps/control-plane/src/job
 import { JobDecisions } from '../../../apps/control-plane/src/jobs/job-decisions.ts';
 import { JobMemory } from '../../../apps/control-plane/src/jobs/job-memory.ts';
 import { toWorkloadSnapshot } from '../../../apps/control-plane/src/jobs/job-snapshot.ts';
-import { readJobWorld, readWork } from '../../../apps/control-plane/src/jobs/job-world.ts';
+import { KeptWorld } from '../../../apps/control-plane/src/jobs/kept-world.ts';
 import { unitsOf } from '../../../apps/control-plane/src/jobs/plan-units.ts';
 
 export interface WriterCycle {
@@ -28,7 +28,7 @@ export async function writeOnce(
   onCommitted: (applied: AppliedJobs) => void = () => undefined,
 ): Promise<WriterCycle> {
   const begunMs = performance.now();
-  const world = await readJobWorld(store.read, Date.now(), await readWork(store.read));
+  const world = await new KeptWorld(store.read).look(Date.now());
   const readMs = performance.now() - begunMs;
   const plan = planWorkloads(toWorkloadSnapshot(world, new JobMemory(), []));
   const units = unitsOf(plan, world, new JobDecisions(epoch), (id) => id).units;

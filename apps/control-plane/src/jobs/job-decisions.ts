@@ -31,12 +31,14 @@ export class JobDecisions {
     return this.isNews(job.id, verdict, nowMs) ? this.toDecision(job, verdict, nowMs) : null;
   }
 
+  /** Of what starts nothing is kept: whatever is decided of it later is news. */
   remember(jobId: string, { state, reason }: WorkloadVerdict, nowMs: number): void {
-    this.stored.set(jobId, { state, reason, atMs: nowMs });
+    if (state === 'started') this.stored.delete(jobId);
+    else this.stored.set(jobId, { state, reason, atMs: nowMs });
   }
 
   /** Keeps what is known of these only. */
-  retain(jobIds: ReadonlySet<string>): void {
+  retain(jobIds: Pick<ReadonlySet<string>, 'has'>): void {
     for (const id of this.stored.keys()) if (!jobIds.has(id)) this.stored.delete(id);
   }
 

@@ -33,17 +33,23 @@ export interface KnownJobs {
   readonly errors: readonly unknown[];
 }
 
-/** Of every job that is not final, in the order of `world.jobs`. */
-export async function readJobFacts(rows: Rows, world: JobWorld, ages: PhaseAges, has: HasBlobs): Promise<KnownJobs> {
+/** Of those among the world's jobs that are due, in their order. */
+export async function readJobFacts(
+  rows: Rows,
+  world: JobWorld,
+  due: readonly Job[],
+  ages: PhaseAges,
+  has: HasBlobs,
+): Promise<KnownJobs> {
   const standings = standingsOf(world, ages);
   const massUnknown = isMassUnknown([...world.clusters.values()].map(({ phase }) => phase));
-  const reports = reportsOf(world);
-  const settled = await readSettled(rows, world, reports);
-  const dependencies = await readDependencies(rows, world);
-  const attempts = new Map(world.attempts.map((attempt) => [attempt.jobId, attempt]));
+  const attempts = attemptsOf(world, due);
+  const reports = reportsOf(world, attempts.values());
+  const settled = await readSettled(rows, world, attempts.values(), reports);
+  const dependencies = await readDependencies(rows, world, due);
   const facts: JobFacts[] = [];
   const errors: unknown[] = [];
-  for (const job of world.jobs) {
+  for (const job of due) {
     const attempt = attempts.get(job.id) ?? null;
     try {
       const said = attempt === null ? [] : tasksOf(attempt, reports, standings, settled);
@@ -79,12 +85,24 @@ function standingsOf({ nowMs, clusters }: JobWorld, ages: PhaseAges): Map<string
 /** `<cluster id> <task id>` → what that cluster says of it: no cluster speaks for another. */
 type Reports = ReadonlyMap<string, TaskReport>;
 
-function reportsOf({ observations }: JobWorld): Reports {
+/** Of the clusters that these attempts are in. */
+function reportsOf({ observations }: JobWorld, attempts: Iterable<Attempt>): Reports {
+  const clusterIds = new Set<string>();
+  for (const { tasks } of attempts) for (const { clusterId } of tasks) clusterIds.add(clusterId);
   const reports = new Map<string, TaskReport>();
-  for (const { clusterId, report } of observations.values()) {
-    for (const task of report.tasks ?? []) reports.set(`${clusterId} ${task.taskId}`, task);
+  for (const clusterId of clusterIds) {
+    const tasks = observations.get(clusterId)?.report.tasks ?? [];
+    for (const task of tasks) reports.set(`${clusterId} ${task.taskId}`, task);
   }
   return reports;
+}
+
+/** Job id → its live attempt, of these jobs. */
+function attemptsOf({ attempts }: JobWorld, jobs: readonly Job[]): Map<string, Attempt> {
+  const ids = new Set(jobs.map(({ id }) => id));
+  const found = new Map<string, Attempt>();
+  for (const attempt of attempts.values()) if (ids.has(attempt.jobId)) found.set(attempt.jobId, attempt);
+  return found;
 }
 
 function tasksOf(
@@ -105,8 +123,13 @@ function tasksOf(
 }
 
 /** Tasks that a cluster has been told of and does not list. Documents are read only where something is missing. */
-async function readSettled(rows: Rows, world: JobWorld, reports: Reports): Promise<Set<string>> {
-  const missing = world.attempts
+async function readSettled(
+  rows: Rows,
+  world: JobWorld,
+  attempts: Iterable<Attempt>,
+  reports: Reports,
+): Promise<Set<string>> {
+  const missing = [...attempts]
     .filter(({ createdAt }) => world.nowMs - createdAt.getTime() >= LISTING_MS_MAX)
     .flatMap(({ id, tasks }) => tasks.map(({ rank, clusterId }) => ({ clusterId, taskId: taskIdOf(id, rank) })))
     .filter(({ clusterId, taskId }) => !reports.has(`${clusterId} ${taskId}`));
@@ -124,12 +147,20 @@ async function readSettled(rows: Rows, world: JobWorld, reports: Reports): Promi
 }
 
 /** Most of them have ended, and are not among the active ones. */
-async function readDependencies(rows: Rows, { jobs }: JobWorld): Promise<(job: Job) => DependencyStanding> {
-  const known = new Map(jobs.map((job) => [job.id, job]));
-  const wanted = jobs.filter(({ queuedAt }) => queuedAt === null).flatMap(({ dependsOn }) => dependsOn);
-  const ended = new Set(wanted.map(({ jobId }) => jobId).filter((id) => !known.has(id)));
+async function readDependencies(
+  rows: Rows,
+  { jobs }: JobWorld,
+  due: readonly Job[],
+): Promise<(job: Job) => DependencyStanding> {
+  const waitedFor = due.filter(({ queuedAt }) => queuedAt === null).flatMap(({ dependsOn }) => dependsOn);
+  const known = new Map(waitedFor.flatMap(({ jobId }) => withId(jobs.get(jobId))));
+  const ended = new Set(waitedFor.map(({ jobId }) => jobId).filter((id) => !known.has(id)));
   for (const job of await rows.jobs.findAll([...ended])) known.set(job.id, job);
   return (job) => dependencyVerdict(job, known);
+}
+
+function withId(job: Job | undefined): [string, Job][] {
+  return job === undefined ? [] : [[job.id, job]];
 }
 
 /** A checkpoint or an output that a report tells of and that is not here whole is none. */

@@ -24,7 +24,7 @@ import { isPending } from './job-snapshot.ts';
 import { viewAttempts, viewBindings } from './job-view.ts';
 import { findJob } from './jobs.ts';
 import { newJob, type WantedJob } from './new-job.ts';
-import { explainJob, type ForeseenJob, planJobs } from './plan-jobs.ts';
+import { explainJob, type Foreseeing, type ForeseenJob, foreseeing, planJobs } from './plan-jobs.ts';
 import { readClusters } from './surroundings.ts';
 import { Turns } from './turns.ts';
 
@@ -34,12 +34,15 @@ const PLANS_WAITING_MAX = 8;
 @Injectable()
 export class JobForesight {
   private readonly turns = new Turns(PLANS_WAITING_MAX);
+  private readonly kept: Foreseeing;
 
   constructor(
     private readonly store: Store,
     private readonly fleet: FleetDevicesReader,
     private readonly blobs: BlobStore,
-  ) {}
+  ) {
+    this.kept = foreseeing(store.read);
+  }
 
   /** Where and when it would run, and who would be preempted. Nothing is written. */
   async plan(actor: Actor, wanted: WantedJob): Promise<JobPlanDto> {
@@ -49,7 +52,7 @@ export class JobForesight {
     if ((await read.jobs.find({ tenantId, name: job.name })) !== null) {
       throw new RefusedError(refuse.conflict('a job with this name exists; choose another name'));
     }
-    const view = await viewForeseen(read, job, await this.turns.take(() => planJobs(read, job)));
+    const view = await viewForeseen(read, job, await this.turns.take(() => planJobs(read, job, Date.now(), this.kept)));
     const changes = job.phase === 'Waiting' ? [`${job.reason}: what is said here holds once these have ended`] : [];
     const warning = await this.#warningOf(job);
     return {
@@ -63,7 +66,7 @@ export class JobForesight {
   async explain(tenantId: string, name: string): Promise<JobExplainDto> {
     const { read } = this.store;
     const job = await findJob(read, tenantId, name);
-    const explained = () => explainJob(read, job);
+    const explained = () => explainJob(read, job, this.kept);
     const { foreseen, decisions } = await (isPending(job) ? this.turns.take(explained) : explained());
     const attempts = await read.attempts.ofJob(job.id);
     const shown = foreseen === null ? null : await viewForeseen(read, job, foreseen);

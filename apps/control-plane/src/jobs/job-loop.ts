@@ -5,19 +5,21 @@
  */
 import { Logger } from '@nestjs/common';
 import { isMassUnknown, type Job, type Rows, type Store, stepJob } from '#domain';
-import { planWorkloads, type WorkloadPlan } from '#scheduling';
+import { type WorkloadPlan, WorkloadPlanner } from '#scheduling';
 import { type MonotonicClock, ProcessClock } from '../federation/fleet-liveness.ts';
 import { PhaseAges } from '../leader/phase-ages.ts';
 import type { ServingWant } from '../leader/serving-wants.ts';
 import { APPLY_BATCH_MAX, type AppliedJobs, type ApplyUnit, applyJobs } from './apply-jobs.ts';
 import { CycleTimes } from './cycle-times.ts';
+import { DueJobs } from './due-jobs.ts';
 import { type Committed, inBatches } from './in-batches.ts';
 import { JobDecisions } from './job-decisions.ts';
-import { readJobFacts } from './job-facts.ts';
+import { type HasBlobs, readJobFacts } from './job-facts.ts';
 import { JobMemory } from './job-memory.ts';
 import type { JobMetrics } from './job-metrics.ts';
 import { isPending, type ServingPending, toWorkloadSnapshot, wantedReplicaId } from './job-snapshot.ts';
-import { type JobWorld, readJobWorld, readWork } from './job-world.ts';
+import type { JobWorld } from './job-world.ts';
+import { KeptWorld } from './kept-world.ts';
 import { type PlannedUnits, unitsOf } from './plan-units.ts';
 import type { OutputPublisher } from './publish-output.ts';
 import { SETTLE_BATCH_MAX, type SettledJob, settleJobs } from './settle-jobs.ts';
@@ -43,11 +45,17 @@ export class JobLoop {
   private readonly memory = new JobMemory();
   private readonly decisions: JobDecisions;
   private readonly ages: PhaseAges;
+  private readonly kept: KeptWorld;
+  private readonly planner = new WorkloadPlanner();
+  private readonly due = new DueJobs();
+  private readonly clock: Pick<MonotonicClock, 'nowMs'>;
   private readonly now: () => number;
 
   constructor(private readonly parts: JobLoopParts) {
     this.decisions = new JobDecisions(parts.epoch);
-    this.ages = new PhaseAges(parts.clock ?? new ProcessClock());
+    this.clock = parts.clock ?? new ProcessClock();
+    this.ages = new PhaseAges(this.clock);
+    this.kept = new KeptWorld(parts.store.read);
     this.now = parts.now ?? Date.now;
   }
 
@@ -58,20 +66,19 @@ export class JobLoop {
     const { read } = this.parts.store;
 
     // 1 The world as it is; most of it is not read while there are no jobs.
-    const { specs } = this.memory;
-    const work = await times.count('read', () => readWork(read, specs));
+    const { kept } = this;
+    const hasWork = await times.count('read', () => kept.lookAtWork());
     const cycle = this.parts.serving();
     const serving: Serving = { replicas: await readServing(read, cycle), cycle };
-    this.parts.metrics.jobs(countPhases(work.jobs));
-    if (work.jobs.length + work.attempts.length === 0) return;
-    let world = await times.count('read', () => readJobWorld(read, this.now(), work));
+    if (!hasWork) return this.parts.metrics.jobs(new Map());
+    let world = await times.count('read', () => kept.lookAtRest(this.now()));
+    this.parts.metrics.jobs(countPhases(world.jobs.values()));
 
     // 2 What became of each job.
     const settled = await times.count('settle', () => this.settle(world, signal));
-    if (settled.results.length > 0)
-      world = await times.count('read', async () => ({ ...world, ...(await readWork(read, specs)) }));
+    if (settled.results.length > 0) world = await times.count('read', () => kept.look(this.now()));
     await this.memory.refresh(read, world);
-    this.decisions.retain(new Set(world.jobs.map(({ id }) => id)));
+    this.decisions.retain(world.jobs);
 
     // 3 What waits is placed; what was refused at the commit is planned again.
     const errors = [...settled.errors];
@@ -79,7 +86,9 @@ export class JobLoop {
       const scheduled = await this.schedule(world, serving, signal, times);
       errors.push(...scheduled.errors);
       if (scheduled.rejected === 0) break;
-      world = await readJobWorld(read, this.now(), await readWork(read, specs));
+      // What is refused again and again may be told wrongly here.
+      if (tries > 0) kept.forget();
+      world = await times.count('read', () => kept.look(this.now()));
     }
     this.parts.metrics.cycle((performance.now() - begunAtMs) / 1_000, times.seconds);
 
@@ -89,7 +98,9 @@ export class JobLoop {
 
   private async settle(world: JobWorld, signal: AbortSignal): Promise<Committed<readonly SettledJob[]>> {
     const { store, publisher } = this.parts;
-    const { facts, errors } = await readJobFacts(store.read, world, this.ages, (...asked) => publisher.has(...asked));
+    const due = this.due.pick(world, this.kept.takeTouched(), this.clock.nowMs());
+    const has: HasBlobs = (...asked) => publisher.has(...asked);
+    const { facts, errors } = await readJobFacts(store.read, world, due, this.ages, has);
     const steps = facts.flatMap((each) => {
       const step = stepJob(each);
       return step === null ? [] : [{ facts: each, step }];
@@ -121,10 +132,10 @@ export class JobLoop {
     signal: AbortSignal,
     times: CycleTimes,
   ): Promise<Scheduled> {
-    if (serving.replicas.length === 0 && !world.jobs.some(isPending)) return { rejected: 0, errors: [] };
+    if (serving.replicas.length === 0 && !somePending(world)) return { rejected: 0, errors: [] };
     const { plan, units } = await times.count('plan', () => {
       const snapshot = toWorkloadSnapshot(world, this.memory, serving.replicas);
-      const plan = planWorkloads(pausedWhenBlind(snapshot, world));
+      const plan = this.planner.plan(pausedWhenBlind(snapshot, world));
       const names = new Map(snapshot.pending.map(({ id, name }) => [id, name]));
       const units = unitsOf(plan, world, this.decisions, (id) => names.get(id) ?? id);
       return { plan, units };
@@ -194,7 +205,12 @@ function pausedWhenBlind<Snapshot extends { readonly policy?: object }>(
   return { ...snapshot, policy: { ...snapshot.policy, preempts: false } };
 }
 
-function countPhases(jobs: readonly Job[]): Map<string, number> {
+function somePending({ jobs }: JobWorld): boolean {
+  for (const job of jobs.values()) if (isPending(job)) return true;
+  return false;
+}
+
+function countPhases(jobs: Iterable<Job>): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { phase } of jobs) counts.set(phase, (counts.get(phase) ?? 0) + 1);
   return counts;

@@ -12,7 +12,7 @@ import { writeOwedDocuments } from './documents-loop.ts';
 import { JobLoop } from './job-loop.ts';
 import { PrometheusJobs } from './job-metrics.ts';
 import { OutputPublisher } from './publish-output.ts';
-import { removeExpired } from './removal.ts';
+import { forgetChanges, removeExpired } from './removal.ts';
 
 /** Deadlines, backoffs and silences come without anybody's notification. */
 const JOBS_INTERVAL_MS = 2_000;
@@ -42,6 +42,7 @@ export class JobLoops implements OnModuleInit {
     const publisher = new OutputPublisher(this.blobs, this.settings);
     const metrics = new PrometheusJobs(this.counted.metrics);
     const jobs = new JobLoop({ store, epoch, publisher, metrics, serving: () => serving.current() });
+    let mark: string | null = null;
     const onError = (name: string, error: unknown) => this.logger.error(`${name}: ${String(error)}`);
     return [
       {
@@ -63,7 +64,10 @@ export class JobLoops implements OnModuleInit {
       {
         name: 'job removal',
         intervalMs: REMOVAL_INTERVAL_MS,
-        run: async () => void (await removeExpired(store, epoch, new Date(), signal)),
+        run: async () => {
+          await removeExpired(store, epoch, new Date(), signal);
+          mark = await forgetChanges(store, epoch, mark);
+        },
         onError,
       },
     ];

@@ -2,15 +2,7 @@
  * What the leader remembers of jobs besides the rows, for better choices only: a new leader does without it. Bounded by
  * the jobs that are there.
  */
-import {
-  type Attempt,
-  backoffSeconds,
-  type Job,
-  type JobSpec,
-  type ModelVersion,
-  type Nomination,
-  type Rows,
-} from '#domain';
+import { type Attempt, backoffSeconds, type Job, type ModelVersion, type Nomination, type Rows } from '#domain';
 import type { JobWorld } from './job-world.ts';
 
 const AVOIDED_MS = 120_000;
@@ -23,8 +15,6 @@ export class JobMemory {
   private readonly avoided = new Map<string, Map<string, number>>();
   /** Job id → where its last attempt ran: its checkpoint may still be on that disk. */
   private readonly ranIn = new Map<string, readonly string[]>();
-  /** Job id → spec, of active jobs. */
-  readonly specs = new Map<string, JobSpec>();
   /** Job id → before what its row says that it is not tried, and by when it is in any case, by this leader's clock. */
   private readonly retries = new Map<string, { readonly retryAtMs: number; readonly latestMs: number }>();
   /** Version id → digest; published versions never change. */
@@ -91,6 +81,11 @@ export class JobMemory {
     return Math.min(retryAtMs, latestMs);
   }
 
+  /** Whether there is anything about where it is to run or not. */
+  knows(jobId: string): boolean {
+    return this.avoided.has(jobId) || this.ranIn.has(jobId);
+  }
+
   lastClustersOf(jobId: string): readonly string[] {
     return this.ranIn.get(jobId) ?? [];
   }
@@ -100,12 +95,16 @@ export class JobMemory {
   }
 
   /** Forgets jobs that are over, and learns the digests of what waiting jobs mount. */
-  async refresh(rows: Rows, { jobs }: Pick<JobWorld, 'jobs'>): Promise<void> {
-    const present = new Set(jobs.map(({ id }) => id));
+  async refresh(rows: Rows, { jobs }: Pick<JobWorld, 'jobs'>, extra: readonly Job[] = []): Promise<void> {
     for (const memory of [this.avoided, this.ranIn, this.retries]) {
-      for (const id of memory.keys()) if (!present.has(id)) memory.delete(id);
+      for (const id of memory.keys()) if (!jobs.has(id)) memory.delete(id);
     }
-    const mounted = new Set(jobs.flatMap(({ spec }) => spec.mounts.map(({ versionId }) => versionId)));
+    const mounted = new Set<string>();
+    for (const each of [jobs.values(), extra]) {
+      for (const { phase, spec } of each) {
+        if (phase === 'Queued' || phase === 'Waiting') for (const { versionId } of spec.mounts) mounted.add(versionId);
+      }
+    }
     for (const id of this.digests.keys()) if (!mounted.has(id)) this.digests.delete(id);
     const unknown = [...mounted].filter((id) => !this.digests.has(id));
     const versions: ModelVersion[] = unknown.length === 0 ? [] : await rows.versions.findAll(unknown);

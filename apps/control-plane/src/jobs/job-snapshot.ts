@@ -32,18 +32,15 @@ export function toWorkloadSnapshot(
   serving: readonly ServingPending[],
   extra: readonly PendingWorkload[] = [],
 ): WorkloadSnapshot {
-  const byId = new Map(world.jobs.map((job) => [job.id, job]));
-  const documentBytes = documentBytesOf(world, byId);
-  const queued = world.jobs.filter(isPending).map((job) => toPending(job, world, memory));
+  const documentBytes = documentBytesOf(world);
+  const queued: PendingWorkload[] = [];
+  for (const job of world.jobs.values()) if (isPending(job)) queued.push(toPending(job, world, memory));
   return {
     nowMs: world.nowMs,
     clusters: [...world.clusters.values()].map((cluster) => toCluster(cluster, world, documentBytes)),
-    queues: toQueues(world, byId),
+    queues: toQueues(world),
     pending: [...serving.flatMap((want) => toPendingReplicas(want, memory, world.nowMs)), ...queued, ...extra],
-    running: [
-      ...world.attempts.flatMap((attempt) => toRunning(attempt, byId.get(attempt.jobId))),
-      ...world.placements.flatMap((placement) => toServing(placement, world.deployments.get(placement.deploymentId))),
-    ],
+    running: runningOf(world),
   };
 }
 
@@ -60,9 +57,9 @@ export function isPending({ phase, suspended, cancelRequestedAt }: Job): boolean
 }
 
 /** Cluster id → bytes that its tasks take of its document. */
-export function documentBytesOf({ attempts }: JobWorld, jobs: ReadonlyMap<string, Job>): Map<string, number> {
+export function documentBytesOf({ attempts, jobs }: Pick<JobWorld, 'attempts' | 'jobs'>): Map<string, number> {
   const bytes = new Map<string, number>();
-  for (const { jobId, tasks } of attempts) {
+  for (const { jobId, tasks } of attempts.values()) {
     const job = jobs.get(jobId);
     const each = job === undefined ? 0 : memberBytesOf(job);
     for (const { clusterId } of tasks) bytes.set(clusterId, (bytes.get(clusterId) ?? 0) + each);
@@ -92,8 +89,8 @@ function closedBecause(cluster: Cluster, { observations }: JobWorld, documentByt
   return { because: 'its document is full of tasks; wait for some to end', summary: 'with a full document' };
 }
 
-function toQueues(world: JobWorld, jobs: ReadonlyMap<string, Job>): QueueSnapshot[] {
-  const recent = recentUseOf([...world.usage, ...usageOfRunning(world, jobs)], world.nowMs);
+function toQueues(world: JobWorld): QueueSnapshot[] {
+  const recent = recentUseOf([...world.usage, ...usageOfRunning(world)], world.nowMs);
   return world.queues.map(({ createdAt: _createdAt, revision: _revision, ...queue }) => ({
     ...queue,
     recentDeviceSeconds: recent.get(queue.id) ?? 0,
@@ -114,6 +111,18 @@ export function workloadOf(job: Job) {
 
 /** A job that waits for room, as the planner sees it. For a dry run also one that is in no row. */
 export function toPending(job: Job, world: JobWorld, memory: JobMemory): PendingWorkload {
+  const isPlain = job.retryAt === null && job.spec.mounts.length === 0 && !memory.knows(job.id);
+  const known = isPlain ? plainPending.get(job) : undefined;
+  if (known !== undefined) return known;
+  const made = makePending(job, world, memory);
+  if (isPlain) plainPending.set(job, made);
+  return made;
+}
+
+/** Of jobs of which all that matters is in their rows. */
+const plainPending = new WeakMap<Job, PendingWorkload>();
+
+function makePending(job: Job, world: JobWorld, memory: JobMemory): PendingWorkload {
   const { preemption, spec, nomination } = job;
   return {
     ...workloadOf(job),
@@ -138,50 +147,74 @@ function preferredBy({ id, spec }: Job, { observations }: JobWorld, memory: JobM
   return [...preferred];
 }
 
-function toRunning(attempt: Attempt, job: Job | undefined): RunningWorkload[] {
-  if (job === undefined) return []; // ended since the attempts were read
+/** What holds devices. Of rows that are the same objects as before it is the same objects. */
+function runningOf({ attempts, jobs, placements, deployments }: JobWorld): RunningWorkload[] {
+  const running: RunningWorkload[] = [];
+  for (const attempt of attempts.values()) {
+    const job = jobs.get(attempt.jobId);
+    // Undefined: it ended since the attempts were read.
+    if (job !== undefined) running.push(made(attempt, job, toRunning));
+  }
+  for (const placement of placements) {
+    const deployment = deployments.get(placement.deploymentId);
+    if (deployment !== undefined) running.push(made(placement, deployment, toServing));
+  }
+  return running;
+}
+
+/** Holder → the last that was made of it, and with what owner. */
+const runningMade = new WeakMap<object, { readonly owner: object; readonly running: RunningWorkload }>();
+
+function made<Holder extends object, Owner extends object>(
+  holder: Holder,
+  owner: Owner,
+  make: (holder: Holder, owner: Owner) => RunningWorkload,
+): RunningWorkload {
+  const known = runningMade.get(holder);
+  if (known?.owner === owner) return known.running;
+  const running = make(holder, owner);
+  runningMade.set(holder, { owner, running });
+  return running;
+}
+
+function toRunning(attempt: Attempt, job: Job): RunningWorkload {
   const { spec, preemptible, preemptions, checkpoint } = job;
   const { id, claim, tasks, startedAt, createdAt, phase, resumedFrom } = attempt;
   const saved = checkpoint?.attemptId === id ? checkpoint : null;
-  return [
-    {
-      ...workloadOf(job),
-      claim,
-      holderId: id,
-      tasks,
-      startedAtMs: (startedAt ?? createdAt).getTime(),
-      // Together these tell when it ends: what is left of it is left from its newest checkpoint on.
-      savedAtMs: saved?.at.getTime() ?? null,
-      savedSeconds: ((saved ?? resumedFrom)?.savedDeviceSeconds ?? 0) / deviceCountOf(attempt),
-      preemptible,
-      isEnding: phase === 'Stopping',
-      minimumRunSeconds: spec.minimumRunSeconds,
-      preemptions,
-      preemptionsMax: spec.preemptionsMax,
-      protectedSeconds: spec.protectedSeconds,
-      budget: null,
-    },
-  ];
+  return {
+    ...workloadOf(job),
+    claim,
+    holderId: id,
+    tasks,
+    startedAtMs: (startedAt ?? createdAt).getTime(),
+    // Together these tell when it ends: what is left of it is left from its newest checkpoint on.
+    savedAtMs: saved?.at.getTime() ?? null,
+    savedSeconds: ((saved ?? resumedFrom)?.savedDeviceSeconds ?? 0) / deviceCountOf(attempt),
+    preemptible,
+    isEnding: phase === 'Stopping',
+    minimumRunSeconds: spec.minimumRunSeconds,
+    preemptions,
+    preemptionsMax: spec.preemptionsMax,
+    protectedSeconds: spec.protectedSeconds,
+    budget: null,
+  };
 }
 
 /** Replicas are never victims: a request that is cut off costs more than it frees. */
-function toServing(placement: Placement, deployment: Deployment | undefined): RunningWorkload[] {
-  if (deployment === undefined) return [];
+function toServing(placement: Placement, deployment: Deployment): RunningWorkload {
   const { id, tenantId, clusterId, claim, devices, createdAt, phase } = placement;
   const startedAtMs = createdAt.getTime();
-  return [
-    {
-      ...{ id, name: deployment.name, kind: 'serving', tenantId, claim, gang: ALONE },
-      queueId: deployment.queueId,
-      priority: deployment.priority,
-      holderId: id,
-      tasks: [{ rank: 0, clusterId, devices }],
-      ...{ queuedAtMs: startedAtMs, startedAtMs, savedAtMs: null, expectedSeconds: null, savedSeconds: 0 },
-      preemptible: false,
-      isEnding: phase === 'Draining',
-      ...{ minimumRunSeconds: 0, preemptions: 0, preemptionsMax: 0, protectedSeconds: 0, budget: null },
-    },
-  ];
+  return {
+    ...{ id, name: deployment.name, kind: 'serving', tenantId, claim, gang: ALONE },
+    queueId: deployment.queueId,
+    priority: deployment.priority,
+    holderId: id,
+    tasks: [{ rank: 0, clusterId, devices }],
+    ...{ queuedAtMs: startedAtMs, startedAtMs, savedAtMs: null, expectedSeconds: null, savedSeconds: 0 },
+    preemptible: false,
+    isEnding: phase === 'Draining',
+    ...{ minimumRunSeconds: 0, preemptions: 0, preemptionsMax: 0, protectedSeconds: 0, budget: null },
+  };
 }
 
 function toPendingReplicas(want: ServingPending, memory: JobMemory, nowMs: number): PendingWorkload[] {

@@ -3,13 +3,13 @@
  * for what only its memory has (where a job lately failed to start); nothing is written.
  */
 import type { Decision, Job, Nomination, Rows } from '#domain';
-import { type PlannedStart, type PlannedStop, planFleet, planWorkloads, type WorkloadVerdict } from '#scheduling';
+import { type PlannedStart, type PlannedStop, planFleet, WorkloadPlanner, type WorkloadVerdict } from '#scheduling';
 import { servingWantsOf } from '../leader/serving-wants.ts';
 import { readSchedulingSnapshot } from '../leader/snapshot.ts';
 import { readServing } from './job-loop.ts';
 import { JobMemory } from './job-memory.ts';
 import { isPending, toPending, toWorkloadSnapshot } from './job-snapshot.ts';
-import { readJobWorld, readWork } from './job-world.ts';
+import { KeptWorld } from './kept-world.ts';
 
 /** One job's part of a plan for all. */
 export interface ForeseenJob {
@@ -26,16 +26,23 @@ export interface ForeseenJob {
  * Plans everything that waits and `job` with it, whether it is in a row yet or not, as if it were Queued now.
  *
  * @param rows `Store.read`: several reads at once
+ * @param kept of who asks often, one question after the other
  */
-export async function planJobs(rows: Rows, job: Job, nowMs: number = Date.now()): Promise<ForeseenJob> {
-  const world = await readJobWorld(rows, nowMs, await readWork(rows));
+export async function planJobs(
+  rows: Rows,
+  job: Job,
+  nowMs: number = Date.now(),
+  kept: Foreseeing = foreseeing(rows),
+): Promise<ForeseenJob> {
+  const world = await kept.world.look(nowMs);
   const memory = new JobMemory();
-  await memory.refresh(rows, { jobs: [...world.jobs, job] });
+  await memory.refresh(rows, world, [job]);
   const fleet = await readSchedulingSnapshot(rows, { nowMs });
   const serving = await readServing(rows, servingWantsOf(fleet, planFleet(fleet)));
-  const isThere = world.jobs.some((each) => each.id === job.id && isPending(each));
+  const known = world.jobs.get(job.id);
+  const isThere = known !== undefined && isPending(known);
   const extra = isThere ? [] : [toPending({ ...job, queuedAt: job.queuedAt ?? new Date(nowMs) }, world, memory)];
-  const plan = planWorkloads(toWorkloadSnapshot(world, memory, serving, extra));
+  const plan = kept.planner.plan(toWorkloadSnapshot(world, memory, serving, extra));
   const nominated = plan.nominations.find(({ workloadId }) => workloadId === job.id);
   return {
     verdict: plan.verdicts.find(({ workloadId }) => workloadId === job.id)!,
@@ -43,6 +50,16 @@ export async function planJobs(rows: Rows, job: Job, nowMs: number = Date.now())
     nomination: nominated === undefined ? job.nomination : nominated.nomination,
     stops: plan.stops.filter(({ byWorkloadId }) => byWorkloadId === job.id),
   };
+}
+
+/** What is kept from question to question. */
+export interface Foreseeing {
+  readonly world: KeptWorld;
+  readonly planner: WorkloadPlanner;
+}
+
+export function foreseeing(rows: Rows): Foreseeing {
+  return { world: new KeptWorld(rows), planner: new WorkloadPlanner() };
 }
 
 export interface ExplainedJob {
@@ -55,7 +72,7 @@ export interface ExplainedJob {
 export const DECISIONS_EXPLAINED_MAX = 20;
 
 /** @param rows `Store.read`: several reads at once */
-export async function explainJob(rows: Rows, job: Job): Promise<ExplainedJob> {
+export async function explainJob(rows: Rows, job: Job, kept?: Foreseeing): Promise<ExplainedJob> {
   const decisions = await rows.decisions.newest(job.id, DECISIONS_EXPLAINED_MAX);
-  return { foreseen: isPending(job) ? await planJobs(rows, job) : null, decisions };
+  return { foreseen: isPending(job) ? await planJobs(rows, job, Date.now(), kept) : null, decisions };
 }

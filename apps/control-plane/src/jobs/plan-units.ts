@@ -24,11 +24,10 @@ export function unitsOf(
   decisions: JobDecisions,
   nameOf: (workloadId: string) => string,
 ): PlannedUnits {
-  const jobs = new Map(world.jobs.map((job) => [job.id, job]));
+  const { jobs, attempts } = world;
   const stops = Map.groupBy(plan.stops, ({ byWorkloadId }) => byWorkloadId);
   const nominations = new Map(plan.nominations.map((each) => [each.workloadId, each.nomination]));
-  const starts = new Map(fitting(plan.starts, world, jobs).map((start) => [start.workloadId, start]));
-  const attempts = new Map(world.attempts.map((attempt) => [attempt.id, attempt]));
+  const starts = new Map(fitting(plan.starts, world).map((start) => [start.workloadId, start]));
   const verdicts = new Map(plan.verdicts.map((verdict) => [verdict.workloadId, toldIn(verdict, starts)]));
   const units: ApplyUnit[] = [];
   for (const id of new Set([...starts.keys(), ...nominations.keys(), ...stops.keys(), ...verdicts.keys()])) {
@@ -72,10 +71,11 @@ function toVictim(
 }
 
 /** Starts for whose tasks their clusters' documents have bytes; the others wait until tasks end. */
-function fitting(starts: readonly PlannedStart[], world: JobWorld, jobs: ReadonlyMap<string, Job>): PlannedStart[] {
-  const bytes = documentBytesOf(world, jobs);
+function fitting(starts: readonly PlannedStart[], world: JobWorld): PlannedStart[] {
+  if (starts.length === 0) return [];
+  const bytes = documentBytesOf(world);
   return starts.filter(({ workloadId, tasks }) => {
-    const job = jobs.get(workloadId);
+    const job = world.jobs.get(workloadId);
     if (job === undefined) return false;
     const each = memberBytesOf(job);
     const added = Map.groupBy(tasks, ({ clusterId }) => clusterId);

@@ -21,3 +21,13 @@ export async function removeExpired(store: Store, epoch: number, now: Date, sign
   }
   return removed;
 }
+
+/**
+ * What was written before this was called last is not kept for those who did not look since (ADR 22).
+ *
+ * @param mark what the call before gave
+ */
+export async function forgetChanges(store: Store, epoch: number, mark: string | null): Promise<string> {
+  if (mark !== null) await store.transaction((rows) => rows.changes.forget(mark), { epoch });
+  return (await store.read.changes.look(null)).mark;
+}

@@ -96,6 +96,17 @@ export const TASKS_BYTES_MAX = 3_145_728;
 
 /** What one member of the job takes of a document. */
 export function memberBytesOf({ spec }: Pick<Job, 'spec'>): number {
+  const known = memberBytes.get(spec);
+  if (known !== undefined) return known;
+  const bytes = bytesOf(spec);
+  memberBytes.set(spec, bytes);
+  return bytes;
+}
+
+/** A spec never changes. */
+const memberBytes = new WeakMap<Job['spec'], number>();
+
+function bytesOf(spec: Job['spec']): number {
   const words = JSON.stringify([spec.command, spec.environment, spec.mounts]);
   return TASK_BYTES + Buffer.byteLength(words) + DEVICE_BYTES * spec.claim.count;
 }
