@@ -1,8 +1,9 @@
-import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { pino } from 'pino';
 import type { DeviceHolding, Node } from '#domain';
+import { eventually } from '#testing';
 import { type TemporaryFolder, temporaryFolder } from '../../test/temporary-folder.ts';
 import { DeviceInventory, type DeviceInventoryOptions } from './device-inventory.ts';
 import { type MachineFacts, readMachine } from './discovery/machine.ts';
@@ -44,6 +45,7 @@ describe('the devices of this machine, by the vendors’ tools', () => {
       isDiscovering: true,
       node: {},
       intervalMs: 3_600_000,
+      secondLookMs: 0,
       run: toolRunner({ PATH: `${folder.path}:/usr/bin:/bin` }, 2_000),
       machine: async () => machine,
       holdings: () => held,
@@ -140,6 +142,38 @@ describe('the devices of this machine, by the vendors’ tools', () => {
       `if [ -e ${flag} ]; then echo '${GPU(0)}'; else touch ${flag}; echo 'No devices were found'; fi`,
     );
     await inventory.lookAgain();
+    expect([lost, ids(inventory)]).toEqual([[], ['cpu-0', 'cpu-1', 'gpu-0']]);
+  });
+
+  it('looks follow each other, and those who ask meanwhile share one', async () => {
+    const calls = join(folder.path, 'calls');
+    await nvidia(GPU(0));
+    const inventory = inventoryOf();
+    await inventory.open();
+    await tool(
+      'nvidia-smi',
+      `[ "$1" = topo ] && exit 9\necho begins >> ${calls}\necho '${GPU(0)}'\necho ends >> ${calls}`,
+    );
+    await Promise.all([1, 2, 3, 4].map(() => inventory.lookAgain()));
+    const first = (await readFile(calls, 'utf8')).split('\n').filter(Boolean);
+    const under = inventory.lookAgain();
+    await eventually(async () =>
+      expect((await readFile(calls, 'utf8')).length).toBeGreaterThan(first.join('\n').length + 1),
+    );
+    await Promise.all([under, inventory.lookAgain(), inventory.lookAgain()]);
+    expect(first).toEqual(['begins', 'ends']);
+    expect((await readFile(calls, 'utf8')).split('\n').filter(Boolean)).toEqual(
+      [1, 2, 3].flatMap(() => ['begins', 'ends']),
+    );
+  });
+
+  it('one that stops does not wait for its second look, and loses nothing', async () => {
+    await nvidia(GPU(0));
+    const inventory = inventoryOf({ secondLookMs: 3_600_000 });
+    await inventory.open();
+    await nvidia();
+    const looking = inventory.lookAgain();
+    await Promise.all([inventory.stop(), looking]);
     expect([lost, ids(inventory)]).toEqual([[], ['cpu-0', 'cpu-1', 'gpu-0']]);
   });
 

@@ -1,8 +1,9 @@
 // The machines and devices that the report tells of and replicas and tasks are bound to: what the configuration says, or
 // this machine with a CPU device a core and the accelerators that its tools name, looked at again and again.
 //
-// A device that was told of, or is held, and that a tool which answers does not name in two looks in a row (or calls
-// broken in both) is lost: said once, until it comes back. CPU devices never get lost.
+// A device that was told of, or is held, and that a tool which answers does not name in two looks in a row, seconds apart
+// (or calls broken in both), is lost: said once, until it comes back. CPU devices never get lost.
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { type Device, type DeviceHolding, type DeviceType, deviceKey, type Labels, type Node } from '#domain';
 import { messageOf } from '../errors.ts';
@@ -10,6 +11,9 @@ import { type KnownDevices, type Look, lookForDevices } from './discovery/discov
 import { deviceTypeOf } from './discovery/found.ts';
 import { cpuDevices, DEVICES_MAX, type MachineFacts, readMachine } from './discovery/machine.ts';
 import type { RunTool } from './discovery/tools.ts';
+
+/** A driver that starts anew, or is reset, names nothing for a moment. */
+const SECOND_LOOK_MS = 2_000;
 
 export interface LostDevice {
   readonly node: string;
@@ -35,6 +39,8 @@ export interface DeviceInventoryOptions {
   readonly isDiscovering: boolean;
   readonly node: NodeDescription;
   readonly intervalMs: number;
+  /** Between the look that misses a device and the one that says it is lost. Default 2 s. */
+  readonly secondLookMs?: number;
   readonly run: RunTool;
   /** Default: this machine's. */
   readonly machine?: () => Promise<MachineFacts>;
@@ -55,8 +61,10 @@ export class DeviceInventory {
   #warned = '';
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> = Promise.resolve();
-  /** Under way, or to come. */
-  #looksWaiting = 0;
+  /** The one to come, for all who ask while one is under way. */
+  #next: Promise<void> | undefined;
+  #isLooking = false;
+  readonly #stopping = new AbortController();
 
   constructor(options: DeviceInventoryOptions) {
     this.#options = options;
@@ -80,26 +88,35 @@ export class DeviceInventory {
     if (configured !== undefined || !isDiscovering) return;
     // A tool that takes longer than the interval is not asked twice at a time, and no looks pile up.
     this.#timer = setInterval(() => {
-      if (this.#looksWaiting === 0) void this.lookAgain();
+      if (!this.#isLooking) void this.lookAgain();
     }, intervalMs);
     void this.lookAgain();
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+    this.#stopping.abort();
     await this.#looking;
   }
 
-  /** Looks follow each other. Never throws. */
+  /** A look that begins after this was called; those who ask before it begins share it. Never throws. */
   lookAgain(): Promise<void> {
-    this.#looksWaiting += 1;
-    this.#looking = this.#looking
-      .then(() => this.#lookTwice())
-      .catch((cause: unknown) => this.#options.log.warn({ reason: messageOf(cause) }, 'devices not looked at'))
-      .finally(() => {
-        this.#looksWaiting -= 1;
-      });
-    return this.#looking;
+    if (this.#next !== undefined) return this.#next;
+    this.#next = this.#looking.then(() => this.#lookNow());
+    this.#looking = this.#next;
+    return this.#next;
+  }
+
+  async #lookNow(): Promise<void> {
+    this.#next = undefined;
+    this.#isLooking = true;
+    try {
+      if (!this.#stopping.signal.aborted) await this.#lookTwice();
+    } catch (cause) {
+      this.#options.log.warn({ reason: messageOf(cause) }, 'devices not looked at');
+    } finally {
+      this.#isLooking = false;
+    }
   }
 
   async #lookTwice(): Promise<void> {
@@ -108,6 +125,11 @@ export class DeviceInventory {
     const first = await this.#look(machine);
     const missing = this.#missing(first);
     if (missing.length === 0) return this.#take(first);
+    const { secondLookMs = SECOND_LOOK_MS } = this.#options;
+    const { signal } = this.#stopping;
+    await delay(secondLookMs, undefined, { signal }).catch(() => undefined);
+    // Whoever stops says nothing more: what is lost is still held, and is found by the next start.
+    if (signal.aborted) return;
     const second = await this.#look(machine);
     const isStill = new Set(missing.map(({ node, deviceId }) => deviceKey(node, deviceId)));
     const lost = this.#missing(second).filter(({ node, deviceId }) => isStill.has(deviceKey(node, deviceId)));
