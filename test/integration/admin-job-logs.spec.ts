@@ -130,6 +130,39 @@ describe('what cannot be begun', () => {
     });
   });
 
+  it('R21: an agent that is there and knows no such question is said to be too old', async () => {
+    const { connection } = installation.controlPlane.app.get(ControlPlaneNats, { strict: false });
+    stopAgent = subscribeJson(connection, SUBJECTS.acked(clusterId), () => undefined, { onError: () => undefined });
+    expect(await read()).toMatchObject({
+      status: 503,
+      body: {
+        detail: expect.stringMatching(/^Cluster dc-1 is there, but its agent .*knows no such question: update it/),
+      },
+    });
+  });
+
+  it('one more than may follow a cluster’s logs is told to come again, and is taken once another has gone', async () => {
+    agentWith({ text: 'one\n', isComplete: false });
+    const url = `${installation.controlPlane.url}/api/v1/jobs/count/logs?follow=true`;
+    const headers = { authorization: `Bearer ${installation.ownerKey}` };
+    const listening = Array.from({ length: 64 }, () => new AbortController());
+    const all = await Promise.all(listening.map(({ signal }) => fetch(url, { headers, signal })));
+    expect(new Set(all.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(await read('?follow=true')).toMatchObject({
+      status: 503,
+      body: { detail: '64 logs of dc-1 are followed already.' },
+    });
+    expect((await read('?tailBytes=4')).status).toBe(200);
+    listening[0]!.abort();
+    await eventually(async () => {
+      const again = new AbortController();
+      const { status } = await fetch(url, { headers, signal: again.signal });
+      again.abort();
+      expect(status).toBe(200);
+    });
+    for (const each of listening) each.abort();
+  });
+
   it.each([
     ['?rank=7', 422],
     ['?rank=-1', 422],
