@@ -323,13 +323,16 @@ describe('usage', () => {
 
   it('S5: of a key of somebody else, or of a tenant that is not served there, is refused', async () => {
     const other = await makeSite(store);
-    const entries = [
-      usageOf(site, { keyPublicId: other.key.publicId }),
-      usageOf(other),
-      usageOf(site, { keyPublicId: 'nobody00' }),
-    ];
+    const entries = [usageOf(site, { keyPublicId: other.key.publicId }), usageOf(other)];
     const { refused, usage } = await tell(clusterId, entries);
     expect([refused, usage]).toEqual([entries, []]);
+  });
+
+  it('R20: is taken of a key that a restored database has forgotten, on the budgets of its tenant', async () => {
+    const { spentTokens } = await standing(budget);
+    const entries = [usageOf(site, { keyPublicId: 'nobody00', leaseIds: [v7()] })];
+    expect(await tell(clusterId, entries)).toMatchObject({ refused: [], usage: [{ keyPublicId: 'nobody00' }] });
+    expect((await standing(budget)).spentTokens).toBe(spentTokens + 150);
   });
 
   it('R20: is taken of what is served there, though a restored database knows of no bundle', async () => {

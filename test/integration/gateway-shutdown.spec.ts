@@ -41,6 +41,7 @@ it('drains what is in flight, refuses what comes, and ends with nothing left ope
     'drain: done',
     'close links: done',
     'close listener: done',
+    'give back leases: done',
     'close NATS: done',
   ]);
   await Promise.all(world.clusters.map((cluster) => cluster.stop()));

@@ -22,6 +22,7 @@ import {
   Registry,
   ShutdownSequence,
 } from '#telemetry';
+import { GatewayBudgets } from './budgets/gateway-budgets.ts';
 import type { gatewayConfiguration } from './configuration.ts';
 import { DataPlane } from './data-plane/data-plane.ts';
 import { DataPlaneObserver, type GatewayMetrics } from './data-plane/observer.ts';
@@ -59,7 +60,12 @@ export async function startGateway(settings: GatewaySettings, logger: Logger): P
   // 1. What is known, from the disk first.
   let dataPlane: DataPlane | null = null;
   const file = new RoutesFile(join(settings.stateDirectory, 'routes.json'));
-  const feed = new RoutesFeed(file, logger, (table) => dataPlane?.retain(table));
+  const budgets = new GatewayBudgets(settings.stateDirectory, metrics, logger);
+  const feed = new RoutesFeed(file, logger, (table) => {
+    dataPlane?.retain(table);
+    budgets.expect(table.view.budgets);
+  });
+  await budgets.open();
   await feed.load();
   const fleet = new FleetView(() => feed.table.clusters.keys(), logger);
 
@@ -76,11 +82,12 @@ export async function startGateway(settings: GatewaySettings, logger: Logger): P
     firstByteMs: settings.limits.firstByteSecondsMax * 1_000,
     idleMs: settings.limits.idleSecondsMax * 1_000,
     inflightMax: settings.limits.inflightMax,
+    pick: settings.routing.pick,
   };
   const outcomes = new OutcomeLedger();
   const observer = new DataPlaneObserver(metrics, outcomes, logger);
-  dataPlane = new DataPlane(feed, fleet, transport, keys, limits, settings.routing.pick, observer);
-  observeOnScrape(registry, metrics, feed, links);
+  dataPlane = new DataPlane(feed, fleet, transport, keys, limits, budgets.charging, observer);
+  observeOnScrape(registry, metrics, feed, links, budgets);
 
   // 3. The listener.
   const mayReadMetrics = async (authorization: string | undefined) => {
@@ -134,6 +141,7 @@ export async function startGateway(settings: GatewaySettings, logger: Logger): P
       fleet.follow(opened);
       announcer.follow(opened);
       outcomeFeed.follow(opened);
+      budgets.follow(opened);
     },
     (error: unknown) => {
       if (!connecting.signal.aborted) logger.error({ err: error }, 'NATS is out of reach');
@@ -156,6 +164,7 @@ export async function startGateway(settings: GatewaySettings, logger: Logger): P
       return transport.close();
     })
     .add('close listener', 5_000, () => closeListener(app))
+    .add('give back leases', 5_000, () => budgets.stop())
     .add('close NATS', 6_000, async () => {
       connecting.abort();
       await connected;
@@ -193,8 +202,15 @@ async function closeListener(app: NestFastifyApplication): Promise<void> {
 }
 
 /** Gauges that are cheaper to read when somebody asks than to keep. */
-function observeOnScrape(registry: Registry, metrics: GatewayMetrics, feed: RoutesFeed, links: DialledLinks): void {
+function observeOnScrape(
+  registry: Registry,
+  metrics: GatewayMetrics,
+  feed: RoutesFeed,
+  links: DialledLinks,
+  budgets: GatewayBudgets,
+): void {
   const collect = () => {
+    metrics.budgetTokensLeased.set(budgets.leasedTokens());
     metrics.routesSequence.set(feed.table.view.sequence);
     metrics.routesAgeSeconds.set(feed.ageSeconds() ?? -1);
     metrics.linksIdle.reset();

@@ -17,6 +17,7 @@ export * from './federation/bundle.ts';
 export * from './federation/desired.ts';
 export * from './federation/desired-outline.ts';
 export * from './federation/events.ts';
+export * from './federation/gateway-usage.ts';
 export * from './federation/gateways.ts';
 export * from './federation/heartbeat.ts';
 export * from './federation/join.ts';

@@ -22,6 +22,8 @@ export const SUBJECTS = {
   routesFetch: `${SUBJECT_PREFIX}.routes.fetch`,
   /** Gateways → control plane: how answers of each version went. */
   outcomes: `${SUBJECT_PREFIX}.outcomes`,
+  /** Gateways → control plane, request–reply: what they charged, and leases on budgets. */
+  usage: `${SUBJECT_PREFIX}.usage`,
   /** Control plane → gateways: NATS said that a cluster's connection is gone. */
   links: `${SUBJECT_PREFIX}.links`,
 } as const;

@@ -10,6 +10,14 @@ export interface RouteKey {
   readonly models: readonly string[] | null;
   /** Unix milliseconds; null never expires. */
   readonly expiresAtMs: number | null;
+  /** Budgets that its requests are charged to; all must have room. */
+  readonly budgetIds: readonly string[];
+}
+
+export interface RouteBudget {
+  readonly budgetId: string;
+  /** As people name it, for refusals. */
+  readonly title: string;
 }
 
 export interface RouteCluster {
@@ -51,8 +59,10 @@ export interface RoutesView {
   /** Rises with every change; 0 is the empty view. */
   readonly sequence: number;
   readonly keys: readonly RouteKey[];
+  /** Those that keys are charged to. */
+  readonly budgets: readonly RouteBudget[];
   readonly clusters: readonly RouteCluster[];
   readonly deployments: readonly RouteDeployment[];
 }
 
-export const EMPTY_ROUTES: RoutesView = { sequence: 0, keys: [], clusters: [], deployments: [] };
+export const EMPTY_ROUTES: RoutesView = { sequence: 0, keys: [], budgets: [], clusters: [], deployments: [] };

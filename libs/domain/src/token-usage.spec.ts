@@ -96,6 +96,11 @@ const cases: Case[] = [
     ledger: { budgets: [budget('theirs', { tenantId: 'u' })], leases: [lease('foreign', 'theirs')] },
     accounts: [],
   },
+  {
+    name: 'R20: a key that was forgotten with its leases: the budgets of its tenant',
+    entries: [told(['gone'], { keyPublicId: 'made-since' })],
+    accounts: ['all 2026-11-30: 150 (150)'],
+  },
   { name: 'without leases nothing asked for any', entries: [told([])], accounts: [] },
 ];
 
@@ -114,7 +119,7 @@ describe('what told usage does to budgets', () => {
 
   it.each<[string, Partial<ToldUsage>]>([
     ['a key of another tenant', { keyPublicId: 'theirs' }],
-    ['a key that nobody made', { keyPublicId: 'nobody' }],
+    ['a tenant that nobody knows', { tenantId: 'forgotten', keyPublicId: 'made-since' }],
     ['a tenant that is not served there', { tenantId: 'u', keyPublicId: 'theirs' }],
   ])('S5: nothing is counted of %s', (_case, change) => {
     const entry = told(['of-all'], change);

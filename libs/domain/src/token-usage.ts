@@ -1,9 +1,10 @@
 /**
- * What was served under keys, in tokens: the account of it by day, and what an agent's telling of it does to budgets.
+ * What was served under keys, in tokens: the account of it by day, and what the telling of it does to budgets.
  *
  * Usage counts, whatever became of the lease under it: on the lease's own period when the lease is known, else on the
- * present one of every budget of the key that no known lease of the entry covers. Only a tenant and a key that belong
- * together are charged, and only by a cluster that was ever given keys of that tenant.
+ * present one of every budget of the key that no known lease of the entry covers. A key that nobody knows was made before
+ * the database was restored from a backup: its usage counts for its tenant. A key of another tenant is never charged, nor
+ * one of a tenant whose keys the holder was never given.
  */
 import { type Budget, type Lease, periodKeyOf, settleLease } from './budgets.ts';
 
@@ -22,7 +23,7 @@ export interface TokenUsage {
   readonly estimatedRequests: number;
 }
 
-/** As an agent tells it. */
+/** As an agent or a gateway tells it. */
 export type ToldUsage = Omit<TokenUsage, 'day'> & { readonly leaseIds: readonly string[] };
 
 /** Read under locks of the budgets' rows. */
@@ -33,8 +34,8 @@ export interface UsageLedger {
   readonly leases: readonly Lease[];
   /** Public id → tenant, of keys that exist. */
   readonly tenantOfKey: ReadonlyMap<string, string>;
-  /** Tenants whose keys the holder was ever given; null: of all. */
-  readonly tenantsServed: ReadonlySet<string> | null;
+  /** Tenants that exist and whose keys the holder was ever given. */
+  readonly tenantsServed: ReadonlySet<string>;
 }
 
 export interface AccountCharge {
@@ -48,7 +49,7 @@ export interface UsageCharges {
   readonly leases: readonly Lease[];
   readonly accounts: readonly AccountCharge[];
   readonly usage: readonly TokenUsage[];
-  /** Entries of a key that is not of their tenant, or of a tenant that is not served there: nothing of them is counted. */
+  /** Entries of a key of another tenant, or of a tenant that is not there: nothing of them is counted. */
   readonly refused: readonly ToldUsage[];
 }
 
@@ -71,7 +72,7 @@ export function chargeUsage(
   const changed = new Map<string, Lease>();
   const { tenantOfKey, tenantsServed } = ledger;
   const isOurs = ({ keyPublicId, tenantId }: ToldUsage) =>
-    tenantOfKey.get(keyPublicId) === tenantId && tenantsServed?.has(tenantId) !== false;
+    (tenantOfKey.get(keyPublicId) ?? tenantId) === tenantId && tenantsServed.has(tenantId);
   const charge = (budgetId: string, periodKey: string, spentTokens: number, overdraftTokens: number) => {
     const key = `${budgetId} ${periodKey}`;
     const before = accounts.get(key) ?? { budgetId, periodKey, spentTokens: 0, overdraftTokens: 0 };

@@ -10,6 +10,9 @@ export const INFERENCE_SURFACES: Readonly<Record<string, InferenceSurface>> = {
   '/v1/completions': 'completions',
 };
 
+/** Gateway → agent: the stream's usage is wanted, whether or not its client asked for it. */
+export const USAGE_HEADER = 'x-atoll-usage';
+
 /** The client's key must not travel on, nor may a client name a replica itself (S6). */
 export const CLIENT_HEADERS_DROPPED: ReadonlySet<string> = new Set([
   'authorization',
@@ -23,6 +26,7 @@ export const CLIENT_HEADERS_DROPPED: ReadonlySet<string> = new Set([
   'x-atoll-attempts',
   'x-atoll-choice',
   'x-atoll-retryable',
+  USAGE_HEADER,
   MIN_VERSION_HEADER,
 ]);
 

@@ -7,12 +7,14 @@ import { Budgets1795460000000 } from '../../../migrations/1795460000000-budgets.
 import { EdgeServing1795461000000 } from '../../../migrations/1795461000000-edge-serving.ts';
 import { LeaseExpiry1795462000000 } from '../../../migrations/1795462000000-lease-expiry.ts';
 import { RowChanges1795463000000 } from '../../../migrations/1795463000000-row-changes.ts';
+import { GatewayUsage1795464000000 } from '../../../migrations/1795464000000-gateway-usage.ts';
 import { VersionArtifactRow } from './entities/artifacts.ts';
 import {
   BudgetAccountRow,
   BudgetLeaseRow,
   BudgetRow,
   BundleSourceRow,
+  GatewayUsageRow,
   LeaseRequestRow,
   OfflineBundleRow,
   TokenUsageRow,
@@ -50,6 +52,7 @@ export const MIGRATIONS = [
   EdgeServing1795461000000,
   LeaseExpiry1795462000000,
   RowChanges1795463000000,
+  GatewayUsage1795464000000,
 ];
 
 const ENTITIES = [
@@ -91,6 +94,7 @@ const ENTITIES = [
   BudgetAccountRow,
   BudgetLeaseRow,
   LeaseRequestRow,
+  GatewayUsageRow,
   TokenUsageRow,
   BundleSourceRow,
   OfflineBundleRow,

@@ -73,6 +73,7 @@ export function createKey(change: Partial<RouteKey> & { readonly tenantId: strin
     role: 'inference',
     models: null,
     expiresAtMs: null,
+    budgetIds: [],
     ...change,
   };
   return { token: `atoll_${publicId}_${secret}`, key };

@@ -84,6 +84,7 @@ describe('requests to attached engines, as recorded', () => {
           ...{
             headers: ['content-type', 'application/json'],
             asksForUsage: false,
+            hidesUsage: false,
             readsUsage: false,
             answerHeaders: [],
           },

@@ -29,6 +29,8 @@ export interface ForwardCall {
   readonly prompt: Prompt;
   /** The client did not ask for a stream's usage, and it is needed here. */
   readonly asksForUsage: boolean;
+  /** What was asked for so is read here and not passed on. */
+  readonly hidesUsage: boolean;
   /** The usage of an answer that is no stream is needed too. */
   readonly readsUsage: boolean;
   /** Flat list, for the answer. */
@@ -74,7 +76,7 @@ function forward(
   dispatch: Dispatch,
   bounds: ForwardBounds,
 ): Promise<ForwardOutcome> {
-  const { path, surface, body, headers, response, asksForUsage, readsUsage, answerHeaders } = call;
+  const { path, surface, body, headers, response, asksForUsage, hidesUsage, readsUsage, answerHeaders } = call;
   const { dialect, upstreamModel, fieldsOfModels, token, pool, basePath } = endpoint;
   return forwardRequest({
     dispatcher: pool,
@@ -87,7 +89,7 @@ function forward(
     extraResponseHeaders: [...choiceHeaders(choice), ...answerHeaders],
     retryableStatuses: dialect === undefined ? retryableStatusesDefault : adaptedStatuses,
     readsUsage,
-    hidesUsageEvent: asksForUsage,
+    hidesUsageEvent: hidesUsage,
     onFirstByte: (status) => {
       if (status < 400) dispatch.firstToken();
     },

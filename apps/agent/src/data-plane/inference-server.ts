@@ -5,7 +5,7 @@
 // The gateway names a replica; any other that stands in for it (same deployment, same version) may answer, by the
 // deployment's policy. Every refusal before the first byte says whether another cluster may try (`x-atoll-retryable`).
 // Nothing is tried twice here: the gateway has a retry budget of its own, and two budgets would multiply (R13). Nothing is
-// charged here either: the gateway charges what it forwards.
+// charged here either: the gateway charges what it forwards, and asks for a stream's usage where its client did not.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import {
@@ -18,6 +18,7 @@ import {
   openAiError,
   pathOf,
   readBody,
+  USAGE_HEADER,
   writeOpenAiError,
 } from '#inference';
 import type { AgentMetrics } from '../metrics.ts';
@@ -32,7 +33,7 @@ import { Inflight } from './inflight.ts';
 import { readPromptOf, unreadPrompt } from './prompt.ts';
 import type { ReplicaRouter } from './replica-router.ts';
 
-const DROPPED_HEADERS = new Set(['authorization', 'cookie', 'x-atoll-replica', 'x-atoll-session']);
+const DROPPED_HEADERS = new Set(['authorization', 'cookie', 'x-atoll-replica', 'x-atoll-session', USAGE_HEADER]);
 const RETRYABLE = ['x-atoll-retryable', 'true'] as const;
 /** Longest pause within a request's body. */
 const BODY_STALL_MS = 30_000;
@@ -131,7 +132,7 @@ export class InferenceServer {
     const headers = forwardableRequestHeaders(request.rawHeaders, DROPPED_HEADERS);
     const call = { path, surface, body, headers, response, prompt, answerHeaders: [] };
     const outcome = await forwardToReplica(
-      { ...call, asksForUsage: false, readsUsage: false },
+      { ...call, asksForUsage: request.headers[USAGE_HEADER] === 'true', hidesUsage: false, readsUsage: false },
       choice,
       router,
       this.#options,

@@ -256,6 +256,7 @@ export class LocalEndpoint {
       ...{ path, surface, body, response, prompt },
       headers: [...forwardableRequestHeaders(request.rawHeaders, DROPPED_HEADERS), 'x-request-id', call.requestId],
       asksForUsage: asksForStreamUsage(value),
+      hidesUsage: asksForStreamUsage(value),
       readsUsage: true,
       answerHeaders: this.#headersOf(call, choice, attempt),
     };

@@ -105,7 +105,7 @@ async function writeEvent(
         await takeTaskEnd(rows, cluster, event, stored.files),
       );
     case 'usage-recorded':
-      return takeUsage(rows, cluster, event);
+      return takeUsage(rows, { ...cluster, holder: { kind: 'cluster', id: cluster.id } }, event);
     default:
       await auditEvent(rows, cluster, event);
       return 'taken';

@@ -12,6 +12,7 @@ export type Conversation =
   | 'bundle'
   | 'lease'
   | 'event'
+  | 'usage'
   | 'gateways'
   | 'outcomes';
 

@@ -8,7 +8,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RouteCluster, RouteDeployment, RouteKey } from '#domain';
 import {
+  asksForStreamUsage,
   bodyTooLarge,
+  type Charge,
   CLIENT_HEADERS_DROPPED,
   type ForwardOutcome,
   type ForwardRefused,
@@ -25,10 +27,14 @@ import {
   type OpenAiError,
   openAiError,
   pathOf,
+  type RoutingFields,
   readBody,
   readMinVersion,
   readRoutingFields,
   requestIdOf,
+  tokensOf,
+  tokensReserved,
+  USAGE_HEADER,
   versionNotAvailable,
   writeOpenAiError,
   writeRefusal,
@@ -45,6 +51,7 @@ import {
   type PickPolicyName,
   RetryBudget,
 } from '#routing';
+import type { RequestCharging } from '../budgets/request-charging.ts';
 import type { FleetView } from '../fleet/fleet-view.ts';
 import type { ClusterTransport } from '../links/cluster-transport.ts';
 import type { RouteTable } from '../routes/route-table.ts';
@@ -52,7 +59,11 @@ import type { RoutesFeed } from '../routes/routes-feed.ts';
 import type { DataPlaneObserver } from './observer.ts';
 
 const ATTEMPTS_MAX = 2;
-export interface DataPlaneLimits {
+/** Of a prompt that nobody has counted. */
+const BYTES_A_TOKEN = 4;
+
+export interface DataPlaneSettings {
+  readonly pick: PickPolicyName;
   readonly bodyBytesMax: number;
   readonly firstByteMs: number;
   readonly idleMs: number;
@@ -68,6 +79,11 @@ interface InferenceCall {
   readonly body: Buffer;
   readonly headers: readonly string[];
   readonly startedAtMs: number;
+  /** Estimated, by the size of the body. */
+  readonly promptTokens: number;
+  readonly charge: Charge;
+  /** The client did not ask for the stream's usage, which is needed for the charge: it is not passed on. */
+  readonly hidesUsage: boolean;
   /** 0: any version will do. */
   readonly versionNumberMin: number;
 }
@@ -103,8 +119,8 @@ export class DataPlane {
     private readonly fleet: FleetView,
     private readonly transport: ClusterTransport,
     private readonly keys: KeyAuthenticator<RouteKey>,
-    private readonly limits: DataPlaneLimits,
-    private readonly policy: PickPolicyName,
+    private readonly limits: DataPlaneSettings,
+    private readonly charging: RequestCharging,
     private readonly observer: DataPlaneObserver,
   ) {
     this.tooLarge = bodyTooLarge(limits.bodyBytesMax);
@@ -171,10 +187,31 @@ export class DataPlane {
       }
       const headers = forwardableRequestHeaders(request.rawHeaders, CLIENT_HEADERS_DROPPED);
       const call = { request, response, requestId, path, model, body, headers, startedAtMs, versionNumberMin };
-      await this.serve(call, deployments);
+      await this.charge(call, key, read, deployments);
     } finally {
       this.inflight -= 1;
       if (this.inflight === 0) for (const listener of this.idleListeners.splice(0)) listener();
+    }
+  }
+
+  /** Room in the key's budgets, then the answer, then what it came to: nothing when there was none. */
+  private async charge(
+    call: Omit<InferenceCall, 'charge' | 'promptTokens' | 'hidesUsage'>,
+    key: RouteKey,
+    { fields, value }: { readonly fields: RoutingFields; readonly value: Readonly<Record<string, unknown>> },
+    deployments: readonly RouteDeployment[],
+  ): Promise<void> {
+    const [{ id: deploymentId, versionDigest }] = deployments as [RouteDeployment];
+    const promptTokens = Math.ceil(call.body.length / BYTES_A_TOKEN);
+    const reservedTokens = tokensReserved(promptTokens, fields.maxTokens, value);
+    const asked = { deploymentId, versionDigest, servedModel: call.model, promptTokens, reservedTokens };
+    const begun = this.charging.begin(key, asked);
+    const charge = begun instanceof Promise ? await begun : begun;
+    if ('kind' in charge) return this.refuse(call.response, call.requestId, charge);
+    try {
+      await this.serve({ ...call, charge, promptTokens, hidesUsage: asksForStreamUsage(value) }, deployments);
+    } finally {
+      charge.end(null);
     }
   }
 
@@ -197,7 +234,7 @@ export class DataPlane {
       }
       // A request that is called back from a cluster that turned suspect is moved, not retried: it costs no budget.
       if (refused !== null && refused.outcome.cause !== 'aborted' && !this.retries.trySpend()) break;
-      const candidate = PICK_POLICIES[this.policy].pick(found.candidates, this.pickInputs);
+      const candidate = PICK_POLICIES[this.limits.pick].pick(found.candidates, this.pickInputs);
       const outcome = await this.attempt(call, candidate, attempt);
       if (outcome.kind !== 'refused') return;
       refused = { outcome, candidate, attempt };
@@ -257,7 +294,9 @@ export class DataPlane {
         dispatcher: this.transport.pool(cluster, path),
         method: 'POST',
         path: call.path,
-        headers: [...call.headers, 'x-atoll-replica', replica.replicaId, 'x-request-id', call.requestId],
+        headers: upstreamHeaders(call, replica.replicaId),
+        readsUsage: true,
+        hidesUsageEvent: call.hidesUsage,
         body: call.body,
         res: call.response,
         timeouts: { headersMs: this.limits.firstByteMs, bodyIdleMs: this.limits.idleMs },
@@ -285,7 +324,11 @@ export class DataPlane {
     attempt: number,
     elapsedMs: number,
   ): void {
-    const { replicaId } = candidate.replica;
+    const { deployment, replica } = candidate;
+    const { replicaId, versionDigest } = replica;
+    if (outcome.kind !== 'refused') {
+      call.charge.end(tokensOf(outcome, call.promptTokens), { deploymentId: deployment.id, versionDigest });
+    }
     const nowMs = performance.now();
     // Only a good answer says how fast a replica is: quick errors must not attract requests.
     this.ledger.finished(replicaId, outcome.kind === 'completed' && outcome.status < 400 ? elapsedMs : null, nowMs);
@@ -326,6 +369,11 @@ function relayRefusal(call: InferenceCall, { outcome, candidate, attempt }: Refu
     const message = 'The clusters that were asked stopped answering.';
     writeOpenAiError(response, openAiError('no_ready_replica', { message }), extra);
   } else writeRefusal(response, outcome, extra);
+}
+
+function upstreamHeaders({ headers, requestId, hidesUsage }: InferenceCall, replicaId: string): string[] {
+  const own = ['x-atoll-replica', replicaId, 'x-request-id', requestId];
+  return hidesUsage ? [...headers, ...own, USAGE_HEADER, 'true'] : [...headers, ...own];
 }
 
 /** The digest comes from the cluster that serves it; its number is what the routes say of that replica. */

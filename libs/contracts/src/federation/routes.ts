@@ -27,8 +27,11 @@ export const routesViewSchema = z.object({
       role: z.enum(ROLES),
       models: z.array(z.string()).nullable(),
       expiresAtMs: z.int().nullable(),
+      /** Absent in views of a control plane, or a file, from before gateways charged. */
+      budgetIds: z.array(idSchema).max(16).default([]),
     }),
   ),
+  budgets: z.array(z.object({ budgetId: idSchema, title: z.string().max(300) })).default([]),
   clusters: z.array(
     z.object({
       id: idSchema,

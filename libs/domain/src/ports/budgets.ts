@@ -39,11 +39,13 @@ export abstract class LeaseRows {
   abstract ledger(holder: LeaseHolder, demand: LeaseDemand): Promise<{ nowMs: number; ledger: LeaseLedger }>;
   /** After `ledger`, in the same transaction. */
   abstract write(holder: LeaseHolder, decision: Pick<LeaseDecision, 'written' | 'answered'>): Promise<void>;
-  /** Locks the budgets of these leases and keys, in order of id. */
+  /** Locks the budgets of these leases, keys and tenants, in order of id. */
   abstract usageLedger(
     holder: LeaseHolder,
     entries: readonly ToldUsage[],
   ): Promise<{ nowMs: number; ledger: UsageLedger }>;
+  /** True the first time that this telling of the gateway is seen. */
+  abstract acceptTold(gatewayId: string, messageId: string): Promise<boolean>;
   /** After `usageLedger`, in the same transaction. */
   abstract charge(charges: UsageCharges): Promise<void>;
   /** Of a budget, those that have not ended, the newest first. */
@@ -51,7 +53,7 @@ export abstract class LeaseRows {
   /** Marks up to `limit` leases whose end is past as Expired, or Ended when all of them was told. Returns how many. */
   abstract expire(limit: number): Promise<number>;
   /**
-   * Removes request ids from before `before`, leases that ended or whose period is over by then, and accounts of periods
+   * Removes request and message ids from before `before`, leases that ended or whose period is over by then, and accounts of periods
    * that were over by then.
    */
   abstract removeOlderThan(before: Date): Promise<number>;

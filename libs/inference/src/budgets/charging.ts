@@ -64,9 +64,9 @@ function promptsIn(prompt: unknown): number {
   return Array.isArray(prompt) && typeof prompt[0] !== 'number' ? Math.max(1, prompt.length) : 1;
 }
 
-/** Null: the engine generated nothing, or said that the request was wrong. */
+/** Null: the client was sent nothing, or the engine said that the request was wrong. */
 export function tokensOf(outcome: ForwardOutcome, promptTokens: number): SpentTokens | null {
-  if (outcome.kind === 'refused') return null;
+  if (outcome.kind === 'refused' || (outcome.kind === 'client-gone' && outcome.bytesSent === 0)) return null;
   if ('status' in outcome && outcome.status >= 400) return null;
   const { usage, contentEvents } = outcome;
   if (usage !== null) {

@@ -70,6 +70,15 @@ export class LeaseRequestRow {
   @Column('timestamptz') createdAt!: Date;
 }
 
+/** Gateways have no rows: their ids are those of their state folders. */
+@Entity({ name: 'gateway_usage' })
+@Index('gateway_usage_received_index', ['receivedAt'])
+export class GatewayUsageRow {
+  @PrimaryColumn('uuid') gatewayId!: string;
+  @PrimaryColumn('uuid') messageId!: string;
+  @Column('timestamptz') receivedAt!: Date;
+}
+
 @Entity({ name: 'token_usage' })
 @ForeignKey(() => TenantRow, ['tenantId'], ['id'], { name: 'token_usage_tenant_fk' })
 @Index('token_usage_day_index', ['day'])

@@ -62,7 +62,8 @@ export class PostgresLeaseRows extends LeaseRows {
   ): Promise<{ nowMs: number; ledger: UsageLedger }> {
     const leaseIds = [...new Set(entries.flatMap((entry) => entry.leaseIds))];
     const keys = [...new Set(entries.map(({ keyPublicId }) => keyPublicId))];
-    const locked = await this.lockBudgets(LOCK_FOR_USAGE, [leaseIds, keys]);
+    const tenantIds = [...new Set(entries.map(({ tenantId }) => tenantId))];
+    const locked = await this.lockBudgets(LOCK_FOR_USAGE, [leaseIds, keys, tenantIds]);
     const tenants = await this.session.rows<{ public_id: string; tenant_id: string }>(TENANTS_OF_KEYS, [keys]);
     return {
       nowMs: await this.nowMs(),
@@ -70,9 +71,13 @@ export class PostgresLeaseRows extends LeaseRows {
         budgets: locked.map(({ isUsable: _, ...budget }) => budget),
         leases: await this.ownLeases(holder, leaseIds),
         tenantOfKey: new Map(tenants.map(({ public_id, tenant_id }) => [public_id, tenant_id])),
-        tenantsServed: await this.tenantsServedBy(holder),
+        tenantsServed: await this.tenantsServedBy(holder, tenantIds),
       },
     };
+  }
+
+  async acceptTold(gatewayId: string, messageId: string): Promise<boolean> {
+    return (await this.session.write(ACCEPT_TOLD, [gatewayId, messageId])).affected === 1;
   }
 
   async charge({ leases, accounts, usage }: UsageCharges): Promise<void> {
@@ -92,7 +97,7 @@ export class PostgresLeaseRows extends LeaseRows {
 
   async removeOlderThan(before: Date): Promise<number> {
     let removed = 0;
-    for (const statement of [REMOVE_REQUESTS, REMOVE_LEASES, REMOVE_ACCOUNTS]) {
+    for (const statement of [REMOVE_REQUESTS, REMOVE_TOLD, REMOVE_LEASES, REMOVE_ACCOUNTS]) {
       removed += (await this.session.write(statement, [before])).affected;
     }
     return removed;
@@ -119,11 +124,10 @@ export class PostgresLeaseRows extends LeaseRows {
     return (await this.session.rows<StoredLease>(OWN_LEASES, [kind, id, [...leaseIds]])).map(fromRow);
   }
 
-  private async tenantsServedBy(holder: LeaseHolder): Promise<ReadonlySet<string> | null> {
-    const clusterId = clusterOf(holder);
-    if (clusterId === null) return null;
-    const [row] = await this.session.rows<{ tenant_ids: string[] }>(TENANTS_SERVED, [clusterId]);
-    return new Set(row?.tenant_ids ?? []);
+  /** Of these tenants; a gateway serves all that there are. */
+  private async tenantsServedBy(holder: LeaseHolder, tenantIds: readonly string[]): Promise<ReadonlySet<string>> {
+    const served = await this.session.rows<{ id: string }>(TENANTS_SERVED, [clusterOf(holder), [...tenantIds]]);
+    return new Set(served.map(({ id }) => id));
   }
 
   /** The present period's and the next one's. */
@@ -194,15 +198,19 @@ const LOCK_FOR_USAGE = `
         AND (budget.key_public_id IS NULL OR budget.key_public_id = key.public_id)
       WHERE key.public_id = ANY ($2::text[])
     )
+    OR (tenant_id = ANY ($3::uuid[]) AND key_public_id IS NULL)
   ORDER BY id FOR NO KEY UPDATE`;
 
 const TENANTS_OF_KEYS = 'SELECT public_id, tenant_id FROM api_keys WHERE public_id = ANY ($1::text[])';
 
 // A database that was restored from a backup may not know of a bundle that it gave (R20).
 const TENANTS_SERVED = `
-  SELECT array(
+  SELECT id FROM tenants WHERE id = ANY ($2::uuid[]) AND ($1::uuid IS NULL OR id IN (
     SELECT unnest(tenant_ids) FROM offline_bundles WHERE cluster_id = $1 UNION ${tenantsWanted('$1')}
-  ) AS tenant_ids`;
+  ))`;
+
+const ACCEPT_TOLD = `
+  INSERT INTO gateway_usage (gateway_id, message_id, received_at) VALUES ($1, $2, now()) ON CONFLICT DO NOTHING`;
 
 const FIND_ANSWERED = `
   SELECT request_id AS "requestId", lease_id AS "leaseId" FROM lease_requests
@@ -283,6 +291,8 @@ const EXPIRE = `
   FROM due WHERE lease.id = due.id`;
 
 const REMOVE_REQUESTS = 'DELETE FROM lease_requests WHERE created_at < $1';
+
+const REMOVE_TOLD = 'DELETE FROM gateway_usage WHERE received_at < $1';
 
 // One without a period that its holder never gave back stays: it may have been spent, and so is out.
 const REMOVE_LEASES = `

@@ -1,7 +1,7 @@
 /**
  * What gateways route from, as one jsonb `view` in one statement and so from one snapshot.
  *
- * Keys: neither revoked nor expired. Clusters: members (not PendingApproval, not Left). Deployments: not being deleted;
+ * Keys: neither revoked nor expired, each with the budgets that it is charged to. Clusters: members (not PendingApproval, not Left). Deployments: not being deleted;
  * replicas: live placements in member clusters. Everything is ordered by id: equal rows give an equal view.
  *
  * A replica is ready when its cluster's newest report says that it is Ready with its placement's version digest, and
@@ -85,14 +85,33 @@ export const BUILD_VIEW = `
       ), false) END
     ) ORDER BY judged.id) AS list
     FROM judged GROUP BY judged.deployment_id
+  ),
+  keys AS (
+    SELECT * FROM api_keys WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+  ),
+  charged AS (
+    SELECT DISTINCT keys.public_id, budget.id, budget.name, budget.limit_tokens, budget.period
+    FROM keys JOIN budgets budget ON budget.tenant_id = keys.tenant_id
+      AND (budget.key_public_id IS NULL OR budget.key_public_id = keys.public_id)
+    WHERE keys.role <> 'viewer'
   )
   SELECT jsonb_build_object(
     'keys', (
       SELECT coalesce(jsonb_agg(jsonb_build_object(
         'publicId', public_id, 'secretHash', secret_hash, 'tenantId', tenant_id, 'role', role, 'models', models,
-        'expiresAtMs', floor(extract(epoch FROM expires_at) * 1000)::bigint
+        'expiresAtMs', floor(extract(epoch FROM expires_at) * 1000)::bigint,
+        'budgetIds', (
+          SELECT coalesce(jsonb_agg(charged.id ORDER BY charged.id), '[]') FROM charged
+          WHERE charged.public_id = keys.public_id
+        )
       ) ORDER BY public_id), '[]')
-      FROM api_keys WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+      FROM keys
+    ),
+    'budgets', (
+      SELECT coalesce(jsonb_agg(jsonb_build_object(
+        'id', id, 'name', name, 'limitTokens', limit_tokens, 'period', period
+      ) ORDER BY id), '[]')
+      FROM (SELECT DISTINCT id, name, limit_tokens, period FROM charged) budget
     ),
     'clusters', (
       SELECT coalesce(jsonb_agg(jsonb_build_object(

@@ -1,10 +1,13 @@
-import { RoutesRows, type RoutesView } from '#domain';
+import { type Budget, budgetTitle, RoutesRows, type RoutesView } from '#domain';
 import type { Session } from '../session.ts';
 import { BUILD_VIEW } from './routes-view.sql.ts';
 
 interface StoredView {
   readonly sequence: string;
-  readonly view: Omit<RoutesView, 'sequence'>;
+  readonly view: Omit<RoutesView, 'sequence' | 'budgets'> & {
+    /** Absent in a view that was built before gateways charged. */
+    readonly budgets?: readonly Pick<Budget, 'id' | 'name' | 'limitTokens' | 'period'>[];
+  };
 }
 
 export class PostgresRoutesRows extends RoutesRows {
@@ -39,6 +42,7 @@ function fromRow(row: StoredView): RoutesView {
   return {
     sequence: Number(row.sequence),
     keys: row.view.keys,
+    budgets: (row.view.budgets ?? []).map((budget) => ({ budgetId: budget.id, title: budgetTitle(budget) })),
     clusters: row.view.clusters,
     deployments: row.view.deployments,
   };

@@ -1,0 +1,149 @@
+/**
+ * The gateway's leases on budgets and its journal of what was charged, as one part: opened, followed and given back.
+ *
+ * Leases and journal are in the state folder, and the id that leases are held under: a gateway that comes back on its
+ * folder tells what it had not told, once, and gives back what it did not spend. One without its folder leaves its leases
+ * out until their period ends, so what is lost is bounded by them.
+ */
+import { randomUUID } from 'node:crypto';
+import { uptime } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { type GatewayUsage, type GatewayUsageReply, gatewayUsageReplySchema, idSchema, SUBJECTS } from '#contracts';
+import type { RouteBudget } from '#domain';
+import { LeaseKeeper, storedLeasesSchema, type UsageEvent, UsageJournal } from '#inference';
+import { type NatsSession, requestJson } from '#messaging';
+import type { Logger } from '#telemetry';
+import type { GatewayMetrics } from '../data-plane/observer.ts';
+import { CheckedFile } from '../state/checked-file.ts';
+import { RequestCharging } from './request-charging.ts';
+
+const ASK_TIMEOUT_MS = 3_000;
+/** A folder that cannot be written is tried again this often; until then there are no leases. */
+const OPEN_RETRY_MS = 30_000;
+/** At the end; what is not given back by then is by the next gateway on this folder. */
+const GIVE_BACK_MS = 3_000;
+
+const machineClock = { elapsedMs: () => uptime() * 1_000, wallMs: () => Date.now() };
+const identitySchema = z.object({ gatewayId: idSchema });
+
+export class GatewayBudgets {
+  readonly charging: RequestCharging;
+  private readonly journal: UsageJournal;
+  private readonly leases: LeaseKeeper;
+  private readonly identity: CheckedFile<z.output<typeof identitySchema>>;
+  private gatewayId = randomUUID() as string;
+  private session: NatsSession | null = null;
+  private retry: NodeJS.Timeout | undefined;
+  private isOpen = false;
+
+  constructor(
+    stateDirectory: string,
+    private readonly metrics: GatewayMetrics,
+    private readonly logger: Logger,
+  ) {
+    const isConnected = () => this.isConnected();
+    this.identity = new CheckedFile(join(stateDirectory, 'gateway-id.json'), (value) => identitySchema.parse(value));
+    this.journal = new UsageJournal({
+      folder: join(stateDirectory, 'usage'),
+      tell: (event) => this.tell(event),
+      mayTell: isConnected,
+      isInContact: isConnected,
+      onSwitch: () => this.leases.snapshot(),
+      log: logger,
+    });
+    this.leases = new LeaseKeeper({
+      holder: 'gateway',
+      document: new CheckedFile(join(stateDirectory, 'leases.json'), (value) => storedLeasesSchema.parse(value)),
+      journal: this.journal,
+      request: (demand) => this.ask(demand),
+      isConnected,
+      clock: machineClock,
+      machineBootId: '',
+      log: logger,
+    });
+    const parts = { leases: this.leases, journal: this.journal, isConnected, metrics };
+    this.charging = new RequestCharging({ ...parts, newId: randomUUID });
+  }
+
+  /** From disk; call once, before serving. */
+  async open(): Promise<void> {
+    try {
+      const known = await this.identity.read();
+      if (known === null) await this.identity.write({ gatewayId: this.gatewayId });
+      else this.gatewayId = known.gatewayId;
+      await this.leases.open(await this.journal.open());
+      this.journal.start();
+      this.leases.start();
+      this.isOpen = true;
+    } catch (error) {
+      this.logger.error({ err: error }, 'the state folder cannot be used: nothing is leased for now');
+      this.retry = setTimeout(() => void this.open(), OPEN_RETRY_MS);
+    }
+  }
+
+  /** The budgets that keys are charged to. */
+  expect(budgets: readonly RouteBudget[]): void {
+    this.leases.expect(budgets);
+  }
+
+  follow(session: NatsSession): void {
+    this.session = session;
+    void this.leases.ask();
+  }
+
+  /** Tokens that can be spent now. */
+  leasedTokens(): number {
+    return this.leases.standing().reduce((sum, { leftTokens }) => sum + leftTokens, 0);
+  }
+
+  /** After the last answer, while there is NATS: tells all, gives all back, as far as the centre answers in time. */
+  async stop(): Promise<void> {
+    clearTimeout(this.retry);
+    this.leases.stop();
+    this.leases.close();
+    if (this.isOpen && this.isConnected()) await within(this.giveBack(), GIVE_BACK_MS);
+    await this.journal.stop();
+    this.session = null;
+  }
+
+  private async giveBack(): Promise<void> {
+    try {
+      await this.journal.seal();
+      await this.leases.ask();
+    } catch (error) {
+      this.logger.warn({ err: error }, 'leases are not given back');
+    }
+  }
+
+  private isConnected(): boolean {
+    return this.session?.status().state === 'connected';
+  }
+
+  private async tell({ id, entries }: UsageEvent): Promise<void> {
+    const { taken } = await this.converse({ told: [{ id, at: new Date().toISOString(), entries }] });
+    if (!taken.includes(id)) throw new Error('The control plane did not take what was charged.');
+  }
+
+  private async ask(demand: Pick<GatewayUsage, 'wishes' | 'returns'>): Promise<GatewayUsageReply> {
+    const reply = await this.converse(demand);
+    this.metrics.budgetLeasesTotal.inc({ outcome: 'granted' }, reply.grants.length);
+    this.metrics.budgetLeasesTotal.inc({ outcome: 'refused' }, reply.refusals.length);
+    return reply;
+  }
+
+  private async converse(part: Partial<GatewayUsage>): Promise<GatewayUsageReply> {
+    if (this.session === null) throw new Error('not connected to NATS yet');
+    const request = { gatewayId: this.gatewayId, told: [], wishes: [], returns: [], ...part };
+    const { connection } = this.session;
+    const reply = await requestJson(connection, SUBJECTS.usage, request, { timeoutMs: ASK_TIMEOUT_MS });
+    return gatewayUsageReplySchema.parse(reply);
+  }
+}
+
+async function within(work: Promise<void>, ms: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const bound = setTimeout(resolve, ms);
+  await Promise.race([work, promise]);
+  clearTimeout(bound);
+}

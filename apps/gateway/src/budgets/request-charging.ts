@@ -1,0 +1,95 @@
+/**
+ * What a request through this gateway is charged: room in every budget of its key, then the engine, then what it came to.
+ * The cluster that answers charges nothing for it.
+ *
+ * The begin of a charged request is written down while it is served, not before: a gateway that is killed may forget the
+ * requests of its last moment, which stay out on their lease. A disk that takes nothing stops no request that has a lease.
+ */
+import {
+  type AnsweredBy,
+  type Charge,
+  type ChargedKey,
+  type ChargedRequest,
+  type LeaseKeeper,
+  type NoRoom,
+  type OpenAiError,
+  openAiError,
+  type Reservation,
+  type SpentTokens,
+  type UsageJournal,
+  type UsageSubject,
+} from '#inference';
+import type { GatewayMetrics } from '../data-plane/observer.ts';
+
+export interface RequestChargingOptions {
+  readonly leases: Pick<LeaseKeeper, 'reserve' | 'reserveSoon' | 'settle'>;
+  readonly journal: Pick<UsageJournal, 'begin' | 'end' | 'count'>;
+  /** Names one request in the journal; new each time. */
+  readonly newId: () => string;
+  /** Whether the control plane can be asked for more. */
+  readonly isConnected: () => boolean;
+  readonly metrics: Pick<GatewayMetrics, 'budgetTokensChargedTotal' | 'budgetRefusedTotal'>;
+}
+
+export class RequestCharging {
+  constructor(private readonly options: RequestChargingOptions) {}
+
+  /** A promise only where a lease must be waited for. */
+  begin(key: ChargedKey, request: ChargedRequest): Charge | OpenAiError | Promise<Charge | OpenAiError> {
+    const { budgetIds } = key;
+    if (budgetIds.length === 0) return this.counted(subjectOf(key, request, []));
+    const { leases, isConnected } = this.options;
+    const found = leases.reserve(budgetIds, request.reservedTokens);
+    const isWorthWaiting = 'refused' in found && found.mayHaveMore && isConnected();
+    if (!isWorthWaiting) return this.charged(key, request, found);
+    return leases.reserveSoon(budgetIds, request.reservedTokens).then((later) => this.charged(key, request, later));
+  }
+
+  private charged(key: ChargedKey, request: ChargedRequest, found: Reservation | NoRoom): Charge | OpenAiError {
+    if ('refused' in found) return this.refuse(found);
+    const { leases, journal, newId, metrics } = this.options;
+    const subject = subjectOf(key, request, found.leaseIds);
+    const { promptTokens, reservedTokens } = request;
+    const id = newId();
+    let isNoted = true;
+    journal.begin({ id, ...subject, promptTokens, reservedTokens }).catch(() => {
+      isNoted = false;
+    });
+    return once((spent, by) => {
+      if (isNoted) journal.end(id, spent, by);
+      else if (spent !== null) journal.count({ ...subject, ...by }, spent);
+      const tokens = spent === null ? 0 : spent.promptTokens + spent.completionTokens;
+      leases.settle(found, tokens);
+      metrics.budgetTokensChargedTotal.inc(tokens);
+    });
+  }
+
+  private counted(subject: UsageSubject): Charge {
+    return once((spent, by) => {
+      if (spent !== null) this.options.journal.count({ ...subject, ...by }, spent);
+    });
+  }
+
+  private refuse({ reason, retryAfterSeconds }: NoRoom): OpenAiError {
+    this.options.metrics.budgetRefusedTotal.inc();
+    const contact = this.options.isConnected() ? '' : '; the control plane cannot be asked for more now';
+    return openAiError('insufficient_quota', { message: `${reason}${contact}.`, retryAfterSeconds });
+  }
+}
+
+function subjectOf(key: ChargedKey, request: ChargedRequest, leaseIds: readonly string[]): UsageSubject {
+  const { deploymentId, servedModel, versionDigest } = request;
+  const { tenantId, publicId } = key;
+  return { tenantId, keyPublicId: publicId, deploymentId, servedModel, versionDigest, leaseIds: [...leaseIds] };
+}
+
+function once(end: (spent: SpentTokens | null, by?: AnsweredBy) => void): Charge {
+  let isEnded = false;
+  return {
+    end: (spent, by) => {
+      if (isEnded) return;
+      isEnded = true;
+      end(spent, by);
+    },
+  };
+}
