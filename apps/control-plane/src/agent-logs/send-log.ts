@@ -1,7 +1,10 @@
 import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-/** Answers with a log's pieces as they come; `read` is told by the signal when the client goes. */
+/** After so much silence a follower's machine is asked by TCP whether it is still there. */
+const KEEP_ALIVE_MS = 30_000;
+
+/** Answers with a log's pieces as they come; `read` is told by the signal when the client goes, and is not called for one that has gone. */
 export async function sendLog(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -10,8 +13,13 @@ export async function sendLog(
 ): Promise<void> {
   const listening = new AbortController();
   reply.raw.once('close', () => listening.abort());
+  // One that went while its key was checked closes no second time.
+  if (reply.raw.closed || request.raw.socket.destroyed) return;
   const pieces = await read(listening.signal);
-  // What says nothing for a minute is no idle socket.
-  if (follows) request.raw.socket.setTimeout(0);
+  if (follows) {
+    // What says nothing for a minute is no idle socket; but one whose other end is dead must not follow for ever.
+    request.raw.socket.setTimeout(0);
+    request.raw.socket.setKeepAlive(true, KEEP_ALIVE_MS);
+  }
   await reply.type('text/plain; charset=utf-8').send(Readable.from(pieces, { objectMode: false }));
 }
