@@ -4,7 +4,10 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 /** After so much silence a follower's machine is asked by TCP whether it is still there. */
 const KEEP_ALIVE_MS = 30_000;
 
-/** Answers with a log's pieces as they come; `read` is told by the signal when the client goes, and is not called for one that has gone. */
+/**
+ * Answers with a log's pieces as they come. `read` is told by the signal when the client goes, and is not called for one
+ * that has gone.
+ */
 export async function sendLog(
   request: FastifyRequest,
   reply: FastifyReply,
