@@ -2,9 +2,9 @@
  * Which replicas the agent keeps beside those that the centre placed (`localScaling`). Pure and level-triggered.
  *
  * Invariants: an extra replica is a copy of a placed one of its deployment and version that is not draining, and ends with
- * the last of them; none is started where a placed replica or a task waits for devices of that type, and while one waits,
- * extras of that type end, the newest first, as many as hold what it asks for; placed and extra ones together are never
- * more than `replicasMax`. Devices that the centre bound are the centre's: there are no extras where it binds.
+ * the last of them; none is started where a placed replica or a task waits for devices of that type, and extras end where
+ * their devices are what it waits for: the newest first, and none that can be spared; placed and extra ones together are
+ * never more than `replicasMax`. Devices that the centre bound are the centre's: there are no extras where it binds.
  *
  * How many a deployment needs is decided elsewhere (`libs/scheduling/src/scaling`); here it is only carried out, one start
  * a turn.
@@ -14,7 +14,6 @@ import {
   type DesiredReplica,
   type DesiredState,
   type DeviceHolding,
-  type DeviceType,
   deviceKey,
   deviceKeysOf,
   type Node,
@@ -34,6 +33,11 @@ export interface HereReplica {
   readonly devices: readonly NodeDevices[];
 }
 
+export interface WaitingClaim extends ResourceClaim {
+  /** Which nodes it may be on, and likes to. Absent: any. */
+  readonly nodes?: DesiredReplica['nodes'];
+}
+
 export interface ExtrasInput {
   readonly desired: Pick<DesiredState, 'replicas'>;
   /** Oldest first. */
@@ -45,8 +49,8 @@ export interface ExtrasInput {
   readonly here: readonly HereReplica[];
   /** Of tasks that run. */
   readonly tasks: readonly DeviceHolding[];
-  /** Claims of placed replicas and of tasks that wait for devices. */
-  readonly waiting: readonly ResourceClaim[];
+  /** Of placed replicas and of tasks that wait for devices. */
+  readonly waiting: readonly WaitingClaim[];
   /** False: its engine takes no devices of this agent's nodes, and is scaled by whoever runs it. */
   readonly isScaled: (engine: string | undefined) => boolean;
   /** A new UUIDv7. */
@@ -108,42 +112,47 @@ function keepFounded({ desired, extras, isScaled }: ExtrasInput) {
 
 /** What could not run here without any extra waits for others, and not for them. */
 function giveWay(extras: readonly ExtraReplica[], input: ExtrasInput): ExtrasPlan {
-  const { desired, waiting } = input;
-  const freeing = freeingByType(input);
-  const missing = new Map<DeviceType, number>();
-  for (const claim of waiting.filter((each) => hasRoom(each, undefined, [], { ...input, here: staying(input) }))) {
-    missing.set(claim.deviceType, (missing.get(claim.deviceType) ?? 0) + claim.count);
+  let kept = extras;
+  let promised: readonly WaitingClaim[] = [];
+  for (const claim of input.waiting) {
+    const claims = [...promised, claim];
+    const left = fewestEnded(kept, (still) => {
+      const wanted = [...unboundOf(still, input), ...claims];
+      return placeAll(wanted, afterEnding(still, input), input.nodes) !== null;
+    });
+    if (left === null) continue;
+    kept = left;
+    promised = claims;
   }
-  const ended = new Set<string>();
-  for (const extra of extras.toReversed()) {
-    const { deviceType, count } = placedOf(desired, extra)!.claim;
-    const still = (missing.get(deviceType) ?? 0) - (freeing.get(deviceType) ?? 0);
-    if (still <= 0) continue;
-    ended.add(extra.replicaId);
-    missing.set(deviceType, (missing.get(deviceType) ?? 0) - count);
-  }
+  const isKept = new Set(kept);
+  const ended = extras.filter((extra) => !isKept.has(extra)).toReversed();
   return {
-    extras: extras.filter(({ replicaId }) => !ended.has(replicaId)),
-    reasons: [...ended].map((replicaId) => `${replicaId} ends: what the centre placed waits for its devices`),
+    extras: kept,
+    reasons: ended.map(({ replicaId }) => `${replicaId} ends: what the centre placed waits for its devices`),
   };
 }
 
-/** Neither an extra nor on its way out. */
-function staying({ here, extras }: ExtrasInput): HereReplica[] {
-  const isExtra = new Set(extras.map(({ replicaId }) => replicaId));
-  return here.filter(({ replicaId, isStopping }) => !isStopping && !isExtra.has(replicaId));
+/** Ends the newest until there is room, then spares what need not have ended, the oldest first. Null: there never is. */
+function fewestEnded(
+  extras: readonly ExtraReplica[],
+  hasRoom: (kept: readonly ExtraReplica[]) => boolean,
+): readonly ExtraReplica[] | null {
+  let count = extras.length;
+  while (!hasRoom(extras.slice(0, count))) {
+    if (count === 0) return null;
+    count -= 1;
+  }
+  let kept = extras.slice(0, count);
+  for (const each of extras.slice(count)) if (hasRoom([...kept, each])) kept = [...kept, each];
+  return kept;
 }
 
-function freeingByType({ here, nodes }: ExtrasInput): ReadonlyMap<DeviceType, number> {
-  const types = new Map(
-    nodes.flatMap(({ name, devices }) => devices.map((each) => [deviceKey(name, each.id), each.deviceType])),
-  );
-  const freeing = new Map<DeviceType, number>();
-  for (const key of here.filter(({ isStopping }) => isStopping).flatMap(({ devices }) => deviceKeysOf(devices))) {
-    const type = types.get(key);
-    if (type !== undefined) freeing.set(type, (freeing.get(type) ?? 0) + 1);
-  }
-  return freeing;
+/** As it will be once the extras that are not kept have gone, and whatever is on its way out. */
+function afterEnding(kept: readonly ExtraReplica[], input: ExtrasInput): Occupied {
+  const ending = new Set(input.extras.map(({ replicaId }) => replicaId));
+  for (const { replicaId } of kept) ending.delete(replicaId);
+  const here = input.here.filter(({ replicaId, isStopping }) => !isStopping && !ending.has(replicaId));
+  return occupiedBy({ ...input, here }, kept);
 }
 
 function endUnneeded(extras: readonly ExtraReplica[], { desired, needed }: ExtrasInput): ExtrasPlan {
@@ -160,22 +169,34 @@ function endUnneeded(extras: readonly ExtraReplica[], { desired, needed }: Extra
 }
 
 function startNeeded(extras: readonly ExtraReplica[], input: ExtrasInput): ExtrasPlan {
-  const { desired, needed, waiting, isScaled, newId } = input;
+  const { desired, needed, waiting, isScaled, newId, nodes } = input;
   const busyTypes = new Set(waiting.map(({ deviceType }) => deviceType));
   const started: ExtraReplica[] = [];
+  let occupied = placeAll(unboundOf(extras, input), occupiedBy(input, extras), nodes);
   for (const [deploymentId, { placed, replicasMax, newest }] of deploymentsOf(desired)) {
     const own = extras.filter((extra) => extra.deploymentId === deploymentId).length;
     const wanted = Math.min(needed.get(deploymentId) ?? 0, replicasMax) - placed;
     if (own >= wanted || !isScaled(newest.engine) || busyTypes.has(newest.claim.deviceType)) continue;
-    if (!hasRoom(newest.claim, newest.nodes, [...extras, ...started], input)) continue;
+    const room = occupied === null ? null : placeReplica(wishOf(newest), occupied, nodes);
+    if (room === null) continue;
     started.push({ replicaId: newId(), deploymentId, versionDigest: newest.versionDigest });
-    // What it is bound to is seen at the next turn; until then no other may count on the same device. Cores are counted.
-    if (newest.claim.deviceType !== 'cpu') busyTypes.add(newest.claim.deviceType);
+    occupied = room;
   }
   return {
     extras: started,
     reasons: started.map(({ replicaId }) => `${replicaId} starts: load asks for one more`),
   };
+}
+
+/** Decided before, and not bound yet: what they need is as good as taken, and where they find none, no other starts. */
+function unboundOf(extras: readonly ExtraReplica[], { desired, here }: ExtrasInput): WaitingClaim[] {
+  const bound = new Set(here.filter(({ devices }) => devices.length > 0).map(({ replicaId }) => replicaId));
+  const copies = extras.filter(({ replicaId }) => !bound.has(replicaId)).map((extra) => placedOf(desired, extra)!);
+  return copies.filter(({ claim }) => claim.deviceType !== 'cpu').map(wishOf);
+}
+
+function wishOf({ claim, nodes }: DesiredReplica): WaitingClaim {
+  return nodes === undefined ? claim : { ...claim, nodes };
 }
 
 interface ScaledDeployment {
@@ -195,26 +216,52 @@ function deploymentsOf({ replicas }: Pick<DesiredState, 'replicas'>): Map<string
   return found;
 }
 
-/** Whether a claim fits beside all that is here, is placed, or was decided a moment ago (`extras`). */
-function hasRoom(
-  claim: ResourceClaim,
-  preferences: DesiredReplica['nodes'],
-  extras: readonly ExtraReplica[],
-  { desired, nodes, here, tasks }: ExtrasInput,
-): boolean {
-  if (claim.deviceType !== 'cpu') {
-    const taken = new Set([...here, ...tasks].flatMap(({ devices }) => deviceKeysOf(devices)));
-    return bindDevices(nodes, claim, taken, preferences) !== null;
+/** What is not free. */
+interface Occupied {
+  /** Keys of devices that somebody has. */
+  readonly taken: ReadonlySet<string>;
+  /** Cores that replicas claim: they are shared, so they are counted. */
+  readonly cores: number;
+}
+
+/** By all that is here and by tasks; of cores, by all that is placed and by these extras. */
+function occupiedBy({ desired, here, tasks }: ExtrasInput, extras: readonly ExtraReplica[]): Occupied {
+  const claimed = [...desired.replicas, ...extras.map((extra) => placedOf(desired, extra))];
+  return {
+    taken: new Set([...here, ...tasks].flatMap(({ devices }) => deviceKeysOf(devices))),
+    cores: claimed.reduce((sum, each) => sum + (each?.claim.deviceType === 'cpu' ? each.claim.count : 0), 0),
+  };
+}
+
+/** All of them at once, in their order; null when one finds no room. */
+function placeAll(claims: readonly WaitingClaim[], occupied: Occupied, nodes: readonly Node[]): Occupied | null {
+  let after: Occupied | null = occupied;
+  for (const claim of claims) {
+    if (after === null) return null;
+    after = place(claim, after, nodes);
   }
-  // Cores are shared, so they are counted.
-  const cores = new Set(
-    nodes.flatMap(({ name, devices }) =>
+  return after;
+}
+
+/** What is not free once the claim is bound, as replicas on accelerators and tasks are; null when it finds no room. */
+function place(claim: WaitingClaim, { taken, cores }: Occupied, nodes: readonly Node[]): Occupied | null {
+  // Replicas' cores are no certain ones: whoever binds cores leaves the first that are free to them.
+  const shared = claim.deviceType === 'cpu' ? freeCores(taken, nodes).slice(0, cores) : [];
+  const bound = bindDevices(nodes, claim, new Set([...taken, ...shared]), claim.nodes);
+  return bound === null ? null : { taken: new Set([...taken, ...deviceKeysOf(bound)]), cores };
+}
+
+/** The same of a new replica: its cores are counted and not bound. */
+function placeReplica(claim: WaitingClaim, occupied: Occupied, nodes: readonly Node[]): Occupied | null {
+  if (claim.deviceType !== 'cpu') return place(claim, occupied, nodes);
+  const { taken, cores } = occupied;
+  return freeCores(taken, nodes).length - cores < claim.count ? null : { taken, cores: cores + claim.count };
+}
+
+function freeCores(taken: ReadonlySet<string>, nodes: readonly Node[]): string[] {
+  return nodes
+    .flatMap(({ name, devices }) =>
       devices.filter(({ deviceType }) => deviceType === 'cpu').map(({ id }) => deviceKey(name, id)),
-    ),
-  );
-  const ofTasks = tasks.flatMap(({ devices }) => deviceKeysOf(devices)).filter((key) => cores.has(key)).length;
-  const ofReplicas = [...desired.replicas, ...extras.map((extra) => placedOf(desired, extra))]
-    .map((replica) => (replica?.claim.deviceType === 'cpu' ? replica.claim.count : 0))
-    .reduce((sum, count) => sum + count, 0);
-  return cores.size - ofTasks - ofReplicas >= claim.count;
+    )
+    .filter((key) => !taken.has(key));
 }

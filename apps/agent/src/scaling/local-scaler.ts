@@ -6,20 +6,13 @@
 import type { Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
-import {
-  type DesiredReplica,
-  type DesiredState,
-  type LocalScaling,
-  type Node,
-  type ReplicaReport,
-  type ResourceClaim,
-} from '#domain';
+import { type DesiredReplica, type DesiredState, type LocalScaling, type Node, type ReplicaReport } from '#domain';
 import { decideScaling, type ScalingDecision } from '#scheduling';
 import type { EngineAdapter } from '../engines/engine-adapter.ts';
 import type { Replica } from '../engines/replica.ts';
 import { messageOf } from '../errors.ts';
 import type { TaskSupervisor } from '../jobs/task-supervisor.ts';
-import { type ExtraReplica, planExtras, withExtras } from './extra-replicas.ts';
+import { type ExtraReplica, planExtras, type WaitingClaim, withExtras } from './extra-replicas.ts';
 import { LoadSamples } from './load-samples.ts';
 
 const TICK_MS = 1_000;
@@ -224,6 +217,6 @@ export class LocalScaler {
   }
 }
 
-function claimsOf(replicas: readonly DesiredReplica[]): ResourceClaim[] {
-  return replicas.map(({ claim }) => claim);
+function claimsOf(replicas: readonly DesiredReplica[]): WaitingClaim[] {
+  return replicas.map(({ claim, nodes }) => (nodes === undefined ? claim : { ...claim, nodes }));
 }
