@@ -75,6 +75,10 @@ export class JobsWorld {
     return new JobsWorld(store, await BlobStore.open(join(directory, 'blobs')), database, directory);
   }
 
+  get databaseUrl(): string {
+    return this.database.url;
+  }
+
   async stop(): Promise<void> {
     await this.store.close();
     await this.database.drop();

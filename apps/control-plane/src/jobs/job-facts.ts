@@ -98,11 +98,8 @@ function reportsOf({ observations }: JobWorld, attempts: Iterable<Attempt>): Rep
 }
 
 /** Job id → its live attempt, of these jobs. */
-function attemptsOf({ attempts }: JobWorld, jobs: readonly Job[]): Map<string, Attempt> {
-  const ids = new Set(jobs.map(({ id }) => id));
-  const found = new Map<string, Attempt>();
-  for (const attempt of attempts.values()) if (ids.has(attempt.jobId)) found.set(attempt.jobId, attempt);
-  return found;
+function attemptsOf({ held }: JobWorld, jobs: readonly Job[]): Map<string, Attempt> {
+  return new Map(jobs.flatMap(({ id }) => withJobId(held.attemptOf(id))));
 }
 
 function tasksOf(
@@ -157,6 +154,10 @@ async function readDependencies(
   const ended = new Set(waitedFor.map(({ jobId }) => jobId).filter((id) => !known.has(id)));
   for (const job of await rows.jobs.findAll([...ended])) known.set(job.id, job);
   return (job) => dependencyVerdict(job, known);
+}
+
+function withJobId(attempt: Attempt | null): [string, Attempt][] {
+  return attempt === null ? [] : [[attempt.jobId, attempt]];
 }
 
 function withId(job: Job | undefined): [string, Job][] {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { planWorkloads } from '#scheduling';
 import { attemptOf, checkpointOf, jobOf, jobSpecOf } from '#testing';
+import { HeldWork } from './held-work.ts';
 import { JobMemory } from './job-memory.ts';
 import { toWorkloadSnapshot } from './job-snapshot.ts';
 import type { JobWorld } from './job-world.ts';
@@ -24,6 +25,7 @@ function runningOf(checkpoint: typeof job.checkpoint) {
     observations: new Map(),
     jobs: new Map([[job.id, { ...job, checkpoint }]]),
     attempts: new Map([[attempt.id, attempt]]),
+    held: HeldWork.of(new Map([[job.id, { ...job, checkpoint }]]), new Map([[attempt.id, attempt]])),
     placements: [],
     deployments: new Map(),
     queues: [],

@@ -2,23 +2,14 @@
  * The snapshot that workloads are planned on, from the rows: attempts and placements that hold devices, jobs and replicas
  * that want some. What was assigned counts before any status of it arrives (X03). Pure.
  */
-import {
-  type Attempt,
-  type Cluster,
-  type Deployment,
-  deviceCountOf,
-  type GangPolicy,
-  type Job,
-  type Placement,
-  type PreemptionPolicy,
-  recentUseOf,
-} from '#domain';
-import type { PendingWorkload, QueueSnapshot, RunningWorkload, WorkloadCluster, WorkloadSnapshot } from '#scheduling';
-import { memberBytesOf, TASKS_BYTES_MAX } from '../leader/desired-tasks.ts';
+import { type Cluster, type Deployment, type Job, type PreemptionPolicy, recentUseOf } from '#domain';
+import type { PendingWorkload, QueueSnapshot, WorkloadCluster, WorkloadSnapshot } from '#scheduling';
+import { TASKS_BYTES_MAX } from '../leader/desired-tasks.ts';
 import type { ServingWant } from '../leader/serving-wants.ts';
 import type { JobMemory } from './job-memory.ts';
 import { type JobWorld, nodesOf } from './job-world.ts';
 import { usageOfRunning } from './running-usage.ts';
+import { ALONE, servingOf, workloadOf } from './running-workload.ts';
 
 export interface ServingPending extends ServingWant {
   /** Of the deployment's class. */
@@ -32,7 +23,7 @@ export function toWorkloadSnapshot(
   serving: readonly ServingPending[],
   extra: readonly PendingWorkload[] = [],
 ): WorkloadSnapshot {
-  const documentBytes = documentBytesOf(world);
+  const { documentBytes } = world.held;
   const queued: PendingWorkload[] = [];
   for (const job of world.jobs.values()) if (isPending(job)) queued.push(toPending(job, world, memory));
   return {
@@ -40,7 +31,7 @@ export function toWorkloadSnapshot(
     clusters: [...world.clusters.values()].map((cluster) => toCluster(cluster, world, documentBytes)),
     queues: toQueues(world),
     pending: [...serving.flatMap((want) => toPendingReplicas(want, memory, world.nowMs)), ...queued, ...extra],
-    running: runningOf(world),
+    running: [...world.held.running, ...servingOf(world)],
   };
 }
 
@@ -49,22 +40,8 @@ export function wantedReplicaId({ id }: Pick<Deployment, 'id'>, index: number): 
   return `${id}#${index}`;
 }
 
-/** One of one. */
-export const ALONE: GangPolicy = { size: 1, minimum: 1, topology: null, spansClusters: false };
-
 export function isPending({ phase, suspended, cancelRequestedAt }: Job): boolean {
   return phase === 'Queued' && !suspended && cancelRequestedAt === null;
-}
-
-/** Cluster id → bytes that its tasks take of its document. */
-export function documentBytesOf({ attempts, jobs }: Pick<JobWorld, 'attempts' | 'jobs'>): Map<string, number> {
-  const bytes = new Map<string, number>();
-  for (const { jobId, tasks } of attempts.values()) {
-    const job = jobs.get(jobId);
-    const each = job === undefined ? 0 : memberBytesOf(job);
-    for (const { clusterId } of tasks) bytes.set(clusterId, (bytes.get(clusterId) ?? 0) + each);
-  }
-  return bytes;
 }
 
 function toCluster(cluster: Cluster, world: JobWorld, documentBytes: ReadonlyMap<string, number>): WorkloadCluster {
@@ -95,18 +72,6 @@ function toQueues(world: JobWorld): QueueSnapshot[] {
     ...queue,
     recentDeviceSeconds: recent.get(queue.id) ?? 0,
   }));
-}
-
-/** What pending and running workloads of a job have in common. */
-export function workloadOf(job: Job) {
-  const { id, name, tenantId, queueId, priority, spec, checkpoint } = job;
-  const devices = spec.claim.count * spec.gang.size;
-  return {
-    ...{ id, name, kind: 'job' as const, tenantId, queueId, priority, claim: spec.claim, gang: spec.gang },
-    queuedAtMs: (job.queuedAt ?? job.createdAt).getTime(),
-    expectedSeconds: spec.expectedSeconds,
-    savedSeconds: (checkpoint?.savedDeviceSeconds ?? 0) / devices,
-  };
 }
 
 /** A job that waits for room, as the planner sees it. For a dry run also one that is in no row. */
@@ -145,76 +110,6 @@ function preferredBy({ id, spec }: Job, { observations }: JobWorld, memory: JobM
     if (wanted.every((digest) => digest !== undefined && held.has(digest))) preferred.add(clusterId);
   }
   return [...preferred];
-}
-
-/** What holds devices. Of rows that are the same objects as before it is the same objects. */
-function runningOf({ attempts, jobs, placements, deployments }: JobWorld): RunningWorkload[] {
-  const running: RunningWorkload[] = [];
-  for (const attempt of attempts.values()) {
-    const job = jobs.get(attempt.jobId);
-    // Undefined: it ended since the attempts were read.
-    if (job !== undefined) running.push(made(attempt, job, toRunning));
-  }
-  for (const placement of placements) {
-    const deployment = deployments.get(placement.deploymentId);
-    if (deployment !== undefined) running.push(made(placement, deployment, toServing));
-  }
-  return running;
-}
-
-/** Holder → the last that was made of it, and with what owner. */
-const runningMade = new WeakMap<object, { readonly owner: object; readonly running: RunningWorkload }>();
-
-function made<Holder extends object, Owner extends object>(
-  holder: Holder,
-  owner: Owner,
-  make: (holder: Holder, owner: Owner) => RunningWorkload,
-): RunningWorkload {
-  const known = runningMade.get(holder);
-  if (known?.owner === owner) return known.running;
-  const running = make(holder, owner);
-  runningMade.set(holder, { owner, running });
-  return running;
-}
-
-function toRunning(attempt: Attempt, job: Job): RunningWorkload {
-  const { spec, preemptible, preemptions, checkpoint } = job;
-  const { id, claim, tasks, startedAt, createdAt, phase, resumedFrom } = attempt;
-  const saved = checkpoint?.attemptId === id ? checkpoint : null;
-  return {
-    ...workloadOf(job),
-    claim,
-    holderId: id,
-    tasks,
-    startedAtMs: (startedAt ?? createdAt).getTime(),
-    // Together these tell when it ends: what is left of it is left from its newest checkpoint on.
-    savedAtMs: saved?.at.getTime() ?? null,
-    savedSeconds: ((saved ?? resumedFrom)?.savedDeviceSeconds ?? 0) / deviceCountOf(attempt),
-    preemptible,
-    isEnding: phase === 'Stopping',
-    minimumRunSeconds: spec.minimumRunSeconds,
-    preemptions,
-    preemptionsMax: spec.preemptionsMax,
-    protectedSeconds: spec.protectedSeconds,
-    budget: null,
-  };
-}
-
-/** Replicas are never victims: a request that is cut off costs more than it frees. */
-function toServing(placement: Placement, deployment: Deployment): RunningWorkload {
-  const { id, tenantId, clusterId, claim, devices, createdAt, phase } = placement;
-  const startedAtMs = createdAt.getTime();
-  return {
-    ...{ id, name: deployment.name, kind: 'serving', tenantId, claim, gang: ALONE },
-    queueId: deployment.queueId,
-    priority: deployment.priority,
-    holderId: id,
-    tasks: [{ rank: 0, clusterId, devices }],
-    ...{ queuedAtMs: startedAtMs, startedAtMs, savedAtMs: null, expectedSeconds: null, savedSeconds: 0 },
-    preemptible: false,
-    isEnding: phase === 'Draining',
-    ...{ minimumRunSeconds: 0, preemptions: 0, preemptionsMax: 0, protectedSeconds: 0, budget: null },
-  };
 }
 
 function toPendingReplicas(want: ServingPending, memory: JobMemory, nowMs: number): PendingWorkload[] {

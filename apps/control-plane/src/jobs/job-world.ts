@@ -4,6 +4,8 @@
  */
 import type { Attempt, Cluster, Deployment, Job, Node, Observation, Placement, Queue, QueueUsage } from '#domain';
 
+import type { HeldWork } from './held-work.ts';
+
 export interface JobWorld {
   /** Unix milliseconds. */
   readonly nowMs: number;
@@ -14,6 +16,8 @@ export interface JobWorld {
   readonly jobs: ReadonlyMap<string, Job>;
   /** Not Ended, by id. */
   readonly attempts: ReadonlyMap<string, Attempt>;
+  /** What these attempts hold. */
+  readonly held: HeldWork;
   /** Not Removed. */
   readonly placements: readonly Placement[];
   readonly deployments: ReadonlyMap<string, Deployment>;

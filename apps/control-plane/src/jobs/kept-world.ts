@@ -16,6 +16,7 @@ import {
   type Rows,
   utcDay,
 } from '#domain';
+import { HeldWork } from './held-work.ts';
 import type { JobWorld } from './job-world.ts';
 import { Touched } from './touched.ts';
 
@@ -36,6 +37,7 @@ export class KeptWorld {
   private staleReports: Set<string> | null = null;
   private usageSince = '';
   private touched = new Touched();
+  private held = new HeldWork();
 
   /** @param rows `Store.read`: several reads at once */
   constructor(private readonly rows: Rows) {}
@@ -61,8 +63,8 @@ export class KeptWorld {
   async lookAtRest(nowMs: number): Promise<JobWorld> {
     const since = utcDay(nowMs - RECENT_USE_DAYS * DAY_MS);
     await Promise.all([this.readReports(), this.readRest(since)]);
-    const { jobs, attempts, observations, rest } = this;
-    return { nowMs, jobs, attempts, observations, ...rest };
+    const { jobs, attempts, held, observations, rest } = this;
+    return { nowMs, jobs, attempts, held, observations, ...rest };
   }
 
   /** The next look reads all again. */
@@ -95,6 +97,7 @@ export class KeptWorld {
     const [jobs, attempts] = await Promise.all([this.rows.jobs.active(specs), this.rows.attempts.live()]);
     replace(this.jobs, jobs);
     replace(this.attempts, attempts);
+    this.held = HeldWork.of(this.jobs, this.attempts);
   }
 
   private async readWork(jobIds: ReadonlySet<string>, attemptIds: ReadonlySet<string>): Promise<void> {
@@ -115,6 +118,16 @@ export class KeptWorld {
       attemptIds,
       attempts.filter(({ phase }) => phase !== 'Ended'),
     );
+    for (const id of attemptIds) this.hold(id);
+    for (const id of jobIds) {
+      const attempt = this.held.attemptOf(id);
+      if (attempt !== null) this.hold(attempt.id);
+    }
+  }
+
+  private hold(attemptId: string): void {
+    const attempt = this.attempts.get(attemptId);
+    this.held.put(attemptId, attempt, attempt && this.jobs.get(attempt.jobId));
   }
 
   /** A spec never changes: what was worked out of it is kept with it. */

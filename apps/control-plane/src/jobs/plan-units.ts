@@ -7,7 +7,6 @@ import type { PlannedStart, PlannedStop, WorkloadPlan, WorkloadVerdict } from '#
 import { memberBytesOf, TASKS_BYTES_MAX } from '../leader/desired-tasks.ts';
 import type { ApplyUnit, VictimStop } from './apply-jobs.ts';
 import type { JobDecisions } from './job-decisions.ts';
-import { documentBytesOf } from './job-snapshot.ts';
 import type { JobWorld } from './job-world.ts';
 
 export interface PlannedUnits {
@@ -73,7 +72,7 @@ function toVictim(
 /** Starts for whose tasks their clusters' documents have bytes; the others wait until tasks end. */
 function fitting(starts: readonly PlannedStart[], world: JobWorld): PlannedStart[] {
   if (starts.length === 0) return [];
-  const bytes = documentBytesOf(world);
+  const bytes = new Map(world.held.documentBytes);
   return starts.filter(({ workloadId, tasks }) => {
     const job = world.jobs.get(workloadId);
     if (job === undefined) return false;

@@ -14,7 +14,7 @@ import {
   type Rows,
 } from '#domain';
 import { orderPending, QuotaTree } from '#scheduling';
-import { workloadOf } from '../jobs/job-snapshot.ts';
+import { workloadOf } from '../jobs/running-workload.ts';
 
 /** Of all queues of a tenant, read once. */
 export interface QueueAccounts {
