@@ -13,7 +13,6 @@ const shared = {
 export default {
   // Of specs that say that they may run side by side: those that mostly wait, for processes.
   maxConcurrency: 4,
-  testSequencer: `${import.meta.dirname}/test/longest-first.sequencer.js`,
   testSequencer: '<rootDir>/test/heaviest-first.sequencer.js',
   projects: [
     {
