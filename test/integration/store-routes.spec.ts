@@ -4,6 +4,7 @@ import { routesViewSchema } from '#contracts';
 import { type Cluster, DEFAULT_TENANT_ID, type Deployment, type Placement, type ReplicaReport } from '#domain';
 import { migrate, openStore, type PostgresStore } from '#store';
 import { createTestDatabase } from '#testing';
+import { insertBudget, insertKey, insertTenant } from './budgets.fixture.ts';
 import { aPlacement, DIGEST, insertCluster, insertDeployment, NOW, observe } from './store.fixture.ts';
 
 describe('the routes view', () => {
@@ -51,6 +52,24 @@ describe('the routes view', () => {
     expect(await store.read.routes.current()).toEqual(second.view);
   });
 
+  it('names the budgets that each key is charged to, and changes with them', async () => {
+    const tenant = await insertTenant(store);
+    const mine = await insertKey(store, { tenantId: tenant.id });
+    const other = await insertKey(store, { tenantId: tenant.id });
+    const all = await insertBudget(store, { tenantId: tenant.id, name: 'all', limitTokens: 5_000, period: 'day' });
+    const one = await insertBudget(store, { tenantId: tenant.id, keyPublicId: mine.publicId });
+    const { view } = await refresh();
+    const idsOf = ({ publicId }: typeof mine) => view.keys.find((key) => key.publicId === publicId)?.budgetIds;
+    expect([idsOf(mine), idsOf(other)]).toEqual([[all.id, one.id], [all.id]]);
+    expect(view.budgets.find(({ budgetId }) => budgetId === all.id)).toEqual({
+      budgetId: all.id,
+      title: 'budget "all" of 5,000 tokens a day',
+    });
+    await store.transaction((rows) => rows.budgets.update(all.id, 1, { limitTokens: 6_000 }));
+    expect((await refresh()).changed).toBe(true);
+    for (const { id } of [mine, other]) await store.transaction((rows) => rows.apiKeys.revoke(id));
+  });
+
   it('is what the wire schema says, whole', async () => {
     const publicKey = `U${'A'.repeat(55)}`;
     const other = await insertCluster(store, { publicKey });
@@ -82,6 +101,7 @@ describe('the routes view', () => {
         role: 'inference',
         models: ['tiny'],
         expiresAtMs: key.expiresAt.getTime(),
+        budgetIds: [],
       },
     ]);
     const { id, name } = other;

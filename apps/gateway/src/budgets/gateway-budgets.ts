@@ -21,6 +21,8 @@ import { RequestCharging } from './request-charging.ts';
 const ASK_TIMEOUT_MS = 3_000;
 /** A folder that cannot be written is tried again this often; until then there are no leases. */
 const OPEN_RETRY_MS = 30_000;
+/** A gateway that is killed forgets so much of what no budget asks for. */
+const FLUSH_MS = 1_000;
 /** At the end; what is not given back by then is by the next gateway on this folder. */
 const GIVE_BACK_MS = 3_000;
 
@@ -35,6 +37,7 @@ export class GatewayBudgets {
   private gatewayId = randomUUID() as string;
   private session: NatsSession | null = null;
   private retry: NodeJS.Timeout | undefined;
+  private flushing: NodeJS.Timeout | undefined;
   private isOpen = false;
 
   constructor(
@@ -75,6 +78,7 @@ export class GatewayBudgets {
       await this.leases.open(await this.journal.open());
       this.journal.start();
       this.leases.start();
+      this.flushing = setInterval(() => this.charging.flush(), FLUSH_MS);
       this.isOpen = true;
     } catch (error) {
       this.logger.error({ err: error }, 'the state folder cannot be used: nothing is leased for now');
@@ -100,6 +104,8 @@ export class GatewayBudgets {
   /** After the last answer, while there is NATS: tells all, gives all back, as far as the centre answers in time. */
   async stop(): Promise<void> {
     clearTimeout(this.retry);
+    clearInterval(this.flushing);
+    this.charging.flush();
     this.leases.stop();
     this.leases.close();
     if (this.isOpen && this.isConnected()) await within(this.giveBack(), GIVE_BACK_MS);

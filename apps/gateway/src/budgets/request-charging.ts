@@ -18,6 +18,7 @@ import {
   type SpentTokens,
   type UsageJournal,
   type UsageSubject,
+  UsageTotals,
 } from '#inference';
 import type { GatewayMetrics } from '../data-plane/observer.ts';
 
@@ -32,6 +33,9 @@ export interface RequestChargingOptions {
 }
 
 export class RequestCharging {
+  /** Of requests that no budget asks for: a line for each would cost more than it is worth. */
+  private readonly uncharged = new UsageTotals();
+
   constructor(private readonly options: RequestChargingOptions) {}
 
   /** A promise only where a lease must be waited for. */
@@ -66,8 +70,16 @@ export class RequestCharging {
 
   private counted(subject: UsageSubject): Charge {
     return once((spent, by) => {
-      if (spent !== null) this.options.journal.count({ ...subject, ...by }, spent);
+      if (spent !== null) this.uncharged.add({ ...subject, ...by }, spent);
     });
+  }
+
+  /** Writes down what requests without a budget came to since the last time. */
+  flush(): void {
+    for (const { promptTokens, completionTokens, requests, estimatedRequests, ...subject } of this.uncharged.take()) {
+      const amount = { promptTokens, completionTokens, requests, estimatedRequests, isEstimated: false };
+      this.options.journal.count(subject, amount);
+    }
   }
 
   private refuse({ reason, retryAfterSeconds }: NoRoom): OpenAiError {

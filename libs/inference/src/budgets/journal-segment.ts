@@ -27,6 +27,10 @@ export const journalRecordSchema = z.discriminatedUnion('kind', [
     promptTokens: tokens,
     completionTokens: tokens,
     isEstimated: z.boolean(),
+    /** Of several that were summed before they came here; default 1. */
+    requests: tokens.optional(),
+    /** Of them; default: as `isEstimated` says of one. */
+    estimatedRequests: tokens.optional(),
   }),
   /** Nothing came of it. */
   z.object({ kind: z.literal('nothing'), id: z.string() }),

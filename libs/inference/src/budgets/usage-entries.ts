@@ -15,6 +15,10 @@ export interface UsageAmount {
   readonly promptTokens: number;
   readonly completionTokens: number;
   readonly isEstimated: boolean;
+  /** Default 1. */
+  readonly requests?: number | undefined;
+  /** Default: as `isEstimated` says of one. */
+  readonly estimatedRequests?: number | undefined;
 }
 
 /** Entries of one event: within the 64 and the bytes of its contract, whatever is in them. */
@@ -27,18 +31,27 @@ export class UsageTotals {
     return this.#entries.size === 0;
   }
 
-  add(subject: UsageSubject, { promptTokens, completionTokens, isEstimated }: UsageAmount): void {
+  add(subject: UsageSubject, amount: UsageAmount): void {
+    const { promptTokens, completionTokens, isEstimated, requests = 1 } = amount;
+    const { estimatedRequests = isEstimated ? 1 : 0 } = amount;
     const { tenantId, keyPublicId, deploymentId, servedModel, versionDigest, leaseIds } = subject;
     const named = { tenantId, keyPublicId, deploymentId, servedModel, versionDigest, leaseIds: [...leaseIds].sort() };
     const key = JSON.stringify(named);
     const before = this.#entries.get(key);
     this.#entries.set(key, {
       ...named,
-      requests: (before?.requests ?? 0) + 1,
+      requests: (before?.requests ?? 0) + requests,
       promptTokens: (before?.promptTokens ?? 0) + promptTokens,
       completionTokens: (before?.completionTokens ?? 0) + completionTokens,
-      estimatedRequests: (before?.estimatedRequests ?? 0) + (isEstimated ? 1 : 0),
+      estimatedRequests: (before?.estimatedRequests ?? 0) + estimatedRequests,
     });
+  }
+
+  /** What was added since the last time, which is forgotten here. */
+  take(): SummedUsage[] {
+    const entries = this.entries();
+    this.#entries.clear();
+    return entries;
   }
 
   /** In the order of what they are for, so that the same requests make the same list. */
