@@ -23,7 +23,7 @@ import { ensureOwnerKey } from './auth/owner-key.ts';
 import { BlobStore } from './blobs/blob-store.ts';
 import { Staging } from './blobs/staging.ts';
 import type { ControlPlaneConfiguration } from './configuration.ts';
-import { acceptBodies, createAdapter, observeRequests } from './http-server.ts';
+import { acceptBodies, closerOfUnused, createAdapter, observeRequests } from './http-server.ts';
 import type { InstallationParts } from './installation/installation.module.ts';
 import { PublicAddress, Settings } from './installation/settings.ts';
 import { type ControlPlaneNats, connectControlPlane } from './nats/control-plane-nats.ts';
@@ -238,8 +238,10 @@ function addShutdownSteps(
   parts: Parts,
   options: { health: HealthRegistry; drainMs: number },
 ): void {
+  const closeUnused = closerOfUnused(app.getHttpServer());
   shutdown.add('stop intake and drain', options.drainMs + 5_000, () => {
     options.health.beginStopping();
+    closeUnused();
     // Nest waits for requests in flight; after the drain time their sockets are closed under them.
     const cut = setTimeout(() => app.getHttpServer().closeAllConnections(), options.drainMs);
     return app.close().finally(() => clearTimeout(cut));

@@ -2,6 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyHttpOptions, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger, Metrics } from '#telemetry';
@@ -35,6 +36,25 @@ export function createAdapter(options: { bodyBytesMax: number }): FastifyAdapter
     },
   };
   return new FastifyAdapter(fastifyOptions);
+}
+
+/**
+ * Closes connections that have asked nothing yet, now and from then on. Clients and balancers open some in advance; for Node
+ * they are not idle, so that a server that closes would wait for each of them until somebody cuts it.
+ */
+export function closerOfUnused(server: Server): () => void {
+  const unused = new Set<Socket>();
+  let isClosing = false;
+  server.on('connection', (socket) => {
+    if (isClosing) return void socket.destroy();
+    unused.add(socket);
+    socket.once('close', () => unused.delete(socket));
+  });
+  server.on('request', ({ socket }) => unused.delete(socket));
+  return () => {
+    isClosing = true;
+    for (const socket of unused) socket.destroy();
+  };
 }
 
 /** Uploads are handed on as the stream that they are; everything else must be JSON. */
