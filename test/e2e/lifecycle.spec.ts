@@ -84,6 +84,26 @@ describe('an installation', () => {
     expect((await fleet.openai().models.list()).data.map(({ id }) => id)).toEqual([MODEL]);
   }, 20_000);
 
+  it('U5: a key with a budget is charged to it, and one whose budget is spent is told so as OpenAI says it', async () => {
+    const ownerKey = (await readFile(fleet.processes.ownerKeyFile, 'utf8')).trim();
+    const headers = { authorization: `Bearer ${ownerKey}`, 'content-type': 'application/json' };
+    const url = `${fleet.processes.controlPlaneUrl}/api/v1/budgets`;
+    const keyWith = async (name: string, tokens: number) => {
+      const made = await fleet.admin.createApiKey({ name });
+      secrets.set(made.key.split('_').slice(2).join('_'), `the key ${name}`);
+      const body = JSON.stringify({ name, tokens, period: 'total', key: made.publicId });
+      expect((await fetch(url, { method: 'POST', headers, body })).status).toBe(201);
+      return made.key;
+    };
+    const [poor, rich] = [await keyWith('poor', 0), await keyWith('rich', 50_000)];
+    await eventually(() =>
+      expect(fleet.chat(PROMPT, { key: poor })).rejects.toMatchObject({ status: 429, code: 'insufficient_quota' }),
+    );
+    await fleet.chat(PROMPT, { key: rich });
+    const budget = await (await fetch(`${url}/rich`, { headers })).json();
+    expect(budget).toMatchObject({ leases: [{ holder: { kind: 'gateway' } }] });
+  }, 20_000);
+
   it('scales in and out again; what stays keeps its engine', async () => {
     await fleet.admin.updateDeployment(MODEL, { replicas: 1 });
     const one = await fleet.settled(1);

@@ -19,7 +19,14 @@ beforeEach(() => {
 });
 
 /** What is found at once, and later; a journal on a disk that takes nothing where `isFull`. */
-function chargingOf({ now = ROOM as Reservation | NoRoom, later = now, isConnected = true, isFull = false } = {}) {
+interface World {
+  readonly now: Reservation | NoRoom;
+  readonly later: Reservation | NoRoom;
+  readonly isConnected: boolean;
+  readonly isFull: boolean;
+}
+
+function chargingOf({ now = ROOM, later = now, isConnected = true, isFull = false }: Partial<World> = {}) {
   return new RequestCharging({
     leases: {
       reserve: () => now,
@@ -70,7 +77,7 @@ describe('what a request through the gateway is charged', () => {
     expect(settled).toEqual([]);
   });
 
-  it.each<[string, Parameters<typeof chargingOf>[0], string | null]>([
+  it.each<[string, Partial<World>, string | null]>([
     ['refused when there is no room', { now: NONE }, 'budget "b" is spent.'],
     ['served when the centre gives more in time', { now: { ...NONE, mayHaveMore: true }, later: ROOM }, null],
     [
