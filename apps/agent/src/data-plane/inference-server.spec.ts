@@ -63,6 +63,14 @@ describe('what a gateway gets', () => {
     expect(one.heads[0]!.headers).toMatchObject({ authorization: 'Bearer engine-token' });
   });
 
+  it('a stream with its usage, where the gateway asks for it, which is passed on', async () => {
+    const one = await FakeReplica.start('one');
+    const ask = await serve([one]);
+    const { text } = await ask('one', { stream: true }, { 'x-atoll-usage': 'true' });
+    expect(JSON.parse(one.bodies[0]!.toString())).toMatchObject({ stream_options: { include_usage: true } });
+    expect([text.includes('"usage"'), one.heads[0]!.headers['x-atoll-usage']]).toEqual([true, undefined]);
+  });
+
   it('S11: headers as large as any that a gateway lets in', async () => {
     const one = await FakeReplica.start('one');
     const ask = await serve([one]);
