@@ -3,9 +3,10 @@
 
 import { randomInt } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import { connect, jwtAuthenticator, type NatsConnection, type Status } from '@nats-io/transport-node';
+import { connect, type JwtAuth, type NatsConnection, type Status } from '@nats-io/transport-node';
 import { MessagingError, type MessagingFailure, translateNatsError } from './errors.ts';
 import type { NatsIdentity } from './identity.ts';
+import { keyFromSeed, signText } from './nats-jwt.ts';
 
 /** `disconnected` carries the cause when one is known; the connection keeps trying until it is closed. */
 export type ConnectionStatus =
@@ -61,10 +62,14 @@ function rememberCredentials(read: () => NatsIdentity): () => NatsIdentity {
   };
 }
 
+/** What the client's own authenticator answers, without the tens of milliseconds that its signature takes. */
+function authenticate({ jwt, seed }: NatsIdentity, nonce: string | undefined): JwtAuth {
+  return { jwt, nkey: keyFromSeed(seed).publicKey, sig: nonce ? signText(seed, nonce) : '' };
+}
+
 async function connectOnce(options: ConnectNatsOptions, credentials: () => NatsIdentity): Promise<NatsConnection> {
   const jitterMs = options.reconnectJitterMs ?? 1000;
   const waitMs = options.reconnectWaitMs ?? 1000;
-  const encoder = new TextEncoder();
   credentials(); // throws here, plainly, rather than inside the client's parser
   let isConnected = false;
   let lastJitterAt = 0;
@@ -72,10 +77,7 @@ async function connectOnce(options: ConnectNatsOptions, credentials: () => NatsI
     servers: typeof options.servers === 'string' ? options.servers : [...options.servers],
     name: options.name,
     inboxPrefix: options.inboxPrefix,
-    authenticator: jwtAuthenticator(
-      () => credentials().jwt,
-      () => encoder.encode(credentials().seed),
-    ),
+    authenticator: (nonce) => authenticate(credentials(), nonce),
     timeout: options.connectTimeoutMs ?? 5000,
     pingInterval: options.pingIntervalMs ?? 10_000,
     maxPingOut: 2,

@@ -4,7 +4,7 @@
 import * as jwt from '@nats-io/jwt';
 import * as nkeys from '@nats-io/nkeys';
 import { CredentialError } from './errors.ts';
-import { isSignedBytes, publicKeyOf, signBytes } from './nkey-signatures.ts';
+import { isSignedBytes, pairOf, publicKeyOf, signBytes } from './nkey-signatures.ts';
 
 /** An NKey pair as strings: `publicKey` starts with its kind (O, A, U), `seed` with S and the kind. */
 export interface NatsKey {
@@ -37,11 +37,12 @@ const makers = { operator: nkeys.createOperator, account: nkeys.createAccount, u
 const encoder = new TextEncoder();
 
 function toKey(pair: nkeys.KeyPair): NatsKey {
-  return { publicKey: pair.getPublicKey(), seed: new TextDecoder().decode(pair.getSeed()) };
+  const seed = new TextDecoder().decode(pair.getSeed());
+  return { publicKey: publicKeyOf(seed), seed };
 }
 
 function pairFromSeed(seed: string): nkeys.KeyPair {
-  return checked(() => nkeys.fromSeed(encoder.encode(seed)));
+  return checked(() => pairOf(seed));
 }
 
 function checked<Result>(useSeed: () => Result): Result {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import * as nkeys from '@nats-io/nkeys';
 import fc from 'fast-check';
-import { isSignedBytes, publicKeyOf, signBytes } from './nkey-signatures.ts';
+import { isSignedBytes, pairOf, publicKeyOf, signBytes } from './nkey-signatures.ts';
 
 const pairs = [nkeys.createUser(), nkeys.createAccount(), nkeys.createOperator()].map((pair) => ({
   pair,
@@ -22,6 +22,26 @@ describe('signatures of NKeys', () => {
       }),
       { numRuns: 10 },
     );
+  });
+
+  it.each(pairs)('a pair of this seed is the client library’s own, only sooner, case %#', ({ pair, seed }) => {
+    const own = pairOf(seed);
+    const bytes = Buffer.from('text');
+    expect([own.getPublicKey(), Buffer.from(own.sign(bytes)), own.verify(bytes, pair.sign(bytes))]).toEqual([
+      pair.getPublicKey(),
+      Buffer.from(pair.sign(bytes)),
+      true,
+    ]);
+  });
+
+  it.each([
+    ['is cut', (seed: string) => seed.slice(0, -1)],
+    ['is longer', (seed: string) => `${seed}AAAAAAAA`],
+    ['has another character', (seed: string) => `${seed.slice(0, 20)}${seed[20] === 'A' ? 'B' : 'A'}${seed.slice(21)}`],
+    ['is a public key', () => pairs[0]!.pair.getPublicKey()],
+  ])('no pair is made of a seed that %s', (_case, spoil) => {
+    const seed = spoil(pairs[0]!.seed);
+    expect(() => pairOf(seed).getPublicKey()).toThrow();
   });
 
   it('are refused when a bit of key, text or signature is another', () => {

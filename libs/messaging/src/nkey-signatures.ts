@@ -8,6 +8,8 @@ import * as nkeys from '@nats-io/nkeys';
 /** DER before the 32 bytes of an Ed25519 private key (PKCS #8) and of a public one (SPKI), RFC 8410. */
 const PRIVATE_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 const PUBLIC_PREFIX = Buffer.from('302a300506032b6570032100', 'hex');
+/** Two of the kinds, 32 of the key, two of the checksum. */
+const SEED_BYTES = 36;
 const KEYS_KEPT_MAX = 8_192;
 const SEEDS_KEPT_MAX = 64;
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
@@ -25,6 +27,15 @@ export function publicKeyOf(seed: string): string {
   return keysOf(seed).publicKey;
 }
 
+/** The client library's pair of a seed, to be handed to it: its public key and its signatures are made here. */
+export function pairOf(seed: string): nkeys.KeyPair {
+  const pair = nkeys.fromSeed(new TextEncoder().encode(seed));
+  return Object.assign(pair, {
+    getPublicKey: () => publicKeyOf(seed),
+    sign: (bytes: Uint8Array): Uint8Array => signBytes(seed, bytes),
+  });
+}
+
 /** Throws when the seed is malformed. */
 export function signBytes(seed: string, bytes: Uint8Array): Buffer {
   return sign(null, bytes, keysOf(seed).privateKey);
@@ -38,11 +49,15 @@ export function isSignedBytes(publicKey: string, bytes: Uint8Array, signature: U
 function keysOf(seed: string): SeedKeys {
   const known = seeds.get(seed);
   if (known !== undefined) return known;
-  // NKeys checks kind and checksum; the raw seed stands behind two bytes that say both kinds.
-  const publicKey = nkeys.fromSeed(new TextEncoder().encode(seed)).getPublicKey();
-  const raw = decodeBase32(seed).subarray(2, 34);
-  const privateKey = createPrivateKey({ key: Buffer.concat([PRIVATE_PREFIX, raw]), format: 'der', type: 'pkcs8' });
-  return remember(seeds, SEEDS_KEPT_MAX, seed, { publicKey, privateKey });
+  nkeys.fromSeed(new TextEncoder().encode(seed)); // throws unless kind and checksum are right
+  const bytes = decodeBase32(seed);
+  if (bytes.length !== SEED_BYTES) throw new RangeError('The NKey seed has another length.');
+  // The raw seed stands behind two bytes: five bits that say "seed", then the kind.
+  const key = Buffer.concat([PRIVATE_PREFIX, bytes.subarray(2, 34)]);
+  const privateKey = createPrivateKey({ key, format: 'der', type: 'pkcs8' });
+  const raw = createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).subarray(PUBLIC_PREFIX.length);
+  const kind = ((bytes[0]! & 0b111) << 5) | (bytes[1]! >> 3);
+  return remember(seeds, SEEDS_KEPT_MAX, seed, { publicKey: encodeChecked(Buffer.of(kind, ...raw)), privateKey });
 }
 
 function publicKeyObject(publicKey: string): KeyObject {
@@ -59,6 +74,22 @@ function remember<Value>(kept: Map<string, Value>, countMax: number, key: string
   if (kept.size >= countMax) kept.delete(kept.keys().next().value!);
   kept.set(key, value);
   return value;
+}
+
+/** In base32, with the checksum behind it (CRC-16/XMODEM, little-endian). */
+function encodeChecked(bytes: Buffer): string {
+  let checksum = 0;
+  for (const byte of bytes) {
+    checksum ^= byte << 8;
+    for (let bit = 0; bit < 8; bit += 1) checksum = ((checksum << 1) ^ (checksum & 0x8000 ? 0x1021 : 0)) & 0xffff;
+  }
+  return encodeBase32(Buffer.from([...bytes, checksum & 0xff, checksum >> 8]));
+}
+
+/** Of whole groups of five bits: 35 bytes are 56 characters. */
+function encodeBase32(bytes: Buffer): string {
+  const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, '0')).join('');
+  return bits.replace(/.{5}/g, (group) => ALPHABET[Number.parseInt(group, 2)]!);
 }
 
 function decodeBase32(text: string): Buffer {
