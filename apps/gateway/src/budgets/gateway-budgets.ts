@@ -23,6 +23,8 @@ const ASK_TIMEOUT_MS = 3_000;
 const OPEN_RETRY_MS = 30_000;
 /** A gateway that is killed forgets so much of what no budget asks for. */
 const FLUSH_MS = 1_000;
+/** So long after its start requests wait for the first contact, because a restart ends leases by its doubt of the time. */
+const FIRST_CONTACT_MS = 3_000;
 /** At the end; what is not given back by then is by the next gateway on this folder. */
 const GIVE_BACK_MS = 3_000;
 
@@ -39,6 +41,8 @@ export class GatewayBudgets {
   private retry: NodeJS.Timeout | undefined;
   private flushing: NodeJS.Timeout | undefined;
   private isOpen = false;
+  private readonly contact = Promise.withResolvers<void>();
+  private contactAwaited: Promise<void> | null = null;
 
   constructor(
     stateDirectory: string,
@@ -65,12 +69,16 @@ export class GatewayBudgets {
       machineBootId: '',
       log: logger,
     });
-    const parts = { leases: this.leases, journal: this.journal, isConnected, metrics };
+    const firstContact = () => this.contactAwaited;
+    const parts = { leases: this.leases, journal: this.journal, isConnected, firstContact, metrics };
     this.charging = new RequestCharging({ ...parts, newId: randomUUID });
   }
 
   /** From disk; call once, before serving. */
   async open(): Promise<void> {
+    this.contactAwaited ??= within(this.contact.promise, FIRST_CONTACT_MS).finally(() => {
+      this.contactAwaited = null;
+    });
     try {
       const known = await this.identity.read();
       if (known === null) await this.identity.write({ gatewayId: this.gatewayId });
@@ -93,6 +101,7 @@ export class GatewayBudgets {
 
   follow(session: NatsSession): void {
     this.session = session;
+    this.contact.resolve();
     void this.leases.ask();
   }
 
@@ -103,6 +112,7 @@ export class GatewayBudgets {
 
   /** After the last answer, while there is NATS: tells all, gives all back, as far as the centre answers in time. */
   async stop(): Promise<void> {
+    this.contact.resolve();
     clearTimeout(this.retry);
     clearInterval(this.flushing);
     this.charging.flush();

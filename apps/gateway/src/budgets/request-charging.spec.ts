@@ -23,10 +23,17 @@ interface World {
   readonly now: Reservation | NoRoom;
   readonly later: Reservation | NoRoom;
   readonly isConnected: boolean;
+  readonly contact: Promise<void> | null;
   readonly isFull: boolean;
 }
 
-function chargingOf({ now = ROOM, later = now, isConnected = true, isFull = false }: Partial<World> = {}) {
+function chargingOf({
+  now = ROOM,
+  later = now,
+  isConnected = true,
+  contact = null,
+  isFull = false,
+}: Partial<World> = {}) {
   return new RequestCharging({
     leases: {
       reserve: () => now,
@@ -40,6 +47,7 @@ function chargingOf({ now = ROOM, later = now, isConnected = true, isFull = fals
     },
     newId: () => 'id',
     isConnected: () => isConnected,
+    firstContact: () => contact,
     metrics: createMetrics('gateway', new Registry()),
   });
 }
@@ -80,6 +88,11 @@ describe('what a request through the gateway is charged', () => {
   it.each<[string, Partial<World>, string | null]>([
     ['refused when there is no room', { now: NONE }, 'budget "b" is spent.'],
     ['served when the centre gives more in time', { now: { ...NONE, mayHaveMore: true }, later: ROOM }, null],
+    [
+      'served when it had to wait for the first contact after a start',
+      { now: { ...NONE, mayHaveMore: true }, later: ROOM, isConnected: false, contact: Promise.resolve() },
+      null,
+    ],
     [
       'refused at once while nobody can be asked',
       { now: { ...NONE, mayHaveMore: true }, later: ROOM, isConnected: false },

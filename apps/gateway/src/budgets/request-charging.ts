@@ -29,6 +29,8 @@ export interface RequestChargingOptions {
   readonly newId: () => string;
   /** Whether the control plane can be asked for more. */
   readonly isConnected: () => boolean;
+  /** Of a gateway that has just started: until it can be asked, or a moment is over. Null: that is behind us. */
+  readonly firstContact: () => Promise<void> | null;
   readonly metrics: Pick<GatewayMetrics, 'budgetTokensChargedTotal' | 'budgetRefusedTotal'>;
 }
 
@@ -42,11 +44,14 @@ export class RequestCharging {
   begin(key: ChargedKey, request: ChargedRequest): Charge | OpenAiError | Promise<Charge | OpenAiError> {
     const { budgetIds } = key;
     if (budgetIds.length === 0) return this.counted(subjectOf(key, request, []));
-    const { leases, isConnected } = this.options;
+    const { leases, isConnected, firstContact } = this.options;
     const found = leases.reserve(budgetIds, request.reservedTokens);
-    const isWorthWaiting = 'refused' in found && found.mayHaveMore && isConnected();
-    if (!isWorthWaiting) return this.charged(key, request, found);
-    return leases.reserveSoon(budgetIds, request.reservedTokens).then((later) => this.charged(key, request, later));
+    if (!('refused' in found && found.mayHaveMore)) return this.charged(key, request, found);
+    const contact = isConnected() ? Promise.resolve() : firstContact();
+    if (contact === null) return this.charged(key, request, found);
+    return contact
+      .then(() => leases.reserveSoon(budgetIds, request.reservedTokens))
+      .then((later) => this.charged(key, request, later));
   }
 
   private charged(key: ChargedKey, request: ChargedRequest, found: Reservation | NoRoom): Charge | OpenAiError {
