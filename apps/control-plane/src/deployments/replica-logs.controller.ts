@@ -31,7 +31,11 @@ export class ReplicaLogsController {
   @ApiOperation({ summary: 'What the engine of a replica wrote; with follow=true as it comes' })
   @ApiProduces('text/plain')
   @ApiResponse({ status: 200, description: 'The log. A line that begins with [atoll] says why it breaks off' })
-  @ApiResponse({ status: 503, description: 'Its cluster cannot be asked, or too many follow logs', standardSchema: problemSchema })
+  @ApiResponse({
+    status: 503,
+    description: 'Its cluster cannot be asked, or too many follow logs',
+    standardSchema: problemSchema,
+  })
   async read(
     @Param('name', { schema: nameSchema }) name: string,
     @Param('replica', { schema: idSchema }) replicaId: string,

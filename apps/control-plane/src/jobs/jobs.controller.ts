@@ -127,7 +127,11 @@ export class JobsController {
   @ApiOperation({ summary: 'What one member wrote; with follow=true as it comes, until the member ends' })
   @ApiProduces('text/plain')
   @ApiResponse({ status: 200, description: 'The log. A line that begins with [atoll] says why it breaks off' })
-  @ApiResponse({ status: 503, description: 'Its cluster cannot be asked, or too many follow logs', standardSchema: problemSchema })
+  @ApiResponse({
+    status: 503,
+    description: 'Its cluster cannot be asked, or too many follow logs',
+    standardSchema: problemSchema,
+  })
   async logs(
     @Param('name', { schema: nameSchema }) name: string,
     @Query({ schema: jobLogsQuerySchema }) query: JobLogsQuery,
