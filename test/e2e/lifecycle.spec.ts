@@ -95,7 +95,8 @@ describe('an installation', () => {
       expect((await fetch(url, { method: 'POST', headers, body })).status).toBe(201);
       return made.key;
     };
-    const [poor, rich] = [await keyWith('poor', 0), await keyWith('rich', 50_000)];
+    // Routes are whole: a gateway that knows of the later budget knows of the earlier one.
+    const [rich, poor] = [await keyWith('rich', 50_000), await keyWith('poor', 0)];
     await eventually(() =>
       expect(fleet.chat(PROMPT, { key: poor })).rejects.toMatchObject({ status: 429, code: 'insufficient_quota' }),
     );
