@@ -259,9 +259,9 @@ describe('a lease', () => {
     expect(await store.read.budgets.standings([budget])).toMatchObject([{ spentTokens: 100, outTokens: 9_900 }]);
   });
 
-  it('S5: usage of a key that does not exist is refused, acknowledged, and audited', async () => {
+  it('S5: usage of a tenant that is not served there is refused, acknowledged, and audited', async () => {
     const entry = {
-      ...{ tenantId: DEFAULT_TENANT_ID, keyPublicId: 'nobody00', deploymentId: deployment.id, servedModel: 'tiny' },
+      ...{ tenantId: v7(), keyPublicId: 'nobody00', deploymentId: deployment.id, servedModel: 'tiny' },
       ...{ versionDigest: DIGEST, leaseIds: [], requests: 1, promptTokens: 1, completionTokens: 1 },
       estimatedRequests: 0,
     };
