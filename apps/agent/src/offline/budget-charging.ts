@@ -1,16 +1,15 @@
 // Charging by leases and journal: room in every budget of the key, then the begin on disk, then the engine. A request that
 // no budget asks for is counted too, and waits for nothing: a full disk stops only what must be charged.
 import {
-  type AnsweredBy,
   type BegunUsage,
   type Charge,
   type ChargedKey,
   type ChargedRequest,
   type Charging,
+  chargeOnce,
   type LeaseKeeper,
   type OpenAiError,
   openAiError,
-  type SpentTokens,
   type UsageJournal,
   type UsageSubject,
 } from '#inference';
@@ -55,7 +54,7 @@ export class BudgetCharging implements Charging {
       leases.settle(reservation, 0);
       return unwritable(cause);
     }
-    return once((spent, by) => {
+    return chargeOnce((spent, by) => {
       journal.end(usage.id, spent, by);
       leases.settle(reservation, spent === null ? 0 : spent.promptTokens + spent.completionTokens);
     });
@@ -67,7 +66,7 @@ export class BudgetCharging implements Charging {
     journal.begin(usage).catch(() => {
       isNoted = false;
     });
-    return once((spent, by) => {
+    return chargeOnce((spent, by) => {
       const { id, promptTokens: _estimate, reservedTokens: _reserved, ...subject } = usage;
       if (isNoted) journal.end(id, spent, by);
       else if (spent !== null) journal.count({ ...subject, ...by } satisfies UsageSubject, spent);
@@ -79,15 +78,4 @@ function unwritable(cause: unknown): OpenAiError {
   const why = isDiskFull(cause) ? 'its disk is full' : messageOf(cause);
   const message = `This cluster cannot write down what requests cost (${why}), so it takes none that are charged to a budget.`;
   return openAiError('offline_permission', { message, retryAfterSeconds: DISK_RETRY_SECONDS });
-}
-
-function once(end: (spent: SpentTokens | null, by?: AnsweredBy) => void): Charge {
-  let isEnded = false;
-  return {
-    end: (spent, by) => {
-      if (isEnded) return;
-      isEnded = true;
-      end(spent, by);
-    },
-  };
 }

@@ -6,16 +6,15 @@
  * requests of its last moment, which stay out on their lease. A disk that takes nothing stops no request that has a lease.
  */
 import {
-  type AnsweredBy,
   type Charge,
   type ChargedKey,
   type ChargedRequest,
+  chargeOnce,
   type LeaseKeeper,
   type NoRoom,
   type OpenAiError,
   openAiError,
   type Reservation,
-  type SpentTokens,
   type UsageJournal,
   type UsageSubject,
   UsageTotals,
@@ -64,7 +63,7 @@ export class RequestCharging {
     journal.begin({ id, ...subject, promptTokens, reservedTokens }).catch(() => {
       isNoted = false;
     });
-    return once((spent, by) => {
+    return chargeOnce((spent, by) => {
       if (isNoted) journal.end(id, spent, by);
       else if (spent !== null) journal.count({ ...subject, ...by }, spent);
       const tokens = spent === null ? 0 : spent.promptTokens + spent.completionTokens;
@@ -74,7 +73,7 @@ export class RequestCharging {
   }
 
   private counted(subject: UsageSubject): Charge {
-    return once((spent, by) => {
+    return chargeOnce((spent, by) => {
       if (spent !== null) this.uncharged.add({ ...subject, ...by }, spent);
     });
   }
@@ -98,15 +97,4 @@ function subjectOf(key: ChargedKey, request: ChargedRequest, leaseIds: readonly 
   const { deploymentId, servedModel, versionDigest } = request;
   const { tenantId, publicId } = key;
   return { tenantId, keyPublicId: publicId, deploymentId, servedModel, versionDigest, leaseIds: [...leaseIds] };
-}
-
-function once(end: (spent: SpentTokens | null, by?: AnsweredBy) => void): Charge {
-  let isEnded = false;
-  return {
-    end: (spent, by) => {
-      if (isEnded) return;
-      isEnded = true;
-      end(spent, by);
-    },
-  };
 }

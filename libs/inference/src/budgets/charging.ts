@@ -40,6 +40,18 @@ export interface Charge {
   end(spent: SpentTokens | null, by?: AnsweredBy): void;
 }
 
+/** Whoever ends it first has ended it. */
+export function chargeOnce(end: Charge['end']): Charge {
+  let isEnded = false;
+  return {
+    end: (spent, by) => {
+      if (isEnded) return;
+      isEnded = true;
+      end(spent, by);
+    },
+  };
+}
+
 export interface Charging {
   /** The refusal names the budget, or what is wrong with the disk. */
   begin(key: ChargedKey, request: ChargedRequest): Promise<Charge | OpenAiError>;
