@@ -6,6 +6,7 @@
  * only where devices are bound by the centre. Everything is tried on the account itself and undone.
  */
 import type { CapacityAccount, CapacityDomain, PlaceRequest } from './ports.ts';
+import { devicesOf } from './running/charges.ts';
 import type { RunningWorkload } from './snapshot.ts';
 import type { DefragmentationProposal } from './workload-plan.ts';
 
@@ -124,10 +125,6 @@ function toRequest({ id, claim, gang, tasks }: RunningWorkload): PlaceRequest {
     avoidClusterIds: [],
     preferredClusterIds: [],
   };
-}
-
-function devicesOf({ claim, tasks }: RunningWorkload): number {
-  return claim.count * tasks.length;
 }
 
 function isCheaper(left: Moves, right: Moves): boolean {
