@@ -1,10 +1,11 @@
 /**
- * One value on disk that must outlive this process. Written whole under another name, then renamed; a checksum in the
- * first line finds a torn or flipped file.
+ * One value on disk that must outlive this process, and a power cut. Written whole under another name, then renamed; a
+ * checksum in the first line finds a torn or flipped file.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { syncFolder } from '#inference';
 
 export class CheckedFile<Value> {
   private writing: Promise<void> = Promise.resolve();
@@ -50,6 +51,7 @@ export class CheckedFile<Value> {
       await file.close();
     }
     await rename(draft, this.path);
+    await syncFolder(dirname(this.path));
   }
 }
 
