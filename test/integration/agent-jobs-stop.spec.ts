@@ -173,7 +173,8 @@ describe('an agent that stops tasks', () => {
       );
       await until(async () => (await world.logOf(world.taskId)).includes('polite'), 'it listens');
       stopAll(world);
-      await until(async () => (await stopOnDisk(world))?.isTold, 'it is on disk that it is told to end');
+      await until(async () => (await world.logOf(world.taskId)).includes('I hear you'), 'it is told to end');
+      expect((await stopOnDisk(world))?.isTold).toBe(true);
       await world.killAgent('SIGKILL');
       await until(async () => (await world.processes()).length === 0, 'it has ended');
       await world.startAgent(STOPS_TASKS);
