@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { desiredStateSchema, gatewaySchema, type ReportMessage } from '#contracts';
+import { StateDocument } from '#files';
 import { storedLeasesSchema } from '#inference';
 import type { AgentConfiguration } from './configuration.ts';
 import { ControlLink } from './control-link.ts';
@@ -34,7 +35,6 @@ import { Reconciler } from './reconcile/reconciler.ts';
 import { previousAfter, replicaReports, versionReports } from './reports/report-content.ts';
 import { Reporter } from './reports/reporter.ts';
 import { extraReplicasSchema, LocalScaler } from './scaling/local-scaler.ts';
-import { StateDocument } from './state/document.ts';
 import { type AgentIdentity } from './state/identity.ts';
 import { assembleSync, type SyncParts } from './sync/assembly.ts';
 import { measuresSchema } from './sync/measures.ts';
@@ -382,7 +382,7 @@ export function documentOf<Schema extends z.ZodType>(
     metrics.stateDamaged(name);
     log.error({ file, why }, 'a state file is damaged; using the generation before it');
   };
-  return new StateDocument({ folder: join(stateFolder, 'state'), name, schema, onDamaged });
+  return new StateDocument({ folder: join(stateFolder, 'state'), name, schema, generations: 2, onDamaged });
 }
 
 /** What is asked of the machine once. */

@@ -5,10 +5,10 @@ import 'reflect-metadata';
 import { randomUUID } from 'node:crypto';
 import type { RequestListener, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Configuration } from '#configuration';
+import { routesViewSchema } from '#contracts';
 import { type RouteKey, roleAllows } from '#domain';
 import { isOpenAiError, KeyAuthenticator } from '#inference';
 import { connectNats, inboxPrefixOf, type NatsSession, readUserJwt } from '#messaging';
@@ -37,7 +37,7 @@ import { OpenAiErrorFilter } from './models/openai-error.filter.ts';
 import { OutcomeFeed } from './outcomes/outcome-feed.ts';
 import { OutcomeLedger } from './outcomes/outcome-ledger.ts';
 import { RoutesFeed } from './routes/routes-feed.ts';
-import { RoutesFile } from './routes/routes-file.ts';
+import { stateFile } from './state/state-file.ts';
 
 const LAST_ANSWERS_MS = 1_000;
 
@@ -59,7 +59,7 @@ export async function startGateway(settings: GatewaySettings, logger: Logger): P
 
   // 1. What is known, from the disk first.
   let dataPlane: DataPlane | null = null;
-  const file = new RoutesFile(join(settings.stateDirectory, 'routes.json'));
+  const file = stateFile(settings.stateDirectory, 'routes', routesViewSchema, logger);
   const budgets = new GatewayBudgets(settings.stateDirectory, metrics, logger);
   const feed = new RoutesFeed(file, logger, (table) => {
     dataPlane?.retain(table);

@@ -1,9 +1,9 @@
 // The operator's seeds and JWTs on disk: one file, 0600, written whole or not at all.
 
-import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { writeDurably } from '#files';
 import { CredentialError, OperatorFilesError } from './errors.ts';
 import { decodeJwt, keyFromSeed } from './nats-jwt.ts';
 import type { NatsOperator } from './operator.ts';
@@ -22,19 +22,8 @@ const fileSchema = z.object({
 /** Writes `<directory>/operator.json`; a reader sees the old file or the new one, never a part. Makes the directory 0700. */
 export async function writeOperatorFiles(directory: string, operator: NatsOperator): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const draft = join(directory, `.${FILE_NAME}.${randomUUID()}`);
-  try {
-    const file = await open(draft, 'wx', 0o600);
-    try {
-      await file.writeFile(`${JSON.stringify({ format: 'atoll-nats-operator/1', ...operator }, null, 2)}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(draft, join(directory, FILE_NAME));
-  } finally {
-    await rm(draft, { force: true });
-  }
+  const text = JSON.stringify({ format: 'atoll-nats-operator/1', ...operator }, null, 2);
+  await writeDurably(join(directory, FILE_NAME), `${text}\n`);
 }
 
 /**

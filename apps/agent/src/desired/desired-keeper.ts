@@ -15,9 +15,9 @@ import {
   outlineOf,
 } from '#contracts';
 import { applyListDelta, type DesiredState, judgeDesired, retryDelayMs } from '#domain';
+import type { StateDocument } from '#files';
 import { messageOf } from '../errors.ts';
 import type { AgentMetrics } from '../metrics.ts';
-import type { StateDocument } from '../state/document.ts';
 import type { BlobSource } from '../sync/blob-download.ts';
 import { tellsMore } from './fuller-document.ts';
 

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 import { nodeSchema } from '#contracts';
 import { type Node, replicaHolder } from '#domain';
+import type { StateDocument } from '#files';
 import type { AgentConfiguration } from '../configuration.ts';
 import type { ReplicaSupervisor } from '../engines/replica-supervisor.ts';
 import { messageOf } from '../errors.ts';
@@ -13,7 +14,6 @@ import type { KubernetesInventoryConfiguration } from '../kubernetes/configurati
 import { ConfiguredConnection } from '../kubernetes/connection.ts';
 import { NODES_MAX } from '../kubernetes/node-reading.ts';
 import { KubernetesNodes } from '../kubernetes/nodes.ts';
-import type { StateDocument } from '../state/document.ts';
 import { DeviceInventory, type LostDevice } from './device-inventory.ts';
 import { toolRunner } from './discovery/tools.ts';
 import type { NodeSource } from './node-source.ts';

@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { desiredStateSchema } from '#contracts';
+import { decodeDocument } from '#files';
 import { membershipSchema } from '../joining/credentials.ts';
-import { decodeDocument } from '../state/document.ts';
 
 export interface Listener {
   readonly host: string;

@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
 import { type AgentEvent, eventSchema } from '#contracts';
+import { writeDurably } from '#files';
 import { messageOf } from '../errors.ts';
 import type { AgentMetrics } from '../metrics.ts';
-import { writeDurably } from '../state/durable-file.ts';
 
 const EVENTS_MAX = 1_000;
 export const RESEND_INTERVAL_MS = 15_000;

@@ -13,8 +13,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { desiredTaskSchema, digestSchema, nodeDevicesSchema, taskCheckpointSchema } from '#contracts';
 import { type DesiredTask, STOP_CAUSES } from '#domain';
+import { writeDurably } from '#files';
 import { hasCode } from '../errors.ts';
-import { writeDurably } from '../state/durable-file.ts';
 import { type ExitRecord, type ProcessRecord, type RunOrder, runnerFiles } from './runner/runner-contract.ts';
 
 const endSchema = z.object({

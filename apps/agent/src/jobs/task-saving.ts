@@ -6,8 +6,8 @@ import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { TaskCheckpoint } from '#domain';
+import { writeDurably } from '#files';
 import { ContentRefusedError, UploadError } from '../errors.ts';
-import { writeDurably } from '../state/durable-file.ts';
 import { type UploadOptions, uploadContent } from './blob-upload.ts';
 import { type HashedContent, hashContent, snapshotContent } from './folder-content.ts';
 

@@ -8,8 +8,8 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 import { type JoinReply, joinReplySchema } from '#contracts';
 import { retryDelayMs } from '#domain';
+import type { StateDocument } from '#files';
 import { ClusterRemovedError, ControlPlaneProblemError, JoinRefusedError, messageOf } from '../errors.ts';
-import type { StateDocument } from '../state/document.ts';
 import type { AgentIdentity } from '../state/identity.ts';
 import type { ControlPlaneClient } from './control-plane-client.ts';
 

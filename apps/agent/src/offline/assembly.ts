@@ -3,6 +3,7 @@
 import type { Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
 import { leaseReplySchema } from '#contracts';
+import type { StateDocument } from '#files';
 import { KeyAuthenticator, LeaseKeeper, type storedLeasesSchema, UsageJournal } from '#inference';
 import type { AgentConfiguration } from '../configuration.ts';
 import type { ControlLink } from '../control-link.ts';
@@ -11,7 +12,6 @@ import type { ReplicaRouter } from '../data-plane/replica-router.ts';
 import type { DesiredKeeper } from '../desired/desired-keeper.ts';
 import type { Outbox } from '../events/outbox.ts';
 import type { AgentMetrics } from '../metrics.ts';
-import type { StateDocument } from '../state/document.ts';
 import { BudgetCharging } from './budget-charging.ts';
 import { BundleKeeper, type bundleMarksSchema, type storedBundleSchema } from './bundle-keeper.ts';
 import { machineClock, type OfflineClock } from './offline-clock.ts';

@@ -2,8 +2,8 @@
 // machines whose supervisors start agents anew would fence each other for ever. A person decides which one goes on.
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeDurably } from '#files';
 import { AgentFencedError, hasCode } from '../errors.ts';
-import { writeDurably } from './durable-file.ts';
 
 const NAME = 'fenced';
 

@@ -8,8 +8,8 @@ import { randomUUID } from 'node:crypto';
 import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
+import { isStale, sweepDrafts, writeDraft, writeDurably } from '#files';
 import { hasCode, StateFolderInUseError } from '../errors.ts';
-import { isStale, sweepDrafts, writeDraft, writeDurably } from './durable-file.ts';
 import { isProcessAlive, machineBootId, processStartTicks } from './processes.ts';
 
 const MAKER = 'maker';

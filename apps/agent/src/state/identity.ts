@@ -1,9 +1,9 @@
 // The agent's NKey: made once, kept in a 0600 file, never sent anywhere. Only `publicKey` and signatures leave.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeDurably } from '#files';
 import { createIdentity, identityFromSeed } from '#messaging';
 import { hasCode } from '../errors.ts';
-import { writeDurably } from './durable-file.ts';
 
 export interface AgentIdentity {
   readonly publicKey: string;

@@ -1,12 +1,12 @@
 // The parts that bring versions here and keep them whole, put together; starts nothing.
 import type { Logger } from 'pino';
+import type { StateDocument } from '#files';
 import type { AgentConfiguration } from '../configuration.ts';
 import type { ControlLink } from '../control-link.ts';
 import type { DesiredKeeper } from '../desired/desired-keeper.ts';
 import { messageOf } from '../errors.ts';
 import type { Outbox } from '../events/outbox.ts';
 import type { AgentMetrics } from '../metrics.ts';
-import type { StateDocument } from '../state/document.ts';
 import { Measures, type measuresSchema } from './measures.ts';
 import { SignatureGate } from './signature-gate.ts';
 import { SyncPlanner } from './sync-planner.ts';

@@ -9,8 +9,8 @@ import { chmod, type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/p
 import { dirname, join } from 'node:path';
 import { type Dispatcher, request } from 'undici';
 import type { VersionFile } from '#domain';
+import { syncFolder } from '#files';
 import { hasCode, isDiskFull, messageOf, SyncError, type SyncFault } from '../errors.ts';
-import { syncFolder } from '../state/durable-file.ts';
 
 const HASH_CHUNK_BYTES = 1_048_576;
 /** Given back by a transfer that filled the disk: a disk without a byte takes no document either, not even that which ends it. */

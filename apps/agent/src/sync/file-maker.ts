@@ -6,9 +6,9 @@
 import { constants } from 'node:fs';
 import { chmod, type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { syncFolder } from '#files';
 import { type ApplyOptions, applyDiff, decodeSnapshot, WorkerPool } from '#modelsync';
 import { BadArtifactError, isDiskFull, messageOf } from '../errors.ts';
-import { syncFolder } from '../state/durable-file.ts';
 import { blobPath, diskFull, hashFile } from './blob-download.ts';
 import { fileSink, fileSource } from './file-bytes.ts';
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { StateDocument } from '#files';
 import { type TemporaryFolder, temporaryFolder } from '../../test/temporary-folder.ts';
-import { StateDocument } from '../state/document.ts';
 import { Measures, measuresSchema, PieceTimer, SpeedMeasure } from './measures.ts';
 
 describe('a measured speed', () => {
@@ -66,7 +66,7 @@ describe('the measures of an agent', () => {
 
   const open = async (freeBytes = 77) => {
     const options = { folder: folder.path, name: 'sync-measures', schema: measuresSchema, onDamaged: () => undefined };
-    const document = new StateDocument(options);
+    const document = new StateDocument({ ...options, generations: 2 });
     const measures = new Measures({ document, folder: folder.path, freeBytes: () => Promise.resolve(freeBytes) });
     await measures.open();
     return measures;

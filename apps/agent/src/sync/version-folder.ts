@@ -8,8 +8,8 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { digestSchema, versionFileSchema } from '#contracts';
 import { type DesiredVersion, manifestText, type VersionFile, versionPathProblem } from '#domain';
+import { syncFolder, writeDurably } from '#files';
 import { hasCode, SyncError } from '../errors.ts';
-import { syncFolder, writeDurably } from '../state/durable-file.ts';
 import { blobPath, hashFile } from './blob-download.ts';
 
 const manifestSchema = z.object({ modelName: z.string(), files: z.array(versionFileSchema).min(1) });

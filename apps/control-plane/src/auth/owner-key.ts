@@ -1,9 +1,10 @@
 // The first key of an installation: made at the first start, written to a file that only its owner can read, shown nowhere.
 
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { v7 as uuidv7 } from 'uuid';
 import { DEFAULT_TENANT_ID, RefusedError, type Store } from '#domain';
+import { writeDurably } from '#files';
 import { StartError } from '../errors.ts';
 import type { Secrets } from '../secrets/secrets.ts';
 
@@ -36,19 +37,10 @@ export async function ensureOwnerKey(store: Store, secrets: Secrets, keyFile: st
 }
 
 async function writeKey(path: string, token: string): Promise<void> {
-  const draft = `${path}.${uuidv7()}`;
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    const file = await open(draft, 'wx', 0o600);
-    try {
-      await file.writeFile(`${token}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(draft, path);
+    await writeDurably(path, `${token}\n`);
   } catch (cause) {
-    await rm(draft, { force: true });
     throw new StartError(`The owner key cannot be written to owner.keyFile ${path}.`, { cause });
   }
 }

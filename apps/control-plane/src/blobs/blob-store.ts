@@ -7,9 +7,10 @@
 
 import { randomUUID } from 'node:crypto';
 import { createReadStream, type ReadStream } from 'node:fs';
-import { access, constants, link, mkdir, open, readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises';
+import { access, constants, link, mkdir, readdir, rename, rm, stat, statfs, utimes } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { SHA256_HEX } from '#domain';
+import { syncFolder } from '#files';
 import { StartError } from '../errors.ts';
 import { type FileSource, openFileSource } from './file-bytes.ts';
 
@@ -93,7 +94,7 @@ export class BlobStore {
         if (attempt >= ADOPT_ATTEMPTS_MAX || !['EEXIST', 'ENOENT'].includes(codeOf(error))) throw error;
       }
     }
-    await syncDirectory(dirname(target));
+    await syncFolder(dirname(target));
   }
 
   /** Makes a blob young again; false when it is not here, or is set aside just now. */
@@ -207,14 +208,4 @@ async function linkOrMove(from: string, to: string): Promise<void> {
 
 function codeOf(error: unknown): string {
   return String((error as { code?: unknown } | null)?.code ?? '');
-}
-
-/** A rename survives a power cut only once its folder is synced. */
-export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

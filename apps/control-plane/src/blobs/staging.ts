@@ -4,9 +4,10 @@
 // Invariants: bytes are appended at exactly the offset that is there; nothing larger than declared stays. How files grow
 // is in hashed-appends.ts.
 
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SHA256_HEX } from '#domain';
+import { writeDurably } from '#files';
 import { RequestError } from '../errors.ts';
 import { type ContentRules, contentProblem, HEAD_BYTES, headProblem } from './content-rules.ts';
 import { openFileSource } from './file-bytes.ts';
@@ -104,14 +105,7 @@ export class Staging {
       await rm(path, { force: true });
       throw unfit(part, `its SHA-256 is ${digest}, not the declared ${part.declaredDigest}; upload it again`);
     }
-    const draft = await open(`${path}.draft`, 'w', 0o640);
-    try {
-      await draft.writeFile(`${digest} ${part.sizeBytes}`);
-      await draft.sync();
-    } finally {
-      await draft.close();
-    }
-    await rename(`${path}.draft`, `${path}.digest`);
+    await writeDurably(`${path}.digest`, `${digest} ${part.sizeBytes}`, 0o640);
     return { receivedBytes: part.sizeBytes, digest };
   }
 

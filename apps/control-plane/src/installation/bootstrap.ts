@@ -6,8 +6,9 @@
 // Two installations share none of them (S10).
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeDurably } from '#files';
 import {
   createIdentity,
   createNatsOperator,
@@ -89,18 +90,6 @@ async function ensureFile(directory: string, name: string, made: string[], make:
 }
 
 /** Whole or not at all. */
-async function writeSecret(directory: string, name: string, text: string): Promise<void> {
-  const draft = join(directory, `.${name}.${randomBytes(6).toString('hex')}`);
-  try {
-    const file = await open(draft, 'wx', 0o600);
-    try {
-      await file.writeFile(`${text}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(draft, join(directory, name));
-  } finally {
-    await rm(draft, { force: true });
-  }
+function writeSecret(directory: string, name: string, text: string): Promise<void> {
+  return writeDurably(join(directory, name), `${text}\n`);
 }

@@ -11,11 +11,12 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { type GatewayUsage, type GatewayUsageReply, gatewayUsageReplySchema, idSchema, SUBJECTS } from '#contracts';
 import type { RouteBudget } from '#domain';
+import type { StateDocument } from '#files';
 import { LeaseKeeper, storedLeasesSchema, type UsageEvent, UsageJournal } from '#inference';
 import { type NatsSession, requestJson } from '#messaging';
 import type { Logger } from '#telemetry';
 import type { GatewayMetrics } from '../data-plane/observer.ts';
-import { CheckedFile } from '../state/checked-file.ts';
+import { stateFile } from '../state/state-file.ts';
 import { RequestCharging } from './request-charging.ts';
 
 const ASK_TIMEOUT_MS = 3_000;
@@ -35,7 +36,7 @@ export class GatewayBudgets {
   readonly charging: RequestCharging;
   private readonly journal: UsageJournal;
   private readonly leases: LeaseKeeper;
-  private readonly identity: CheckedFile<z.output<typeof identitySchema>>;
+  private readonly identity: StateDocument<typeof identitySchema>;
   private gatewayId = randomUUID() as string;
   private session: NatsSession | null = null;
   private retry: NodeJS.Timeout | undefined;
@@ -50,7 +51,7 @@ export class GatewayBudgets {
     private readonly logger: Logger,
   ) {
     const isConnected = () => this.isConnected();
-    this.identity = new CheckedFile(join(stateDirectory, 'gateway-id.json'), (value) => identitySchema.parse(value));
+    this.identity = stateFile(stateDirectory, 'gateway-id', identitySchema, logger);
     this.journal = new UsageJournal({
       folder: join(stateDirectory, 'usage'),
       tell: (event) => this.tell(event),
@@ -61,7 +62,7 @@ export class GatewayBudgets {
     });
     this.leases = new LeaseKeeper({
       holder: 'gateway',
-      document: new CheckedFile(join(stateDirectory, 'leases.json'), (value) => storedLeasesSchema.parse(value)),
+      document: stateFile(stateDirectory, 'leases', storedLeasesSchema, logger),
       journal: this.journal,
       request: (demand) => this.ask(demand),
       isConnected,

@@ -6,10 +6,10 @@
  */
 import { ROUTES_REFETCH_INTERVAL_MS, routesHintSchema, routesViewSchema, SUBJECTS } from '#contracts';
 import { EMPTY_ROUTES, type RoutesView } from '#domain';
+import type { StateDocument } from '#files';
 import { type NatsSession, requestJson, subscribeJson } from '#messaging';
 import type { Logger } from '#telemetry';
 import { RouteTable } from './route-table.ts';
-import type { RoutesFile } from './routes-file.ts';
 
 const FETCH_TIMEOUT_MS = 3_000;
 /** After a failed fetch. */
@@ -29,7 +29,7 @@ export class RoutesFeed {
   private stopped = false;
 
   constructor(
-    private readonly file: RoutesFile,
+    private readonly file: Pick<StateDocument<typeof routesViewSchema>, 'read' | 'write'>,
     private readonly logger: Logger,
     private readonly onTable: (table: RouteTable) => void,
     private readonly nowMs: () => number = () => performance.now(),

@@ -71,18 +71,6 @@ function checksum(body: string): string {
   return crc32(body).toString(16).padStart(8, '0');
 }
 
-/** Fsyncs a folder, so that a rename in it is durable. Filesystems that cannot are left alone. */
-export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } catch {
-    // Some network filesystems refuse to sync a folder; the content itself was synced.
-  } finally {
-    await handle.close();
-  }
-}
-
 export async function readSegment(path: string): Promise<ReturnType<typeof decodeRecords>> {
   return decodeRecords(await readFile(path, 'utf8'));
 }

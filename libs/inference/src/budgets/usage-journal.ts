@@ -1,5 +1,6 @@
-// What requests cost, on disk, wherever they are charged (a cluster's own endpoint, a gateway): a line at each begin, with what is reserved, and one at each end. At a
-// start what has no end is settled at its reservation, so nothing that was served goes uncounted (DESIGN §7.8).
+// What requests cost, on disk, wherever they are charged (a cluster's own endpoint, a gateway): a line at each begin, with
+// what is reserved, and one at each end. At a start what has no end is settled at its reservation, so nothing that was
+// served goes uncounted (DESIGN §7.8).
 //
 // Lines go to the newest of a row of segments. A segment is sealed by beginning a new one. Then, in this order: begins
 // without an end yet are in the new one, the books are stored (`onSwitch`), the segment becomes events (its own id names
@@ -14,7 +15,8 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
-import { type BeginRecord, type EndRecord, readSegment, SegmentWriter, syncFolder } from './journal-segment.ts';
+import { syncFolder } from '#files';
+import { type BeginRecord, type EndRecord, readSegment, SegmentWriter } from './journal-segment.ts';
 import { eventsOf, type UsageAmount, type UsageEvent, type UsageSubject, UsageTotals } from './usage-entries.ts';
 
 const SEGMENT_BYTES = 1024 * 1024;

@@ -3,7 +3,7 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { writeDurably } from '../../state/durable-file.ts';
+import { writeDurably } from '#files';
 import type { EngineInstance } from '../engine-adapter.ts';
 
 const adapterSchema = z.object({ name: z.string(), versionDigest: z.string() });

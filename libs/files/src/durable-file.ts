@@ -3,12 +3,23 @@
 import { randomUUID } from 'node:crypto';
 import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { syncFolder } from '#inference';
-
-export { syncFolder };
 
 /** So old, what nobody answers for was left by a crash. */
 const STALE_MS = 30_000;
+/** What filesystems say that know no fsync of a folder; the content itself was synced. */
+const NO_FOLDER_SYNC = new Set(['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EPERM', 'EBADF']);
+
+/** Fsyncs a folder, so that a rename in it is durable. Filesystems that cannot are left alone; a broken disk throws. */
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } catch (cause) {
+    if (!NO_FOLDER_SYNC.has((cause as NodeJS.ErrnoException).code ?? '')) throw cause;
+  } finally {
+    await handle.close();
+  }
+}
 
 /** Writes and fsyncs a draft beside `path`; gives the draft's path. */
 export async function writeDraft(path: string, text: string, mode = 0o600): Promise<string> {

@@ -1,13 +1,13 @@
-// One state document with a checksum and one older generation (R4).
+// One state document with a checksum, and where it is of use one older generation (R4).
 //
-// Form of a file: `atoll-state/1 <SHA-256 of the rest>\n<JSON of the value>`. A file that is cut, flipped anywhere or not
-// of the schema is damaged; the older generation then counts. Both gone: the document is empty and must be fetched anew.
+// Form of a file: `atoll-state/1 <SHA-256 of the rest>\n<JSON of the value>`; gateways once wrote the bare checksum, which
+// is read too. A file that is cut, flipped anywhere or not of the schema is damaged; the older generation then counts.
+// None left: the document is empty, which is better than wrong.
 // Invariants: `<name>.json` is never absent between two writes; a damaged file never replaces the older generation.
 import { createHash, randomUUID } from 'node:crypto';
 import { link, mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { z } from 'zod';
-import { hasCode } from '../errors.ts';
 import { sweepDrafts, syncFolder, writeDraft } from './durable-file.ts';
 
 const MAGIC = 'atoll-state/1';
@@ -17,6 +17,8 @@ export interface DocumentOptions<Schema extends z.ZodType> {
   /** File name without its end: `desired` makes `desired.json` and `desired.previous.json`. */
   readonly name: string;
   readonly schema: Schema;
+  /** 2 keeps what was written before, for when the newest is damaged; 1 where something older is worse than nothing. */
+  readonly generations: 1 | 2;
   /** Called for each generation that was there and unusable; `why` is one sentence without content. */
   readonly onDamaged: (file: string, why: string) => void;
 }
@@ -44,8 +46,9 @@ export class StateDocument<Schema extends z.ZodType> {
     const { folder, name } = this.#options;
     await sweepDrafts(folder, `.${name}.json.`, `${name}.previous.json.`);
     const current = await this.#readGeneration(this.#path);
-    this.#mayKeepCurrent = current.found === 'value';
+    this.#mayKeepCurrent = this.#options.generations === 2 && current.found === 'value';
     if (current.found === 'value') return current.value;
+    if (this.#options.generations === 1) return null;
     const previous = await this.#readGeneration(this.#previousPath);
     return previous.found === 'value' ? previous.value : null;
   }
@@ -70,7 +73,7 @@ export class StateDocument<Schema extends z.ZodType> {
       throw cause;
     }
     await syncFolder(folder);
-    this.#mayKeepCurrent = true;
+    this.#mayKeepCurrent = this.#options.generations === 2;
   }
 
   /** By a link and a rename, so that both names hold a whole document at every moment. */
@@ -80,7 +83,7 @@ export class StateDocument<Schema extends z.ZodType> {
       await link(this.#path, spare);
       await rename(spare, this.#previousPath);
     } catch (cause) {
-      if (!hasCode(cause, 'ENOENT')) throw cause;
+      if (!isMissing(cause)) throw cause;
     } finally {
       // rename() of two links to one file does nothing, and leaves the spare name.
       await rm(spare, { force: true });
@@ -92,7 +95,7 @@ export class StateDocument<Schema extends z.ZodType> {
     try {
       text = await readFile(path, 'utf8');
     } catch (cause) {
-      if (hasCode(cause, 'ENOENT')) return { found: 'nothing' };
+      if (isMissing(cause)) return { found: 'nothing' };
       this.#options.onDamaged(path, 'it cannot be read');
       return { found: 'damaged' };
     }
@@ -114,7 +117,8 @@ export function decodeDocument(text: string): { readonly value: unknown } | unde
   const end = text.indexOf('\n');
   if (end < 0) return undefined;
   const body = text.slice(end + 1);
-  if (text.slice(0, end) !== `${MAGIC} ${checksum(body)}`) return undefined;
+  const sum = checksum(body);
+  if (![`${MAGIC} ${sum}`, sum].includes(text.slice(0, end))) return undefined;
   try {
     return { value: JSON.parse(body) };
   } catch {
@@ -124,4 +128,8 @@ export function decodeDocument(text: string): { readonly value: unknown } | unde
 
 function checksum(body: string): string {
   return createHash('sha256').update(body).digest('hex');
+}
+
+function isMissing(cause: unknown): boolean {
+  return (cause as NodeJS.ErrnoException).code === 'ENOENT';
 }

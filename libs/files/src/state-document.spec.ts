@@ -1,27 +1,34 @@
-import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { z } from 'zod';
-import { type TemporaryFolder, temporaryFolder } from '../../test/temporary-folder.ts';
-import { decodeDocument, encodeDocument, StateDocument } from './document.ts';
+
+import { decodeDocument, encodeDocument, StateDocument } from './state-document.ts';
 
 const schema = z.strictObject({ revision: z.int(), names: z.array(z.string()) });
 const first = { revision: 1, names: ['ä', 'b'] };
 const second = { revision: 2, names: ['c'] };
 
 describe('R4: a state document', () => {
-  let folder: TemporaryFolder;
+  let folder: string;
   let damaged: string[];
   beforeEach(async () => {
-    folder = await temporaryFolder();
+    folder = await mkdtemp(join(tmpdir(), 'atoll-files-'));
     damaged = [];
   });
-  afterEach(() => folder.remove());
+  afterEach(() => rm(folder, { recursive: true, force: true }));
 
   const open = () =>
-    new StateDocument({ folder: folder.path, name: 'desired', schema, onDamaged: (_file, why) => damaged.push(why) });
-  const current = () => join(folder.path, 'desired.json');
-  const previous = () => join(folder.path, 'desired.previous.json');
+    new StateDocument({
+      folder,
+      name: 'desired',
+      schema,
+      generations: 2,
+      onDamaged: (_file, why) => damaged.push(why),
+    });
+  const current = () => join(folder, 'desired.json');
+  const previous = () => join(folder, 'desired.previous.json');
 
   async function writeTwo(): Promise<void> {
     const document = open();
@@ -37,10 +44,10 @@ describe('R4: a state document', () => {
   it('leaves nothing behind of writers that were killed', async () => {
     await writeTwo();
     const left = ['.desired.json.0190', 'desired.previous.json.0190', '.desired.json.new', 'other.json.0190'];
-    for (const name of left) await writeFile(join(folder.path, name), 'half');
-    for (const name of left.filter((each) => each.endsWith('0190'))) await utimes(join(folder.path, name), 1, 1);
+    for (const name of left) await writeFile(join(folder, name), 'half');
+    for (const name of left.filter((each) => each.endsWith('0190'))) await utimes(join(folder, name), 1, 1);
     expect(await open().read()).toEqual(second);
-    expect((await readdir(folder.path)).sort()).toEqual([
+    expect((await readdir(folder)).sort()).toEqual([
       '.desired.json.new',
       'desired.json',
       'desired.previous.json',
@@ -98,7 +105,7 @@ describe('R4: a state document', () => {
   });
 
   it('of another schema counts as damaged', async () => {
-    await mkdir(folder.path, { recursive: true });
+    await mkdir(folder, { recursive: true });
     await writeFile(current(), encodeDocument({ revision: 'two', names: [] }));
     expect([await open().read(), damaged]).toEqual([null, ['it is not of the schema']]);
   });
@@ -108,7 +115,7 @@ describe('R4: a state document', () => {
     await document.read();
     await Promise.all([1, 2, 3, 4].map((revision) => document.write({ revision, names: [] })));
     expect((await open().read())?.revision).toBe(4);
-    expect((await readdir(folder.path)).sort()).toEqual(['desired.json', 'desired.previous.json']);
+    expect((await readdir(folder)).sort()).toEqual(['desired.json', 'desired.previous.json']);
   });
 
   it('refuses any prefix of its text', () => {
