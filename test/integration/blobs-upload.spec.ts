@@ -293,7 +293,7 @@ describe('resuming', () => {
     await later(2);
     expect(await present()).toEqual([500, 600]);
     await store.transaction(async (rows) => {
-      await rows.jobs.noteBlobs(attempt.jobId, [digestOf(noted)]);
+      await rows.jobs.noteBlobs([{ jobId: attempt.jobId, digests: [digestOf(noted)] }]);
       await rows.attempts.update([
         { id: attempt.id, change: { phase: 'Ended', outcome: 'failed', endedAt: new Date() } },
       ]);

@@ -214,6 +214,19 @@ describe('a plan that no longer holds', () => {
     expect(await world.job(job)).toMatchObject({ phase: 'Queued', attempts: 0, revision: 1 });
   });
 
+  it('P22 of two plans that are committed at once one has the devices, and the other job is refused', async () => {
+    const lower = await world.submit({ devices: 4 });
+    const first = await planNow();
+    const higher = await world.submit({ class: 'high', devices: 4 });
+    const second = await planNow();
+    const planned = [first, second].map(({ plan }) => plan.starts.map(({ workloadId }) => workloadId));
+    expect(planned).toEqual([[lower.id], [higher.id]]);
+    const results = await Promise.all([first.apply(), second.apply()]);
+    expect(results.flatMap(({ attempts }) => attempts)).toHaveLength(1);
+    expect(results.flatMap(({ rejected }) => rejected)).toMatchObject([{ reason: 'its devices were taken meanwhile' }]);
+    expect(await holders()).toHaveLength(4);
+  });
+
   it.each([
     { what: 'cordoned', change: { cordoned: true }, reason: 'was cordoned meanwhile' },
     { what: 'silent', change: { phase: 'Suspect' }, reason: 'is Suspect now' },

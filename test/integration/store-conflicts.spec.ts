@@ -95,7 +95,7 @@ describe('what is said of a cluster', () => {
     expect(await seen()).toEqual([null, ahead]);
     await update(4, { ahead: null });
     expect(await seen()).toEqual([null, null]);
-    const [locked] = await store.transaction((rows) => rows.clusters.lock([id]));
+    const [locked] = await store.transaction((rows) => rows.clusters.lock([id], 'alone'));
     expect(locked).toMatchObject({ drain: null, ahead: null, revision: 5 });
   });
 

@@ -4,8 +4,8 @@ import { Client } from 'pg';
 import { v7 } from 'uuid';
 import { type Placement, type Rows } from '#domain';
 import { migrate, openStore, type PostgresStore } from '#store';
-import { attemptOf, createTestDatabase, eventually, jobOf, priorityClassOf, queueOf } from '#testing';
-import { aPlacement, insertCluster, insertDeployment } from './store.fixture.ts';
+import { attemptOf, createTestDatabase, jobOf, priorityClassOf, queueOf } from '#testing';
+import { aPlacement, insertCluster, insertDeployment, someoneWaits } from './store.fixture.ts';
 
 let database: Awaited<ReturnType<typeof createTestDatabase>>;
 let store: PostgresStore;
@@ -86,7 +86,7 @@ describe('a device', () => {
     });
     await taken.promise;
     const second = take(hold(cluster, holders[1]!, 'n/1', 'n/2'));
-    await blockedBackend();
+    await someoneWaits(database.url);
     end.resolve();
     await first.catch((error: Error) => expect(error.message).toBe('rolled back'));
     expect((await second).length).toBe(row.wantRefused);
@@ -111,15 +111,6 @@ describe('a device', () => {
     expect(kept.length).toBeGreaterThan(0);
   });
 });
-
-/** Until a statement of this database waits for a lock. */
-async function blockedBackend(): Promise<void> {
-  const client = new Client({ connectionString: database.url });
-  await client.connect();
-  const blocked = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
-  await eventually(async () => expect((await client.query(blocked)).rowCount).toBeGreaterThan(0));
-  await client.end();
-}
 
 describe('devices are let go of by the end of', () => {
   it('a placement: when it is removed, not while it drains, and once', async () => {

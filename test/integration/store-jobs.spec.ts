@@ -307,7 +307,7 @@ describe('a job that is removed', () => {
     await store.transaction(async (rows) => {
       await rows.jobEvents.add([eventOf(job, 'Submitted')]);
       await rows.decisions.insertAll([decisionOf(job.id)]);
-      await rows.jobs.noteBlobs(job.id, ['1'.repeat(64)]);
+      await rows.jobs.noteBlobs([{ jobId: job.id, digests: ['1'.repeat(64)] }]);
       await rows.deviceHolds.take([{ clusterId, holderId: attempt.id, devices: [{ node: 'n', deviceIds: ['0'] }] }]);
     });
     await store.transaction((rows) => rows.jobs.remove([job.id]));
@@ -332,10 +332,14 @@ describe('blobs of jobs', () => {
   it('are in use while they are noted, and the newest manifests without being noted', async () => {
     const checkpoint = checkpointOf({ manifestDigest: digest('2') });
     const { id } = await insertJob({ checkpoint, outputDigest: digest('3') });
+    const { id: other } = await insertJob({});
     await store.transaction(async (rows) => {
-      await rows.jobs.noteBlobs(id, [digest('4'), digest('5')]);
-      await rows.jobs.noteBlobs(id, [digest('5'), digest('6')]);
-      await rows.jobs.noteBlobs(v7(), [digest('7')]);
+      await rows.jobs.noteBlobs([{ jobId: id, digests: [digest('4'), digest('5')] }]);
+      await rows.jobs.noteBlobs([
+        { jobId: id, digests: [digest('5'), digest('6'), digest('6')] },
+        { jobId: v7(), digests: [digest('7')] },
+        { jobId: other, digests: [] },
+      ]);
     });
     const used = await store.read.versions.blobDigestsInUse();
     expect(['2', '3', '4', '5', '6', '7'].filter((digit) => used.has(digest(digit)))).toEqual([
@@ -345,11 +349,15 @@ describe('blobs of jobs', () => {
       '5',
       '6',
     ]);
-    await store.transaction((rows) => rows.jobs.dropBlobs(id, [digest('5')]));
+    await store.transaction(async (rows) => {
+      await rows.jobs.noteBlobs([{ jobId: other, digests: [digest('8')] }]);
+      await rows.jobs.dropBlobs([{ jobId: id, digests: [digest('5')] }]);
+    });
     const left = await store.read.versions.blobDigestsInUse();
-    expect(['4', '5', '6'].filter((digit) => left.has(digest(digit)))).toEqual(['5']);
-    await store.transaction((rows) => rows.jobs.dropBlobs(id, []));
-    expect(await store.read.versions.blobDigestsInUse()).not.toContain(digest('5'));
+    expect(['4', '5', '6', '8'].filter((digit) => left.has(digest(digit)))).toEqual(['5', '8']);
+    await store.transaction((rows) => rows.jobs.dropBlobs([id, other].map((jobId) => ({ jobId, digests: [] }))));
+    const last = await store.read.versions.blobDigestsInUse();
+    expect(['5', '8'].filter((digit) => last.has(digest(digit)))).toEqual([]);
   });
 });
 

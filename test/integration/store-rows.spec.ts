@@ -12,6 +12,7 @@ import {
   insertDeployment,
   NOW,
   observe,
+  someoneWaits,
 } from './store.fixture.ts';
 
 const PAGE = { tenantId: DEFAULT_TENANT_ID, after: null, limit: 200 };
@@ -56,8 +57,31 @@ describe('clusters', () => {
   it('are locked many at once, in the order of their ids', async () => {
     const clusters = [await insertCluster(store), await insertCluster(store)];
     const ids = clusters.map(({ id }) => id).reverse();
-    expect(await store.transaction((rows) => rows.clusters.lock([...ids, v7()]))).toEqual(clusters);
-    await expect(store.read.clusters.lock(ids)).rejects.toThrow();
+    expect(await store.transaction((rows) => rows.clusters.lock([...ids, v7()], 'alone'))).toEqual(clusters);
+    await expect(store.read.clusters.lock(ids, 'alone')).rejects.toThrow();
+  });
+
+  it('locked together are so for many at once, and whoever changes one waits for all of them', async () => {
+    const { id } = await insertCluster(store);
+    const [held, end] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const share = (work: () => Promise<void>) =>
+      store.transaction(async (rows) => {
+        const [found] = await rows.clusters.lock([id], 'shared');
+        await work();
+        return found!.cordoned;
+      });
+    const first = share(async () => {
+      held.resolve();
+      await end.promise;
+    });
+    await held.promise;
+    expect(await share(async () => undefined)).toBe(false);
+    const changed = store.transaction((rows) => rows.clusters.update(id, 1, { cordoned: true }));
+    await someoneWaits(database.url);
+    expect(await store.read.clusters.find({ id })).toMatchObject({ cordoned: false });
+    end.resolve();
+    expect([await first, await changed]).toEqual([false, true]);
+    expect(await store.read.clusters.find({ id })).toMatchObject({ cordoned: true });
   });
 
   it('say since when they are in their phase', async () => {

@@ -1,4 +1,6 @@
 /** Rows with defaults for the store's specs: a spec names only what it is about. */
+import { expect } from '@jest/globals';
+import { Client } from 'pg';
 import { v7 } from 'uuid';
 import {
   type Cluster,
@@ -16,6 +18,7 @@ import {
   type Placement,
   type Store,
 } from '#domain';
+import { eventually } from '#testing';
 
 export const NOW = new Date('2026-01-02T03:04:05.678Z');
 export const DIGEST = 'a'.repeat(64);
@@ -169,4 +172,16 @@ export function decisionOf(subjectId: string, change: Partial<Decision> = {}): D
     decidedAt: NOW,
     ...change,
   };
+}
+
+/** Until a statement in the database of this URL waits for a lock. */
+export async function someoneWaits(url: string): Promise<void> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    const blocked = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+    await eventually(async () => expect((await client.query(blocked)).rowCount).toBeGreaterThan(0));
+  } finally {
+    await client.end();
+  }
 }

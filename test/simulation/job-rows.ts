@@ -170,11 +170,15 @@ function jobRows({ tables, now, touched }: RowsContext): Async<Rows['jobs']> {
         touched.add('intent');
       }
     },
-    noteBlobs: async (jobId, digests) => {
-      if (jobs.has(jobId)) jobBlobs.set(jobId, new Set([...(jobBlobs.get(jobId) ?? []), ...digests]));
+    noteBlobs: async (noted) => {
+      for (const { jobId, digests } of noted) {
+        if (jobs.has(jobId)) jobBlobs.set(jobId, new Set([...(jobBlobs.get(jobId) ?? []), ...digests]));
+      }
     },
-    dropBlobs: async (jobId, keep) => {
-      jobBlobs.set(jobId, new Set([...(jobBlobs.get(jobId) ?? [])].filter((digest) => keep.includes(digest))));
+    dropBlobs: async (kept) => {
+      for (const { jobId, digests } of kept) {
+        jobBlobs.set(jobId, new Set([...(jobBlobs.get(jobId) ?? [])].filter((digest) => digests.includes(digest))));
+      }
     },
   };
 

@@ -39,10 +39,9 @@ async function openLeader(url: string) {
 
 async function measure(url: string, batch: number): Promise<MeasuredCommits> {
   const { lease, store } = await openLeader(url);
-  const { decisions, readMs, planMs, commitMs } = await writeOnce(store, lease.epoch, batch);
+  const { decisions, readMs, planMs, commitMs, totalMs } = await writeOnce(store, lease.epoch, batch);
   await store.close();
   await lease.release();
-  const totalMs = readMs + planMs + commitMs.reduce((sum, ms) => sum + ms, 0);
   const sorted = [...commitMs].sort((left, right) => left - right);
   const at = (share: number) => round(sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!);
   return {

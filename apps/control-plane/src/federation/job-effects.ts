@@ -42,7 +42,7 @@ export async function takeCheckpoint(
   const { files } = stored;
   if (files === null) return 'not all of its bytes are in the registry';
   const blobs = blobsOf(event.checkpoint.manifestDigest, files);
-  await rows.jobs.noteBlobs(job!.id, blobs);
+  await rows.jobs.noteBlobs([{ jobId: job!.id, digests: blobs }]);
   // One that the report told of first is known already.
   if (!isNewerCheckpoint(job!, attempt!, event.checkpoint.sequence)) return null;
   await writeCheckpoint(rows, job!, attempt!, event);
@@ -51,7 +51,8 @@ export async function takeCheckpoint(
 }
 
 async function writeCheckpoint(rows: Rows, job: Job, attempt: Attempt, event: CheckpointSaved): Promise<void> {
-  const checkpoint = checkpointOf(attempt, event.checkpoint, Date.now(), job.checkpoint);
+  const savedAtMs = (await rows.clock.now()).getTime();
+  const checkpoint = checkpointOf(attempt, event.checkpoint, savedAtMs, job.checkpoint);
   await rows.jobs.update([{ id: job.id, revision: job.revision, change: { checkpoint } }]);
   // One every few seconds would drive all other events out.
   if (attempt.phase !== 'Stopping' && checkpoint.sequence > 1) return;
@@ -70,7 +71,7 @@ async function dropOlder(
   before: StoredCheckpoint['before'],
 ): Promise<void> {
   if (job.checkpoint === null || before?.manifestDigest !== job.checkpoint.manifestDigest) return;
-  await rows.jobs.dropBlobs(job.id, [...blobs, ...before.blobs]);
+  await rows.jobs.dropBlobs([{ jobId: job.id, digests: [...blobs, ...before.blobs] }]);
 }
 
 /**
@@ -91,7 +92,7 @@ export async function takeTaskEnd(
   if (stranger !== null) return stranger;
   if (attempt!.phase === 'Ended') return null; // the report was quicker
   if (task.outputDigest !== undefined && files !== null) {
-    await rows.jobs.noteBlobs(job!.id, blobsOf(task.outputDigest, files));
+    await rows.jobs.noteBlobs([{ jobId: job!.id, digests: blobsOf(task.outputDigest, files) }]);
   }
   const observation = await rows.observations.find(cluster.id, true);
   if (observation === null) return null; // the first report will tell

@@ -28,8 +28,10 @@ export class ClusterGate {
   ): Promise<ClusterGate> {
     const tasks = starts.flatMap((start) => start.tasks);
     const ids = [...new Set(tasks.map(({ clusterId }) => clusterId))].sort();
-    const clusters = new Map((await rows.clusters.lock(ids)).map((cluster) => [cluster.id, cluster]));
     const unbound = new Set(tasks.filter(({ devices }) => devices === null).map(({ clusterId }) => clusterId));
+    // Who binds devices is kept from taking another's by their holds; who counts room must be the only one that counts.
+    const locked = await rows.clusters.lock(ids, unbound.size === 0 ? 'shared' : 'alone');
+    const clusters = new Map(locked.map((cluster) => [cluster.id, cluster]));
     const newer = await readNewer(rows, ids, planned, unbound);
     const devices = new Map(newer.map((observation) => [observation.clusterId, deviceNamesOf(observation)]));
     const ledgers = new Map<string, DeviceLedger>();

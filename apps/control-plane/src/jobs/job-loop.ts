@@ -12,7 +12,7 @@ import type { ServingWant } from '../leader/serving-wants.ts';
 import { APPLY_BATCH_MAX, type AppliedJobs, type ApplyUnit, applyJobs } from './apply-jobs.ts';
 import { CycleTimes } from './cycle-times.ts';
 import { DueJobs } from './due-jobs.ts';
-import { type Committed, inBatches } from './in-batches.ts';
+import { BATCHES_AT_ONCE, type Committed, inBatches } from './in-batches.ts';
 import { JobDecisions } from './job-decisions.ts';
 import { type HasBlobs, readJobFacts } from './job-facts.ts';
 import { JobMemory } from './job-memory.ts';
@@ -105,7 +105,7 @@ export class JobLoop {
       const step = stepJob(each);
       return step === null ? [] : [{ facts: each, step }];
     });
-    const committed = await inBatches(steps, SETTLE_BATCH_MAX, signal, (batch) => this.settleBatch(batch));
+    const committed = await inBatches(steps, { size: SETTLE_BATCH_MAX, signal }, (batch) => this.settleBatch(batch));
     return { ...committed, errors: [...errors, ...committed.errors] };
   }
 
@@ -142,7 +142,9 @@ export class JobLoop {
     });
     const { store, epoch } = this.parts;
     const { results, errors } = await times.count('commit', () =>
-      inBatches(units.units, APPLY_BATCH_MAX, signal, (batch) => applyJobs(store, epoch, batch, world)),
+      inBatches(units.units, { size: APPLY_BATCH_MAX, signal, atOnce: BATCHES_AT_ONCE }, (batch) =>
+        applyJobs(store, epoch, batch, world),
+      ),
     );
     const rejected = results.reduce((sum, applied) => sum + this.note(applied, units, world), 0);
     this.holdForServing(plan, units, serving, world.nowMs);

@@ -6,6 +6,7 @@
 import {
   type Attempt,
   type Job,
+  type JobBlobs,
   type JobChange,
   type JobEvent,
   type JobFacts,
@@ -47,7 +48,9 @@ export async function settleIn(
   besides: ReadonlyMap<string, JobChange> = new Map(),
 ): Promise<SettledJob[]> {
   // 1 What is not as it was when it was judged is judged again, not here.
-  const present = new Map((await rows.jobs.lock(settled.map(({ facts }) => facts.job.id))).map((job) => [job.id, job]));
+  const present = new Map(
+    (await rows.jobs.lockHeads(settled.map(({ facts }) => facts.job.id))).map((head) => [head.id, head]),
+  );
   const valid = settled.filter(({ facts: { job } }) => present.get(job.id)?.revision === job.revision);
   if (valid.length === 0) return [];
 
@@ -65,7 +68,7 @@ export async function settleIn(
   // 3 What follows from it.
   await rows.jobEvents.add(valid.flatMap(eventsOf));
   await rows.usage.charge(valid.flatMap(chargesOf));
-  for (const each of valid) await keepBlobs(rows, each);
+  await keepBlobs(rows, valid);
   await rows.owedDocuments.add(clustersOf(moved.filter(changesDocuments).map(({ facts }) => facts.attempt!)));
   return valid;
 }
@@ -96,11 +99,14 @@ export function heldBy({ tenantId, queueId }: Pick<Job, 'tenantId' | 'queueId'>,
   return { tenantId, queueId, deviceType, count: count * tasks.length, fromMs: createdAt.getTime(), toMs: nowMs };
 }
 
-async function keepBlobs(rows: Rows, { facts, step, outputBlobs, checkpointBlobs }: SettledJob): Promise<void> {
-  const { id } = facts.job;
-  if (checkpointBlobs.length > 0) await rows.jobs.noteBlobs(id, checkpointBlobs);
-  if (step.job.phase !== 'Succeeded') return;
+async function keepBlobs(rows: Rows, settled: readonly SettledJob[]): Promise<void> {
+  const succeeded = settled.filter(({ step }) => step.job.phase === 'Succeeded').map(outputOf);
+  const saved = settled.map(({ facts, checkpointBlobs }) => ({ jobId: facts.job.id, digests: checkpointBlobs }));
+  await rows.jobs.noteBlobs([...saved, ...succeeded].filter(({ digests }) => digests.length > 0));
   // Whoever succeeded is not resumed.
-  await rows.jobs.noteBlobs(id, outputBlobs ?? []);
-  await rows.jobs.dropBlobs(id, outputBlobs ?? []);
+  await rows.jobs.dropBlobs(succeeded);
+}
+
+function outputOf({ facts, outputBlobs }: SettledJob): JobBlobs {
+  return { jobId: facts.job.id, digests: outputBlobs ?? [] };
 }

@@ -71,6 +71,12 @@ export interface JobFilter {
   readonly phases?: readonly JobPhase[];
 }
 
+/** Of one job. */
+export interface JobBlobs {
+  readonly jobId: string;
+  readonly digests: readonly string[];
+}
+
 export abstract class JobRows {
   /** All in one statement. */
   abstract insert(jobs: readonly Job[]): Promise<void>;
@@ -110,9 +116,9 @@ export abstract class JobRows {
    * Keeps blobs from collection for as long as the job is there: the manifests of its checkpoints and outputs, and the
    * files that these list. Of a job that is gone nothing is noted; noting twice is the same as once.
    */
-  abstract noteBlobs(jobId: string, digests: readonly string[]): Promise<void>;
-  /** Lets go of the job's noted blobs, except those in `keep`. */
-  abstract dropBlobs(jobId: string, keep: readonly string[]): Promise<void>;
+  abstract noteBlobs(noted: readonly JobBlobs[]): Promise<void>;
+  /** Lets go of the jobs' noted blobs, except those listed. */
+  abstract dropBlobs(kept: readonly JobBlobs[]): Promise<void>;
 }
 
 export type AttemptChange = Partial<

@@ -15,6 +15,7 @@ import type { ClusterReport } from '../reports.ts';
 import type { RoutesView } from '../routes.ts';
 import type { BudgetRows, BundleRows, LeaseRows, TokenUsageRows } from './budgets.ts';
 import type { ChangeRows } from './changes.ts';
+import type { ClockRows } from './clock.ts';
 import type {
   AttemptRows,
   DeviceHoldRows,
@@ -47,8 +48,11 @@ export abstract class ClusterRows {
   ): Promise<Cluster | null>;
   /** The clusters among `ids` that exist, also those that left. */
   abstract findAll(ids: readonly string[]): Promise<Cluster[]>;
-  /** The clusters among `ids` that exist, their rows locked in order of id until the transaction ends. */
-  abstract lock(ids: readonly string[]): Promise<Cluster[]>;
+  /**
+   * The clusters among `ids` that exist, their rows locked in order of id until the transaction ends: `alone` against
+   * everybody, `shared` only against whoever would change them.
+   */
+  abstract lock(ids: readonly string[], how: 'alone' | 'shared'): Promise<Cluster[]>;
   /** Without those that left. */
   abstract list(page: PageRequest): Promise<Cluster[]>;
   /** Writes phase, cordon, drain, labels and bumps the revision; false when `revision` is no longer the row's. */
@@ -353,6 +357,7 @@ export interface Rows {
   readonly tokenUsage: TokenUsageRows;
   readonly bundles: BundleRows;
   readonly changes: ChangeRows;
+  readonly clock: ClockRows;
 }
 
 export abstract class Store {

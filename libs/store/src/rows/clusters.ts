@@ -28,8 +28,8 @@ export class PostgresClusterRows extends ClusterRows {
     return (await this.session.find(ClusterRow, { id: In([...ids]) })).map(fromRow);
   }
 
-  async lock(ids: readonly string[]): Promise<Cluster[]> {
-    return ids.length === 0 ? [] : (await this.session.write<Cluster>(LOCK_ALL, [[...ids]])).rows;
+  async lock(ids: readonly string[], how: 'alone' | 'shared'): Promise<Cluster[]> {
+    return ids.length === 0 ? [] : (await this.session.write<Cluster>(LOCK_ALL[how], [[...ids]])).rows;
   }
 
   async list(page: PageRequest): Promise<Cluster[]> {
@@ -71,11 +71,13 @@ export class PostgresClusterRows extends ClusterRows {
   }
 }
 
-// Not against what only refers to the row.
-const LOCK_ALL = `
+const SELECT_ALL = `
   SELECT id, tenant_id AS "tenantId", name, kind, region, zone, labels, sync, public_key AS "publicKey", phase, cordoned,
     drain, ahead, phase_since AS "phaseSince", created_at AS "createdAt", revision
-  FROM clusters WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`;
+  FROM clusters WHERE id = ANY ($1::uuid[]) ORDER BY id`;
+
+// Neither is against what only refers to the row.
+const LOCK_ALL = { alone: `${SELECT_ALL} FOR NO KEY UPDATE`, shared: `${SELECT_ALL} FOR SHARE` } as const;
 
 // $9 and $11 tell "set to null" from "leave alone".
 const UPDATE_IF_REVISION = `

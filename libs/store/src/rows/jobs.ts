@@ -1,6 +1,7 @@
 import {
   type Checkpoint,
   type Job,
+  type JobBlobs,
   type JobChange,
   type JobFilter,
   type JobHead,
@@ -99,15 +100,12 @@ export class PostgresJobRows extends JobRows {
     if (ids.length > 0) await this.session.write(REMOVE_FINAL, [[...ids]]);
   }
 
-  async noteBlobs(jobId: string, digests: readonly string[]): Promise<void> {
-    if (digests.length > 0) await this.session.write(NOTE_BLOBS, [jobId, [...digests]]);
+  async noteBlobs(noted: readonly JobBlobs[]): Promise<void> {
+    if (noted.some(({ digests }) => digests.length > 0)) await this.session.write(NOTE_BLOBS, [JSON.stringify(noted)]);
   }
 
-  async dropBlobs(jobId: string, keep: readonly string[]): Promise<void> {
-    await this.session.write('DELETE FROM job_blobs WHERE job_id = $1 AND digest <> ALL ($2::text[])', [
-      jobId,
-      [...keep],
-    ]);
+  async dropBlobs(kept: readonly JobBlobs[]): Promise<void> {
+    if (kept.length > 0) await this.session.write(DROP_BLOBS, [JSON.stringify(kept)]);
   }
 
   private async selected(statement: string, parameters: readonly unknown[] = []): Promise<Job[]> {
@@ -241,10 +239,18 @@ const REMOVE_FINAL = `
   DELETE FROM device_holds WHERE holder_id IN (
     SELECT attempts.id FROM attempts JOIN removed ON removed.id = attempts.job_id)`;
 
+// In order, so that two that note the same wait for each other one way only.
 const NOTE_BLOBS = `
   INSERT INTO job_blobs (job_id, digest)
-  SELECT jobs.id, digest FROM jobs, unnest($2::text[]) digest WHERE jobs.id = $1
+  SELECT DISTINCT jobs.id, digest
+  FROM jsonb_to_recordset($1::jsonb) AS noted ("jobId" uuid, digests jsonb)
+  JOIN jobs ON jobs.id = "jobId", jsonb_array_elements_text(digests) digest
+  ORDER BY 1, 2
   ON CONFLICT DO NOTHING`;
+
+const DROP_BLOBS = `
+  DELETE FROM job_blobs USING jsonb_to_recordset($1::jsonb) AS kept ("jobId" uuid, digests jsonb)
+  WHERE job_blobs.job_id = "jobId" AND NOT digests ? digest`;
 
 /** Times inside jsonb come as text. */
 export function checkpointFromRow(stored: Checkpoint | null): Checkpoint | null {
