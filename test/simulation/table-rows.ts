@@ -1,4 +1,5 @@
 /** The domain's row ports on `Tables`: what the SQL of libs/store means, without its locks (transactions are serial). */
+import { outlineDigest, outlineOf } from '#contracts';
 import {
   type AuditEntry,
   type Cluster,
@@ -250,6 +251,13 @@ function observationRows({ tables, touched }: RowsContext): Async<Rows['observat
 function desiredRows({ tables: { desired } }: RowsContext): Async<Rows['desired']> {
   return {
     find: async (clusterId) => desired.get(clusterId) ?? null,
+    position: async (clusterId) => {
+      const state = desired.get(clusterId);
+      if (state === undefined) return null;
+      const { epoch, revision } = state;
+      return { clusterId, epoch, revision, digest: outlineDigest(state, outlineOf(state)) };
+    },
+    keepOutline: async () => undefined,
     revisions: async () =>
       [...desired.values()].map(({ clusterId, epoch, revision }) => ({ clusterId, epoch, revision })),
     put: async (clusterId, epoch, { versions, replicas, tasks }) => {

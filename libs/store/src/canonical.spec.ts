@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { canonicalJson } from '#domain';
-import { contentHash, storableJson } from './canonical.ts';
+import { contentHash, contentHashOfLists, storableJson } from './canonical.ts';
 
 describe('canonical JSON', () => {
   it.each([
@@ -17,6 +17,18 @@ describe('canonical JSON', () => {
     expect(canonicalJson({ b: [{ z: 1, y: null }], a: new Date(0) })).toBe(
       '{"a":"1970-01-01T00:00:00.000Z","b":[{"y":null,"z":1}]}',
     );
+  });
+});
+
+describe('the hash of an object of lists', () => {
+  it.each([
+    { name: 'empty', lists: { versions: [], replicas: [] } },
+    { name: 'one that is undefined', lists: { versions: [{ b: 1, a: 'ä"\n' }], tasks: undefined } },
+    { name: 'names out of order', lists: { z: [1, 'x', null], a: [{ d: { c: [], b: -0 } }], 'm"': [1e21] } },
+  ])('is that of the object itself: $name', ({ lists }) => {
+    const given: Record<string, readonly unknown[] | undefined> = lists;
+    const texts = Object.entries(given).map(([name, items]) => [name, items?.map(canonicalJson)] as const);
+    expect(contentHashOfLists(Object.fromEntries(texts))).toBe(contentHash(lists));
   });
 });
 

@@ -3,7 +3,21 @@ import { canonicalJson } from '#domain';
 
 /** SHA-256 of the canonical JSON, lower-case hex. */
 export function contentHash(value: unknown): string {
-  return createHash('sha256').update(canonicalJson(value)).digest('hex');
+  return sha256(canonicalJson(value));
+}
+
+/**
+ * `contentHash` of an object of lists, from the canonical JSON of each list's items: who needs those too makes them once.
+ * Lists that are undefined are left out, as by `contentHash`.
+ */
+export function contentHashOfLists(lists: Readonly<Record<string, readonly string[] | undefined>>): string {
+  const named = Object.entries(lists).filter(([, items]) => items !== undefined);
+  const sorted = named.sort(([left], [right]) => (left < right ? -1 : 1));
+  return sha256(`{${sorted.map(([name, items]) => `${JSON.stringify(name)}:[${items!.join(',')}]`).join(',')}}`);
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }
 
 /**

@@ -1,6 +1,8 @@
 /**
  * Answers an agent's fetch from Postgres: its document, whole or as the difference to what it holds, the right to fetch
  * the versions that it names, the key that proves neighbours' tokens, and when what it holds is to be verified next.
+ *
+ * An agent that holds the newest, as nearly all do that ask, is told so without reading the document or hashing it.
  */
 import { Injectable } from '@nestjs/common';
 import {
@@ -29,14 +31,25 @@ export class DesiredFetch {
   async answer(clusterId: string, { held, ...position }: DesiredFetchRequest): Promise<DesiredFetchReply | null> {
     const cluster = await this.store.read.clusters.find({ id: clusterId });
     if (cluster === null || !isMember(cluster.phase)) return null;
+    const verification = verificationOf(cluster, new Date());
+    const needsBlobs = held === undefined || held.needsBlobs === true;
+    const known = needsBlobs || cluster.ahead !== null ? null : await this.store.read.desired.position(clusterId);
+    if (known !== null && known.digest === held?.digest && judgePosition(known, position) !== 'ahead') {
+      return { state: null, unchanged: true, ...verification };
+    }
     const stored = await this.store.read.desired.find(clusterId);
+    if (known?.digest === null && stored !== null) await this.keepOutline(stored);
     // Whoever has applied what this database does not know is shown nothing that it could take for newer (R20).
     const isAhead = cluster.ahead !== null || judgePosition(stored, position) === 'ahead';
     const state = isAhead ? null : stored;
     const digests = state?.versions.map(({ digest }) => digest) ?? [];
-    const blobs =
-      held !== undefined && held.needsBlobs !== true ? {} : { blobs: await this.blobTokens.issue(clusterId, digests) };
-    return { ...documentFor(state, held), ...blobs, ...verificationOf(cluster, new Date()) };
+    const blobs = needsBlobs ? { blobs: await this.blobTokens.issue(clusterId, digests) } : {};
+    return { ...documentFor(state, held), ...blobs, ...verification };
+  }
+
+  /** Of what an older release wrote, so that it is hashed once. */
+  private async keepOutline(state: DesiredState): Promise<void> {
+    await this.store.transaction((rows) => rows.desired.keepOutline(state));
   }
 }
 

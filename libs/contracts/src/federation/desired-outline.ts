@@ -17,7 +17,12 @@ export interface DesiredOutline {
 }
 
 export function itemHash(item: unknown): string {
-  return createHash('sha256').update(canonicalJson(item)).digest('base64url').slice(0, HASH_CHARACTERS);
+  return itemHashOfText(canonicalJson(item));
+}
+
+/** @param canonical the item's canonical JSON */
+export function itemHashOfText(canonical: string): string {
+  return createHash('sha256').update(canonical).digest('base64url').slice(0, HASH_CHARACTERS);
 }
 
 export function outlineOf({ versions, replicas, tasks }: Pick<DesiredState, keyof DesiredOutline>): DesiredOutline {

@@ -203,8 +203,18 @@ export abstract class ObservationRows {
   abstract all(): Promise<Observation[]>;
 }
 
+/** A desired document without its content. */
+export interface DesiredPosition extends Pick<DesiredState, 'clusterId' | 'epoch' | 'revision'> {
+  /** Of position and content, as agents tell it of what they hold; null: an older release wrote it, and nobody hashed it. */
+  readonly digest: string | null;
+}
+
 export abstract class DesiredRows {
   abstract find(clusterId: string): Promise<DesiredState | null>;
+  /** Costs no more than a row without the document, whose hashes were made when it was written. */
+  abstract position(clusterId: string): Promise<DesiredPosition | null>;
+  /** Hashes a document that an older release wrote, for `position`. Nothing when another is stored by now. */
+  abstract keepOutline(state: DesiredState): Promise<void>;
   /** How far each cluster's document is, without the documents; clusters that left are left out. */
   abstract revisions(): Promise<{ clusterId: string; epoch: number; revision: number }[]>;
   /**

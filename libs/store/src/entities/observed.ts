@@ -1,4 +1,5 @@
 import { Column, Entity, ForeignKey, PrimaryColumn } from 'typeorm';
+import type { DesiredOutline } from '#contracts';
 import type { ClusterReport, DesiredReplica, DesiredTask, DesiredVersion } from '#domain';
 import { ClusterRow } from './clusters.ts';
 import { SAFE_INTEGER } from './naming.ts';
@@ -28,5 +29,8 @@ export class DesiredStateRow {
   @Column('jsonb') versions!: DesiredVersion[];
   @Column('jsonb') replicas!: DesiredReplica[];
   @Column('jsonb') tasks!: DesiredTask[];
+  /** Of the document of `outlineRevision`; of none that is stored when that is not `revision`. */
+  @Column('jsonb', { nullable: true }) outline!: DesiredOutline | null;
+  @Column('bigint', { nullable: true, transformer: SAFE_INTEGER }) outlineRevision!: number | null;
   @Column('timestamptz') updatedAt!: Date;
 }
