@@ -49,6 +49,7 @@ export function rowsOn(context: RowsContext): Rows {
     idempotency: idempotencyRows(context) as Rows['idempotency'],
     inbox: inboxRows(context) as Rows['inbox'],
     changes: changeRows(context) as Rows['changes'],
+    clock: clockRows(context),
     ...jobRowsOn(context),
   };
   return rows as Rows;
@@ -89,6 +90,17 @@ function clusterRows({ tables: { clusters }, now, touched }: RowsContext): Async
     all: async () => present(),
     ofSiteGroup: async (tenantId, siteGroup) =>
       present().filter((cluster) => cluster.tenantId === tenantId && siteGroupOf(cluster) === siteGroup),
+  };
+}
+
+function clockRows({ tables, now }: RowsContext): Rows['clock'] {
+  const at = () => new Date(now().getTime() + tables.clockAheadMs);
+  return {
+    read: async () => ({ at: at(), aheadMs: tables.clockAheadMs }),
+    now: async () => at(),
+    keepAhead: async (epoch, aheadMs) => {
+      if (epoch === tables.epoch) tables.clockAheadMs = aheadMs;
+    },
   };
 }
 

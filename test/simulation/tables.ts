@@ -32,6 +32,7 @@ export interface StoredAnswer {
 
 export interface Tables {
   epoch: number;
+  clockAheadMs: number;
   sequence: number;
   readonly clusters: Map<string, Cluster>;
   readonly revocations: Map<string, string>;
@@ -75,6 +76,7 @@ export interface DeviceHold {
 export function emptyTables(): Tables {
   return {
     epoch: 0,
+    clockAheadMs: 0,
     sequence: 0,
     clusters: new Map(),
     revocations: new Map(),
@@ -107,6 +109,7 @@ export function emptyTables(): Tables {
 export function copyTables(tables: Tables): Tables {
   return {
     epoch: tables.epoch,
+    clockAheadMs: tables.clockAheadMs,
     sequence: tables.sequence,
     clusters: new Map(tables.clusters),
     revocations: new Map(tables.revocations),

@@ -25,6 +25,7 @@ export * from './offline-bundle.ts';
 export * from './permissions.ts';
 export * from './ports/budgets.ts';
 export * from './ports/changes.ts';
+export * from './ports/clock.ts';
 export * from './ports/jobs.ts';
 export * from './ports/registry.ts';
 export * from './ports/store.ts';

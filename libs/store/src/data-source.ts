@@ -8,6 +8,7 @@ import { EdgeServing1795461000000 } from '../../../migrations/1795461000000-edge
 import { LeaseExpiry1795462000000 } from '../../../migrations/1795462000000-lease-expiry.ts';
 import { RowChanges1795463000000 } from '../../../migrations/1795463000000-row-changes.ts';
 import { GatewayUsage1795464000000 } from '../../../migrations/1795464000000-gateway-usage.ts';
+import { LeaderClock1795465000000 } from '../../../migrations/1795465000000-leader-clock.ts';
 import { DesiredOutline1795467000000 } from '../../../migrations/1795467000000-desired-outline.ts';
 import { VersionArtifactRow } from './entities/artifacts.ts';
 import {
@@ -54,6 +55,7 @@ export const MIGRATIONS = [
   LeaseExpiry1795462000000,
   RowChanges1795463000000,
   GatewayUsage1795464000000,
+  LeaderClock1795465000000,
   DesiredOutline1795467000000,
 ];
 

@@ -32,7 +32,7 @@ export class RegistryLoops implements OnModuleInit {
     this.leader.addLoops((term) => this.loops(term));
   }
 
-  private loops({ epoch, signal }: Term): LoopOptions[] {
+  private loops({ epoch, signal, clock }: Term): LoopOptions[] {
     const { store } = this;
     const artifacts = new ArtifactsLoop(store, epoch, new ArtifactMaker(this.blobs), this.counted.metrics);
     const onError = (name: string, error: unknown) => this.logger.error(`${name}: ${String(error)}`);
@@ -48,13 +48,13 @@ export class RegistryLoops implements OnModuleInit {
       {
         name: 'snapshots',
         intervalMs: SNAPSHOTS_INTERVAL_MS,
-        run: () => wantDueSnapshots(store, epoch, new Date()),
+        run: () => wantDueSnapshots(store, epoch, clock.now()),
         onError,
       },
       {
         name: 'retention',
         intervalMs: RETENTION_INTERVAL_MS,
-        run: async () => void (await retireVersions(store, epoch, new Date(), signal)),
+        run: async () => void (await retireVersions(store, epoch, clock.now(), signal)),
         onError,
       },
     ];

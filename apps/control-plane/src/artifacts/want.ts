@@ -22,18 +22,21 @@ export async function wantParentDiffs(rows: Rows, version: ModelVersion): Promis
 /**
  * Has the diffs that make `version` from `base` made, where they are not there and can be: both are Published and differ.
  * For clusters that are late; call it in a transaction.
+ *
+ * @param now default: the installation's clock
  */
 export async function wantDiff(
   rows: Rows,
   model: Pick<Model, 'id' | 'tenantId'>,
   version: ModelVersion,
   base: ModelVersion,
-  now = new Date(),
+  now?: Date,
 ): Promise<void> {
   if (version.phase !== 'Published' || base.phase !== 'Published' || version.digest === base.digest) return;
   const known = await rows.artifacts.ofModel(model.id);
+  const at = now ?? (await rows.clock.now());
   for (const profile of DIFF_PROFILES) {
-    if (!isWorthWanting(known, { versionId: version.id, baseVersionId: base.id, profile }, now)) continue;
+    if (!isWorthWanting(known, { versionId: version.id, baseVersionId: base.id, profile }, at)) continue;
     await rows.artifacts.want(keyOf(model, version, base, profile));
   }
 }
@@ -43,11 +46,12 @@ export async function wantSnapshot(
   rows: Rows,
   model: Pick<Model, 'id' | 'tenantId'>,
   version: ModelVersion,
-  now = new Date(),
+  now?: Date,
 ): Promise<void> {
   const known = await rows.artifacts.ofModel(model.id);
   const key = { versionId: version.id, baseVersionId: null, profile: 'snapshot' } as const;
-  if (version.phase === 'Published' && isWorthWanting(known, key, now)) {
+  const at = now ?? (await rows.clock.now());
+  if (version.phase === 'Published' && isWorthWanting(known, key, at)) {
     await rows.artifacts.want(keyOf(model, version, null, 'snapshot'));
   }
 }

@@ -26,14 +26,14 @@ export class BudgetLoops implements OnModuleInit {
     this.leader.addLoops((term) => this.loops(term));
   }
 
-  private loops({ epoch }: Term): LoopOptions[] {
+  private loops({ epoch, clock }: Term): LoopOptions[] {
     const onError = (name: string, error: unknown) => this.logger.error(`${name}: ${String(error)}`);
     return [
       { name: 'leases', intervalMs: EXPIRY_INTERVAL_MS, run: () => expireLeases(this.store, epoch), onError },
       {
         name: 'old leases and usage',
         intervalMs: HOUSEKEEPING_INTERVAL_MS,
-        run: () => removeOld(this.store, epoch, Date.now()),
+        run: () => removeOld(this.store, epoch, clock.nowMs()),
         onError,
       },
     ];

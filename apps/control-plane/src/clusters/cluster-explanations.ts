@@ -33,7 +33,7 @@ export class ClusterExplanations {
 
   async #readFacts(rows: Rows, cluster: Cluster): Promise<ClusterFacts> {
     const { id } = cluster;
-    const now = new Date();
+    const now = await rows.clock.now();
     const observation = await rows.observations.find(id);
     const placements = await rows.placements.live({ clusterId: id });
     const reported = observation?.report.replicas ?? [];

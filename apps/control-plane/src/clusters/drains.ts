@@ -31,9 +31,9 @@ export class Drains {
 
   /** Asking for the same again changes nothing, its age least of all. */
   start(actor: Actor, target: Target, wanted: Wanted): Promise<ClusterDto> {
-    return this.#change(actor, 'clusters.drain', target, (cluster) => {
+    return this.#change(actor, 'clusters.drain', target, (cluster, now) => {
       demandMember(cluster);
-      const drain = wantedDrain(cluster, wanted, actor.name);
+      const drain = wantedDrain(cluster, wanted, actor.name, now);
       return drain === cluster.drain ? {} : { drain, ...(cluster.phase === 'Ready' ? { phase: 'Draining' } : {}) };
     });
   }
@@ -51,19 +51,19 @@ export class Drains {
     const cluster = await findCluster(read, tenantId, target.name);
     demandMatch(target.ifMatch, cluster);
     demandMember(cluster);
-    return planDrain(read, cluster, wantedDrain(cluster, wanted, 'nobody'));
+    return planDrain(read, cluster, wantedDrain(cluster, wanted, 'nobody', await read.clock.now()));
   }
 
   #change(
     actor: Actor,
     action: string,
     target: Target,
-    decide: (cluster: Cluster) => Partial<Pick<Cluster, 'phase' | 'drain'>>,
+    decide: (cluster: Cluster, now: Date) => Partial<Pick<Cluster, 'phase' | 'drain'>>,
   ): Promise<ClusterDto> {
     return this.mutations.run(actor, action, async (rows) => {
       const cluster = await findCluster(rows, actor.tenantId, target.name, true);
       demandMatch(target.ifMatch, cluster);
-      const change = decide(cluster);
+      const change = decide(cluster, await rows.clock.now());
       const result = await viewCluster(rows, await changed(rows, cluster, change));
       return { result, targetKind: 'cluster', targetId: cluster.id, detail: { name: cluster.name, ...change } };
     });
@@ -76,10 +76,15 @@ async function changed(rows: Rows, cluster: Cluster, change: Partial<Cluster>): 
   return (await rows.clusters.find({ id: cluster.id }))!;
 }
 
-function wantedDrain({ drain }: Cluster, { mode, deadlineSeconds }: Wanted, requestedBy: string): ClusterDrain {
+function wantedDrain(
+  { drain }: Cluster,
+  { mode, deadlineSeconds }: Wanted,
+  requestedBy: string,
+  now: Date,
+): ClusterDrain {
   const seconds = mode === 'stop' ? 0 : (deadlineSeconds ?? DRAIN_DEADLINE_SECONDS[mode]);
   if (drain?.mode === mode && drain.deadlineSeconds === seconds) return drain;
-  return { mode, deadlineSeconds: seconds, since: new Date().toISOString(), requestedBy };
+  return { mode, deadlineSeconds: seconds, since: now.toISOString(), requestedBy };
 }
 
 /** @throws RefusedError conflict before it was accepted: there is nothing to empty */

@@ -32,7 +32,7 @@ export class JoinTokensController {
   ): Promise<JoinTokenCreated> {
     return this.mutations.create(actor, 'join-tokens.create', repeatable(key, wanted), async (rows) => {
       const { token, publicId, secretHash } = this.secrets.mint('atolljoin');
-      const now = new Date();
+      const now = await rows.clock.now();
       const expiresAt = new Date(now.getTime() + JOIN_TOKEN_MS);
       const id = uuidv7();
       const owner = { id, tenantId: actor.tenantId, publicId, secretHash };

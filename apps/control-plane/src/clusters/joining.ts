@@ -103,7 +103,7 @@ export class Joining {
     const matches = this.secrets.matches(parts?.secret ?? '', found?.secretHash ?? null);
     if (found === null || !matches)
       throw refused('this join token is not one of this installation; check that it is whole');
-    if (found.usedAt === null && found.expiresAt.getTime() <= Date.now()) {
+    if (found.usedAt === null && found.expiresAt <= (await rows.clock.now())) {
       throw refused(`this join token expired at ${found.expiresAt.toISOString()}; ask for a new one`);
     }
     return found;

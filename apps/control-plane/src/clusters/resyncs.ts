@@ -70,7 +70,7 @@ async function resolveConflict(rows: Rows, { id }: Cluster, { next, stops, start
     ({ kind, resolvedAt }) => kind === 'database-restored' && resolvedAt === null,
   );
   const words = `resynced with revision ${next.revision} of epoch ${next.epoch}: ${stops.length} to stop, ${starts.length} to start`;
-  if (open !== undefined) await rows.conflicts.resolve(open.id, words, new Date());
+  if (open !== undefined) await rows.conflicts.resolve(open.id, words, await rows.clock.now());
 }
 
 async function describeResync(rows: Rows, cluster: Led, next: ResyncDto['next']): Promise<ResyncDto> {

@@ -157,7 +157,8 @@ async function newDeployment(rows: Rows, blobs: BlobStore, actor: Actor, wanted:
   const serving = await changedServing(rows, { ...ids, servedModel }, DEFAULT_DEPLOYMENT_SERVING, wanted);
   const specification = { name, servedModel, replicas, claim, selector, disconnect, serving, alias, rollout };
   const account = await accountOf(rows, actor, wanted);
-  return { ...ids, ...specification, ...account, deletedAt: null, createdAt: new Date(), revision: 1 };
+  const createdAt = await rows.clock.now();
+  return { ...ids, ...specification, ...account, deletedAt: null, createdAt, revision: 1 };
 }
 
 type Account = Pick<Deployment, 'queueId' | 'priorityClass' | 'priority'>;

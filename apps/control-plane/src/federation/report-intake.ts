@@ -69,7 +69,8 @@ export class ReportIntake {
     const outcome = judgeReport(cluster.id, known, report);
     if (outcome !== 'accepted') return { outcome, desired: null };
     const replacedBoots = replacedBootsAfter(known, report.bootId);
-    await rows.observations.upsert({ clusterId: cluster.id, report, replacedBoots, receivedAt: new Date() });
+    const receivedAt = await rows.clock.now();
+    await rows.observations.upsert({ clusterId: cluster.id, report, replacedBoots, receivedAt });
     const desired = await rows.desired.find(cluster.id);
     await noteLead(rows, cluster, desired, report);
     return { outcome, desired, ...(isReturn(known, report.bootId) ? { replaced: known! } : {}) };
@@ -116,7 +117,7 @@ async function noteLead(
   const isAhead = judgePosition(desired, { epoch, revision }) === 'ahead';
   if (!isAhead && known === null) return;
   if (isAhead && known?.epoch === epoch && known.revision === revision) return;
-  const since = known?.since ?? new Date().toISOString();
+  const since = known?.since ?? (await rows.clock.now()).toISOString();
   const ahead = isAhead ? { epoch, revision, since } : null;
   if (!(await rows.clusters.update(id, cluster.revision, { ahead }))) return;
   const stored = { epoch: desired?.epoch ?? 0, revision: desired?.revision ?? 0 };

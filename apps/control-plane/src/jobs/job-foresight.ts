@@ -48,11 +48,13 @@ export class JobForesight {
   async plan(actor: Actor, wanted: WantedJob): Promise<JobPlanDto> {
     const { read } = this.store;
     const { tenantId } = actor;
-    const { job, sized } = await newJob(read, this.blobs, actor, wanted, new Date());
+    const { job, sized } = await newJob(read, this.blobs, actor, wanted, await read.clock.now());
     if ((await read.jobs.find({ tenantId, name: job.name })) !== null) {
       throw new RefusedError(refuse.conflict('a job with this name exists; choose another name'));
     }
-    const view = await viewForeseen(read, job, await this.turns.take(() => planJobs(read, job, Date.now(), this.kept)));
+    const nowMs = async () => (await read.clock.now()).getTime();
+    const foreseen = await this.turns.take(async () => planJobs(read, job, await nowMs(), this.kept));
+    const view = await viewForeseen(read, job, foreseen);
     const changes = job.phase === 'Waiting' ? [`${job.reason}: what is said here holds once these have ended`] : [];
     const warning = await this.#warningOf(job);
     return {

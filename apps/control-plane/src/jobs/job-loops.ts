@@ -37,11 +37,12 @@ export class JobLoops implements OnModuleInit {
     this.leader.addLoops((term) => this.loops(term));
   }
 
-  private loops({ epoch, signal, serving }: Term): LoopOptions[] {
+  private loops({ epoch, signal, clock, serving }: Term): LoopOptions[] {
     const { store } = this;
     const publisher = new OutputPublisher(this.blobs, this.settings);
     const metrics = new PrometheusJobs(this.counted.metrics);
-    const jobs = new JobLoop({ store, epoch, publisher, metrics, serving: () => serving.current() });
+    const now = clock.nowMs;
+    const jobs = new JobLoop({ store, epoch, publisher, metrics, serving: () => serving.current(), now });
     let mark: string | null = null;
     const onError = (name: string, error: unknown) => this.logger.error(`${name}: ${String(error)}`);
     return [
@@ -65,7 +66,7 @@ export class JobLoops implements OnModuleInit {
         name: 'job removal',
         intervalMs: REMOVAL_INTERVAL_MS,
         run: async () => {
-          await removeExpired(store, epoch, new Date(), signal);
+          await removeExpired(store, epoch, clock.now(), signal);
           mark = await forgetChanges(store, epoch, mark);
         },
         onError,

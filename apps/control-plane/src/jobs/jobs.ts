@@ -54,7 +54,7 @@ export class Jobs {
     const request = repeatable(idempotencyKey, wanted);
     return this.mutations.create(actor, 'jobs.submit', request, async (rows) => {
       await demandRoomForOneMore(rows, actor.tenantId);
-      const { job, sized } = await newJob(rows, this.blobs, actor, wanted, new Date());
+      const { job, sized } = await newJob(rows, this.blobs, actor, wanted, await rows.clock.now());
       await rows.jobs.insert([job]);
       for (const { versionId } of job.spec.mounts) await demandPublished(rows, versionId);
       const where = `submitted by ${actor.name} to queue ${wanted.queue} as ${job.priorityClass}`;
@@ -105,7 +105,8 @@ export class Jobs {
       const job = await findJob(rows, actor.tenantId, target.name, true);
       demandMatch(target.ifMatch, job);
       if (intent === 'retry' && isFinal(job.phase)) await demandRoomForOneMore(rows, actor.tenantId);
-      return writeIntent(rows, job, INTENTS[intent](job, actor, new Date(), await dependencyNames(rows, job)));
+      const now = await rows.clock.now();
+      return writeIntent(rows, job, INTENTS[intent](job, actor, now, await dependencyNames(rows, job)));
     });
   }
 
@@ -114,7 +115,9 @@ export class Jobs {
     return this.mutations.run<JobDto | null>(actor, 'jobs.delete', async (rows) => {
       const job = await findJob(rows, actor.tenantId, target.name, true);
       demandMatch(target.ifMatch, job);
-      if (!isFinal(job.phase)) return writeIntent(rows, job, INTENTS.cancel(job, actor, new Date(), []));
+      if (!isFinal(job.phase)) {
+        return writeIntent(rows, job, INTENTS.cancel(job, actor, await rows.clock.now(), []));
+      }
       await demandNoDependents(rows, job);
       await rows.jobs.remove([job.id]);
       return { ...of(job, { name: job.name, phase: job.phase }), result: null };

@@ -31,7 +31,7 @@ export interface ForeseenJob {
 export async function planJobs(
   rows: Rows,
   job: Job,
-  nowMs: number = Date.now(),
+  nowMs: number,
   kept: Foreseeing = foreseeing(rows),
 ): Promise<ForeseenJob> {
   const world = await kept.world.look(nowMs);
@@ -74,5 +74,6 @@ export const DECISIONS_EXPLAINED_MAX = 20;
 /** @param rows `Store.read`: several reads at once */
 export async function explainJob(rows: Rows, job: Job, kept?: Foreseeing): Promise<ExplainedJob> {
   const decisions = await rows.decisions.newest(job.id, DECISIONS_EXPLAINED_MAX);
-  return { foreseen: isPending(job) ? await planJobs(rows, job, Date.now(), kept) : null, decisions };
+  const nowMs = (await rows.clock.now()).getTime();
+  return { foreseen: isPending(job) ? await planJobs(rows, job, nowMs, kept) : null, decisions };
 }

@@ -87,11 +87,13 @@ async function accept(
 ) {
   const assigned: Placement[] = [];
   const rejected: { assignment: PlannedAssignment; reason: string }[] = [];
+  if (plan.assign.length === 0) return { assigned, rejected };
+  const now = await rows.clock.now();
   const byCluster = Map.groupBy(plan.assign, ({ clusterId }) => clusterId);
   for (const clusterId of [...byCluster.keys()].sort()) {
     const room = await readRoom(rows, clusterId);
     for (const assignment of byCluster.get(clusterId)!) {
-      const wanted = toPlacement(deployment, epoch, assignment);
+      const wanted = toPlacement(deployment, epoch, assignment, now);
       const { nodes } = deployment.serving;
       const placed = rejectVersion(deployment, rollout, assignment) ?? (await takeRoom(rows, room, wanted, nodes));
       if (typeof placed === 'string') rejected.push({ assignment, reason: placed });
@@ -172,8 +174,7 @@ function withRejections(decision: Decision, rejected: AppliedPlan['rejected']): 
   return { ...decision, outcome: [decision.outcome, ...words].join('; ') };
 }
 
-function toPlacement(deployment: Deployment, epoch: number, assignment: PlannedAssignment): Placement {
-  const now = new Date();
+function toPlacement(deployment: Deployment, epoch: number, assignment: PlannedAssignment, now: Date): Placement {
   const { clusterId, versionId, claim, reason } = assignment;
   const { id: deploymentId, tenantId } = deployment;
   return {

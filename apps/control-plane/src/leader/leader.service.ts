@@ -12,6 +12,7 @@ import { ControlPlaneNats } from '../nats/control-plane-nats.ts';
 import { keepConflicts } from './conflicts-loop.ts';
 import { keepHouse } from './housekeeping.ts';
 import { hintLagging } from './lagging-hints.ts';
+import { LeaderClock } from './leader-clock.ts';
 import { LivenessLoop } from './liveness-loop.ts';
 import { type LoopOptions, runLoop } from './loop.ts';
 import { MirrorLoop } from './mirror-loop.ts';
@@ -35,11 +36,14 @@ const MIRROR_REST_MS = 250;
 const CONFLICTS_INTERVAL_MS = 5_000;
 const CONFLICTS_REST_MS = 2_000;
 const HOUSEKEEPING_INTERVAL_MS = 600_000;
+const CLOCK_INTERVAL_MS = 10_000;
 
 /** One time of leading; `signal` aborts when it ends. */
 export interface Term {
   readonly epoch: number;
   readonly signal: AbortSignal;
+  /** What time it is, for all that is judged by time. */
+  readonly clock: LeaderClock;
   /** What the scheduler finds no free devices for. */
   readonly serving: ServingDemand;
 }
@@ -104,10 +108,13 @@ export class LeaderService {
     this.logger.log(`leading with epoch ${lease.epoch}`);
     try {
       this.liveness.blind(); // nobody is judged by what was not watched for the purpose
+      const clock = await LeaderClock.begin(this.store, lease.epoch);
       const term = new AbortController();
       const ended = AbortSignal.any([signal, lease.lost, term.signal]);
       // One loop that learns that the epoch is over ends the others too.
-      const loops = this.loops(lease.epoch, ended).map((loop) => runLoop(loop, ended).finally(() => term.abort()));
+      const loops = this.loops(lease.epoch, ended, clock).map((loop) =>
+        runLoop(loop, ended).finally(() => term.abort()),
+      );
       await Promise.all(loops);
     } finally {
       this.heldEpoch = null;
@@ -117,12 +124,12 @@ export class LeaderService {
     }
   }
 
-  private loops(epoch: number, signal: AbortSignal): LoopOptions[] {
+  private loops(epoch: number, signal: AbortSignal, clock: LeaderClock): LoopOptions[] {
     const { store, nats, onError } = { store: this.store, nats: this.nats, onError: this.report };
     const serving = new ServingDemand();
     const scheduler = new SchedulerLoop(store, epoch, this.metrics, undefined, serving);
     const liveness = new LivenessLoop(store, this.liveness, () => nats.isConnected(), epoch, this.metrics);
-    const mirror = new MirrorLoop(store, epoch);
+    const mirror = new MirrorLoop(store, epoch, clock.now);
     const onIntent = (wake: () => void) => store.onChange('intent', wake);
     const onObservation = (wake: () => void) => store.onChange('observation', wake);
     const onOutbox = (wake: () => void) => store.onChange('outbox', wake);
@@ -193,16 +200,17 @@ export class LeaderService {
         intervalMs: CONFLICTS_INTERVAL_MS,
         restMs: CONFLICTS_REST_MS,
         wakes: [onIntent, onObservation],
-        run: async () => void (await keepConflicts(store, epoch, new Date())),
+        run: async () => void (await keepConflicts(store, epoch, clock.now())),
         onError,
       },
       {
         name: 'housekeeping',
         intervalMs: HOUSEKEEPING_INTERVAL_MS,
-        run: () => keepHouse(store, epoch, Date.now()),
+        run: () => keepHouse(store, epoch, clock.nowMs()),
         onError,
       },
-      ...this.added.flatMap((loopsOf) => loopsOf({ epoch, signal, serving })),
+      { name: 'clock', intervalMs: CLOCK_INTERVAL_MS, run: () => clock.follow(), onError },
+      ...this.added.flatMap((loopsOf) => loopsOf({ epoch, signal, clock, serving })),
     ];
   }
 

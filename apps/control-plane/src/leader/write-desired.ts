@@ -14,7 +14,7 @@ export async function writeDesired(
   rows: Rows,
   epoch: number,
   clusterIds: Iterable<string>,
-  now: Date = new Date(),
+  now?: Date,
 ): Promise<string[]> {
   const changed: string[] = [];
   for (const clusterId of [...new Set(clusterIds)].sort()) {
@@ -59,15 +59,16 @@ async function readMirrored(
   rows: Rows,
   cluster: Cluster,
   placements: readonly Placement[],
-  now: Date,
+  now: Date | undefined,
 ): Promise<ModelVersion[]> {
   const isClosed = cluster.cordoned || cluster.drain !== null;
   const phase = cluster.phase === 'Draining' ? 'Ready' : cluster.phase;
   const open = { ...cluster, phase, cordoned: false };
   if (!isMirroredTo(open)) return [];
   const versions = await readVersionsServed(rows, placements);
+  if (versions.length === 0) return [];
   const offered = isClosed ? await alreadyThere(rows, cluster, placements, versions) : versions;
-  const ids = mirroredVersions(open, placements, offered, now);
+  const ids = mirroredVersions(open, placements, offered, now ?? (await rows.clock.now()));
   return versions.filter(({ id }) => ids.includes(id));
 }
 

@@ -27,7 +27,7 @@ export interface QueueAccounts {
 /** @param totals devices of the whole fleet */
 export async function readAccounts(rows: Rows, tenantId: string, totals: DeviceCounts): Promise<QueueAccounts> {
   const queues = await queuesOf(rows, tenantId);
-  const now = new Date();
+  const now = await rows.clock.now();
   const held = await rows.usage.held(tenantId, now, now);
   const tallies = await rows.jobs.tally(tenantId);
   return { queues, tree: treeOf(queues, held, totals), held, tallies };
@@ -81,7 +81,8 @@ const ENTRIES_ORDERED_MAX = 2_000;
 export async function viewPending(rows: Rows, queue: Queue, totals: DeviceCounts): Promise<QueueDetailDto['pending']> {
   const jobs = await rows.jobs.pending(queue.id, ENTRIES_ORDERED_MAX);
   const queued = jobs.filter(({ phase }) => phase === 'Queued');
-  const ordered = orderPending(queued.map(workloadOf), queue.order, Date.now(), { totals });
+  const nowMs = (await rows.clock.now()).getTime();
+  const ordered = orderPending(queued.map(workloadOf), queue.order, nowMs, { totals });
   const places = new Map(ordered.map(({ id }, index) => [id, index + 1]));
   const placeOf = ({ id }: Job) => places.get(id) ?? null;
   const shown = [...jobs]

@@ -129,11 +129,13 @@ function resumed(rollout: Rollout, fleet: FleetSnapshot | null): Parameters<Rows
   if (fleet === null) return { reason: 'resumed' };
   // A wave that asked for its pause has soaked by the leader's clock, and that one counts.
   const isDone = !rollout.reason.startsWith(PAUSED_BY);
-  const soaked = isDone ? { ...rollout, waveReadyAt: new Date(0) } : new SoakClock(new ProcessClock()).apply(rollout);
+  const soaked = isDone
+    ? { ...rollout, waveReadyAt: new Date(0) }
+    : new SoakClock(new ProcessClock(), fleet.nowMs).apply(rollout);
   const rollouts = new Map(fleet.rollouts).set(rollout.deploymentId, soaked);
   const facts = rolloutFactsOf({ ...fleet, rollouts }, rollout.deploymentId, null);
   const step = facts === null ? null : resumeRollout(facts);
-  return step?.step === 'open-wave' ? changeOf(step, new Date()) : { reason: step?.reason ?? 'resumed' };
+  return step?.step === 'open-wave' ? changeOf(step, new Date(fleet.nowMs)) : { reason: step?.reason ?? 'resumed' };
 }
 
 const OVER: Readonly<Record<Steering, string>> = {

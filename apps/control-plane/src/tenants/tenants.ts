@@ -85,7 +85,7 @@ export class Tenants {
   async usage(actor: Actor, name: string | undefined, since: string | undefined): Promise<UsageDto> {
     const { read } = this.store;
     const tenant = await visibleTenant(read, actor, name);
-    const now = new Date();
+    const now = await read.clock.now();
     const day = since ?? utcDay(now.getTime() - SINCE_DAYS_DEFAULT * DAY_MS);
     const charged = await read.usage.since(day, tenant.id);
     const held = await read.usage.held(tenant.id, new Date(`${day}T00:00:00Z`), now);

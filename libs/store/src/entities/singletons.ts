@@ -9,6 +9,7 @@ export class LeaderRow {
   @Column('bigint', { transformer: SAFE_INTEGER }) epoch!: number;
   @Column('text') holder!: string;
   @Column('timestamptz') since!: Date;
+  @Column('bigint', { default: 0, transformer: SAFE_INTEGER }) clockAheadMs!: number;
 }
 
 @Entity({ name: 'routes_view' })

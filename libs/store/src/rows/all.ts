@@ -8,6 +8,7 @@ import { PostgresAuditRows } from './audit.ts';
 import { PostgresBudgetRows } from './budgets.ts';
 import { PostgresBundleRows } from './bundles.ts';
 import { PostgresChangeRows } from './changes.ts';
+import { PostgresClockRows } from './clock.ts';
 import { PostgresClusterRows } from './clusters.ts';
 import { PostgresConflictRows } from './conflicts.ts';
 import { PostgresDecisionRows } from './decisions.ts';
@@ -75,5 +76,6 @@ export function rowsOf(session: Session): Rows {
     tokenUsage: new PostgresTokenUsageRows(session),
     bundles: new PostgresBundleRows(session),
     changes: new PostgresChangeRows(session),
+    clock: new PostgresClockRows(session),
   };
 }
