@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { connect, jwtAuthenticator } from '@nats-io/transport-node';
 import { parse } from 'yaml';
-import { eventually } from '#testing';
+import { eventually, startStopwatch } from '#testing';
 import { PROJECT_ROOT } from '../../deploy/quickstart/instance.ts';
 import { MODEL, publishFolder } from '../../deploy/quickstart/story.ts';
 import { Chats } from './chats.fixture.ts';
@@ -221,9 +221,9 @@ describe('an installation', () => {
     await eventually(() => fleet.chat());
     const chats = await Chats.during(fleet, async () => {
       await fleet.admin.removeCluster(SHANGHAI);
-      const removedAtMs = performance.now();
+      const passedMs = startStopwatch();
       await asAgent.closed();
-      expect(performance.now() - removedAtMs).toBeLessThan(1_000);
+      expect(passedMs()).toBeLessThan(1_000);
       expect((await agent.exited).code).toBe(3);
       await fleet.settled(2, 40_000);
     });

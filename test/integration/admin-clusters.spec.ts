@@ -1,7 +1,7 @@
 // How clusters join, are accepted, renew and leave (S2), over the real HTTP side, Postgres and NATS.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { connectNats, createIdentity, inboxPrefixOf, type NatsKey, readUserJwt } from '#messaging';
-import { eventually } from '#testing';
+import { eventually, startStopwatch } from '#testing';
 import { callApi, type Installation, joinCluster, proven, secretOf, startInstallation } from './admin.fixture.ts';
 import { spoilt } from './spoilt.fixture.ts';
 
@@ -153,10 +153,10 @@ describe('changing', () => {
       inboxPrefix: inboxPrefixOf(reply.clusterId),
     });
     try {
-      const since = performance.now();
+      const passedMs = startStopwatch();
       expect((await installation.call('DELETE', '/api/v1/clusters/edge-removed')).status).toBe(204);
-      await eventually(() => expect(session.status().state).not.toBe('connected'), { timeoutMs: 3_000 });
-      expect(performance.now() - since).toBeLessThan(1_000);
+      await eventually(() => expect(session.status().state).not.toBe('connected'));
+      expect(passedMs()).toBeLessThan(1_000);
     } finally {
       await session.close(0);
     }

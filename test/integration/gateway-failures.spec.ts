@@ -1,6 +1,6 @@
 // R13, R14, R15: upstreams that fail before the first byte, after it, and all at once.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { eventually } from '#testing';
+import { eventually, startStopwatch } from '#testing';
 import { answering, breakingAfter, failing, resetting, silent } from '../bench/gateway/behaviours.ts';
 import type { Behaviour, FakeCluster } from '../bench/gateway/fake-cluster.ts';
 import { errorOf, GatewayWorld } from './gateway-world.ts';
@@ -91,9 +91,9 @@ describe('R14: a broken stream never ends as a clean one', () => {
     const leaving = new AbortController();
     const left = world.chat({ stream: true }, { signal: leaving.signal, onChunk: () => leaving.abort() });
     await left.catch(() => undefined);
-    const leftAtMs = performance.now();
-    await eventually(() => expect(one.cancelled + two.cancelled).toBe(1), { timeoutMs: 1_000 });
-    expect(performance.now() - leftAtMs).toBeLessThan(1_000);
+    const passedMs = startStopwatch();
+    await eventually(() => expect(one.cancelled + two.cancelled).toBe(1));
+    expect(passedMs()).toBeLessThan(1_000);
   }, 60_000);
 
   it('a client that goes away before the first byte cancels upstream too', async () => {
@@ -103,7 +103,7 @@ describe('R14: a broken stream never ends as a clean one', () => {
     await eventually(() => expect(one.hits + two.hits).toBe(1));
     leaving.abort();
     await left.catch(() => undefined);
-    await eventually(() => expect(one.cancelled + two.cancelled).toBe(1), { timeoutMs: 1_000 });
+    await eventually(() => expect(one.cancelled + two.cancelled).toBe(1));
   }, 60_000);
 });
 
@@ -119,12 +119,15 @@ describe('R15: failover before the first byte', () => {
         while (!stop) statuses.push((await world.chat()).status);
       };
       const clients = Array.from({ length: 16 }, client);
-      await eventually(() => expect(statuses.length).toBeGreaterThan(200));
-      await dying.die();
-      const atDeath = statuses.length;
-      await eventually(() => expect(statuses.length).toBeGreaterThan(atDeath + 500));
-      stop = true;
-      await Promise.all(clients);
+      try {
+        await eventually(() => expect(statuses.length).toBeGreaterThan(200));
+        await dying.die();
+        const atDeath = statuses.length;
+        await eventually(() => expect(statuses.length).toBeGreaterThan(atDeath + 500));
+      } finally {
+        stop = true;
+        await Promise.all(clients);
+      }
       expect(statuses.filter((status) => status !== 200)).toEqual([]);
       expect(dying.hits).toBeGreaterThan(0);
     },
@@ -143,9 +146,9 @@ describe('R15: failover before the first byte', () => {
     await eventually(() => expect(two.hits).toBeGreaterThan(15));
     shared.resolve();
     await two.pauseHeartbeats();
-    const pausedAtMs = performance.now();
+    const passedMs = startStopwatch();
     const statuses = (await Promise.all(answers)).map((answer) => [answer.status, answer.headers['x-atoll-cluster']]);
-    expect(performance.now() - pausedAtMs).toBeLessThan(4_000);
+    expect(passedMs()).toBeLessThan(4_000);
     expect(new Set(statuses.map(String))).toEqual(new Set(['200,one']));
   }, 60_000);
 

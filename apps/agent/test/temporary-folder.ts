@@ -17,7 +17,7 @@ export async function temporaryFolder(): Promise<TemporaryFolder> {
 export async function until<T>(
   look: () => Promise<T | undefined | null | false> | T | undefined | null | false,
   what: string | (() => string),
-  timeoutMs = 10_000,
+  timeoutMs = 30_000,
 ): Promise<T> {
   for (const untilMs = performance.now() + timeoutMs; performance.now() < untilMs; ) {
     const seen = await look();

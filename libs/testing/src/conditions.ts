@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 export interface EventuallyOptions {
-  /** Default 10,000. */
+  /** Default 30,000: a machine that is busy with other specs is slow. */
   timeoutMs?: number;
   /** Between two tries; default 20. */
   intervalMs?: number;
@@ -12,7 +12,7 @@ export interface EventuallyOptions {
  * so the failure shows the assertion, not a timeout.
  */
 export async function eventually<T>(attempt: () => T | Promise<T>, options: EventuallyOptions = {}): Promise<T> {
-  const { timeoutMs = 10_000, intervalMs = 20 } = options;
+  const { timeoutMs = 30_000, intervalMs = 20 } = options;
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     try {

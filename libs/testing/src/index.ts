@@ -5,3 +5,4 @@ export { llamaServerProgram } from './llama-server.ts';
 export * from './nats-server.ts';
 export { type PostgresServer, startPostgres } from './postgres-server.ts';
 export { propertyRuns } from './property-runs.ts';
+export { startStopwatch } from './stopwatch.ts';
