@@ -187,7 +187,7 @@ export function fleet(parts: {
     deployments: parts.deployments ?? [],
     clusters: parts.clusters.map((state) => withReplicas(state, replicas)),
     placements: replicas.map(({ placement }) => placement),
-    reservations: parts.reservations ?? [],
+    reservations: Map.groupBy(parts.reservations ?? [], ({ clusterId }) => clusterId),
     rollouts: new Map((parts.rollouts ?? []).map((each) => [each.deploymentId, each])),
     versionDigests: new Map([
       ['v1', 'v1'],

@@ -48,6 +48,7 @@ export { SCORERS } from './scorers.ts';
 export { rejectSelected } from './selector-filters.ts';
 export type { ClusterSnapshot, FleetSnapshot, ReportSnapshot, Reservation } from './snapshot.ts';
 export { DRAIN_SECONDS_MAX, FAILED_MOVES_MAX, FAILURES_BEFORE_MOVE } from './standing.ts';
+export { isTimeBound } from './time-bound.ts';
 export { Capacity } from './workloads/capacity.ts';
 export { planWorkloads, WorkloadPlanner } from './workloads/cycle.ts';
 export { DryRun } from './workloads/dry-run.ts';

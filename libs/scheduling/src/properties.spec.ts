@@ -24,6 +24,7 @@ import {
 import type { DeploymentPlan } from './plan.ts';
 import { planFleet } from './plan-deployment.ts';
 import type { ClusterSnapshot, FleetSnapshot } from './snapshot.ts';
+import { isTimeBound } from './time-bound.ts';
 
 const RUNS = 1_000;
 const phases: ClusterPhase[] = ['Ready', 'Ready', 'Ready', 'Suspect', 'Unknown', 'Draining', 'PendingApproval'];
@@ -152,6 +153,16 @@ describe('any fleet', () => {
       expect(planFleet(snapshot)).toEqual(plans);
       expect(snapshot).toEqual(copy);
     });
+  });
+
+  it('what is not bound by time is planned the same a year later', () => {
+    let unbound = 0;
+    holds((snapshot, plans) => {
+      if (isTimeBound(snapshot)) return;
+      unbound += 1;
+      expect(planFleet({ ...snapshot, nowMs: snapshot.nowMs + 365 * 86_400_000 })).toEqual(plans);
+    });
+    expect(unbound).toBeGreaterThan(RUNS / 100);
   });
 
   it('nothing goes to a cluster that is not Ready, is cordoned, or is elsewhere', () => {

@@ -48,8 +48,8 @@ export interface FleetSnapshot {
   readonly clusters: readonly ClusterSnapshot[];
   /** Every placement that is not Removed: assignments count before any status of them arrives (X03). */
   readonly placements: readonly Placement[];
-  /** Those of running work before those that are only held. */
-  readonly reservations: readonly Reservation[];
+  /** Cluster id → those in it, those of running work before those that are only held; only clusters that have some. */
+  readonly reservations: ReadonlyMap<string, readonly Reservation[]>;
   /** Deployment id → its active rollout; only those that have one. */
   readonly rollouts: ReadonlyMap<string, Rollout>;
   /** Version id → digest, for the versions that deployments want and rollouts come from. */

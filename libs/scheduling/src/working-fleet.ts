@@ -19,6 +19,7 @@ export interface WorkingCluster {
   readonly hasReport: boolean;
   readonly isSettled: boolean;
   readonly nodes: readonly Node[];
+  /** Made when it is first asked for: most cycles ask about few clusters' devices, or none's. */
   readonly ledger: DeviceLedger;
   readonly replicas: ReadonlyMap<string, ReplicaReport>;
   readonly versions: ReadonlyMap<string, HeldVersion>;
@@ -36,27 +37,20 @@ export class WorkingFleet {
   constructor(private readonly snapshot: FleetSnapshot) {
     this.nowMs = snapshot.nowMs;
     this.isMassUnknown = isMassUnknown(snapshot.clusters.map(({ cluster }) => cluster.phase));
-    this.clusters = new Map(snapshot.clusters.map((state) => [state.cluster.id, toWorking(state)]));
     const inOrder = [...snapshot.placements].sort(byAge);
+    const byCluster = Map.groupBy(inOrder, (placement) => placement.clusterId);
+    const nodesOf = new Map(snapshot.deployments.map(({ id, serving }) => [id, serving.nodes]));
+    const heldIn = (id: string): Reservation[] => [
+      ...(byCluster.get(id) ?? []).map((placement) => toReservation(placement, nodesOf.get(placement.deploymentId))),
+      ...(snapshot.reservations.get(id) ?? []),
+    ];
+    this.clusters = new Map(
+      snapshot.clusters.map((state) => [state.cluster.id, toWorking(state, () => heldIn(state.cluster.id))]),
+    );
     this.placements = Map.groupBy(inOrder, (placement) => placement.deploymentId);
     for (const placement of inOrder) {
       const here = this.clusters.get(placement.clusterId);
       if (here !== undefined && placement.phase === 'Assigned') count(here, placement.deploymentId, 1);
-    }
-    const nodes = new Map(snapshot.deployments.map(({ id, serving }) => [id, serving.nodes]));
-    const held = inOrder.map((placement) => toReservation(placement, nodes.get(placement.deploymentId)));
-    this.takeHeld([...held, ...snapshot.reservations]);
-  }
-
-  /** What is bound has its own devices; the rest is packed around it, what may not be on every node first. */
-  private takeHeld(held: readonly Reservation[]): void {
-    for (const { clusterId, holderId, devices } of held) {
-      if (devices !== null) this.clusters.get(clusterId)?.ledger.takeBound(holderId, devices);
-    }
-    const unbound = held.filter(({ devices }) => devices === null);
-    const isChoosy = ({ nodes }: Reservation) => nodes !== undefined && Object.keys(nodes.required).length > 0;
-    for (const each of [...unbound.filter(isChoosy), ...unbound.filter((each) => !isChoosy(each))]) {
-      this.clusters.get(each.clusterId)?.ledger.takeRunning(each.holderId, each.claim, null, each.nodes);
     }
   }
 
@@ -109,17 +103,32 @@ function toReservation(
   return { holderId, clusterId, claim, devices, ...(nodes === undefined ? {} : { nodes }) };
 }
 
-function toWorking({ cluster, report }: ClusterSnapshot): WorkingCluster {
+function toWorking({ cluster, report }: ClusterSnapshot, held: () => readonly Reservation[]): WorkingCluster {
+  let ledger: DeviceLedger | null = null;
   return {
     cluster,
     hasReport: report !== null,
     isSettled: report?.isSettled ?? false,
     nodes: report?.nodes ?? [],
-    ledger: new DeviceLedger(report?.nodes ?? []),
+    get ledger() {
+      ledger ??= ledgerOf(report?.nodes ?? [], held());
+      return ledger;
+    },
     replicas: new Map(report?.replicas.map((replica) => [replica.replicaId, replica])),
     versions: new Map(report?.versions.map((version) => [version.digest, version])),
     assigned: new Map(),
   };
+}
+
+/** What is bound has its own devices; the rest is packed around it, what may not be on every node first. */
+function ledgerOf(nodes: readonly Node[], held: readonly Reservation[]): DeviceLedger {
+  const ledger = new DeviceLedger(nodes);
+  for (const { holderId, devices } of held) if (devices !== null) ledger.takeBound(holderId, devices);
+  const unbound = held.filter(({ devices }) => devices === null);
+  const isChoosy = (each: Reservation) => each.nodes !== undefined && Object.keys(each.nodes.required).length > 0;
+  for (const each of [...unbound.filter(isChoosy), ...unbound.filter((other) => !isChoosy(other))])
+    ledger.takeRunning(each.holderId, each.claim, null, each.nodes);
+  return ledger;
 }
 
 function count(here: WorkingCluster, deploymentId: string, change: number): void {

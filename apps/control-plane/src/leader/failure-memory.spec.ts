@@ -15,7 +15,7 @@ function snapshot(nowMs: number, restarts: number, versionId = 'v1'): FleetSnaps
       } as unknown as ClusterSnapshot,
     ],
     placements: [{ id: 'p', deploymentId: 'd', clusterId: 'c', versionId: 'v1' } as Placement],
-    reservations: [],
+    reservations: new Map(),
     versionDigests: new Map(),
     rollouts: new Map(),
     failedIn: new Map(),

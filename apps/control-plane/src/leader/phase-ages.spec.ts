@@ -12,7 +12,7 @@ function read(skewMs: number, phase = 'Unknown', sinceMs = ROW_MS): FleetSnapsho
     deployments: [],
     clusters: [{ cluster: { id: 'c', phase, phaseSince, drain: null }, report: null } as unknown as ClusterSnapshot],
     placements: [{ id: 'p', phase: 'Draining', phaseSince } as unknown as FleetSnapshot['placements'][number]],
-    reservations: [],
+    reservations: new Map(),
     versionDigests: new Map(),
     rollouts: new Map(),
     failedIn: new Map(),
