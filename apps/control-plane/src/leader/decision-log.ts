@@ -67,15 +67,29 @@ function meaningOf({ outcome, candidates }: { outcome: string; candidates: reado
 
 function hashInputs(snapshot: FleetSnapshot, deploymentId: string): string {
   const deployment: Deployment | undefined = snapshot.deployments.find(({ id }) => id === deploymentId);
-  const inputs = {
+  return hashOf({
     deployment,
     rollout: snapshot.rollouts.get(deploymentId),
-    placements: snapshot.placements,
-    reservations: snapshot.reservations,
-    clusters: snapshot.clusters,
+    placements: snapshot.placements.map(knownHashOf),
+    reservations: [...snapshot.reservations].map(([clusterId, held]) => [clusterId, knownHashOf(held)]).sort(),
+    clusters: snapshot.clusters.map(knownHashOf),
     failedIn: [...(snapshot.failedIn.get(deploymentId) ?? [])].sort(),
-  };
-  return createHash('sha256').update(JSON.stringify(inputs, sortKeys)).digest('hex');
+  });
+}
+
+/** Most of a snapshot is the same objects as in the one before: the fleet is not hashed anew for every decision. */
+const knownHashes = new WeakMap<object, string>();
+
+function knownHashOf(part: object): string {
+  const known = knownHashes.get(part);
+  if (known !== undefined) return known;
+  const hash = hashOf(part);
+  knownHashes.set(part, hash);
+  return hash;
+}
+
+function hashOf(part: unknown): string {
+  return createHash('sha256').update(JSON.stringify(part, sortKeys)).digest('hex');
 }
 
 function sortKeys(_key: string, value: unknown): unknown {

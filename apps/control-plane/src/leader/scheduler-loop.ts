@@ -1,21 +1,28 @@
-/** Brings placements to what deployments want: read a snapshot, plan the fleet, commit each plan that does something. */
+/**
+ * Brings placements to what deployments want: look at the fleet, plan it, commit each plan that does something. A fleet
+ * that was planned with nothing to do, and in which nothing falls due, is not planned again before something changes.
+ */
 import { Logger } from '@nestjs/common';
 import type { Store } from '#domain';
-import { type DeploymentPlan, type FleetSnapshot, planFleet } from '#scheduling';
+import { type DeploymentPlan, type FleetSnapshot, isTimeBound, planFleet } from '#scheduling';
 import { type MonotonicClock, ProcessClock } from '../federation/fleet-liveness.ts';
 import type { FederationMetrics } from '../federation/metrics.ts';
 import { applyPlan } from './apply-plan.ts';
 import { DecisionLog } from './decision-log.ts';
 import { FailureMemory } from './failure-memory.ts';
+import { type Fleet, KeptFleet } from './kept-fleet.ts';
 import { PhaseAges } from './phase-ages.ts';
-import { type ServingDemand, servingWantsOf } from './serving-wants.ts';
-import { readSchedulingSnapshot } from './snapshot.ts';
+import { type ServingDemand, type ServingWant, servingWantsOf } from './serving-wants.ts';
 
 export class SchedulerLoop {
   private readonly logger = new Logger('scheduler');
   private readonly failures = new FailureMemory();
   private readonly decisions: DecisionLog;
   private readonly ages: PhaseAges;
+  private readonly kept: KeptFleet;
+  /** The fleet in which nothing was to be done, whenever that is asked; null: there is something. */
+  private settled: Fleet | null = null;
+  private wants: readonly ServingWant[] = [];
 
   constructor(
     private readonly store: Store,
@@ -26,31 +33,55 @@ export class SchedulerLoop {
   ) {
     this.ages = new PhaseAges(clock);
     this.decisions = new DecisionLog(epoch);
+    this.kept = new KeptFleet(store.read);
   }
 
   /** One cycle. A plan that cannot be committed does not keep the others from being so. */
   async run(signal: AbortSignal): Promise<void> {
     const begunAtMs = performance.now();
-    const read = this.ages.apply(await readSchedulingSnapshot(this.store.read));
-    const snapshot: FleetSnapshot = { ...read, failedIn: this.failures.update(read) };
-    const failed: unknown[] = [];
-    const plans = planFleet(snapshot);
-    this.serving?.tell(servingWantsOf(snapshot, plans));
-    for (const plan of plans) {
-      if (signal.aborted) return;
-      await this.commit(snapshot, plan).catch((error: unknown) => failed.push(error));
-    }
+    const fleet = await this.kept.look();
+    const errors = fleet === this.settled ? this.stay() : await this.bringForward(fleet, signal);
     this.metrics.scheduled((performance.now() - begunAtMs) / 1_000);
-    if (failed.length > 0) throw failed[0];
+    if (errors.length > 0) throw errors[0];
   }
 
-  private async commit(snapshot: FleetSnapshot, plan: DeploymentPlan): Promise<void> {
+  /** Who counts cycles goes by the list being another one. */
+  private stay(): readonly unknown[] {
+    this.serving?.tell([...this.wants]);
+    return [];
+  }
+
+  private async bringForward(fleet: Fleet, signal: AbortSignal): Promise<readonly unknown[]> {
+    this.settled = null;
+    const read = this.ages.apply({ ...fleet, nowMs: Date.now(), failedIn: new Map() });
+    const snapshot: FleetSnapshot = { ...read, failedIn: this.failures.update(read) };
+    const plans = planFleet(snapshot);
+    this.wants = servingWantsOf(snapshot, plans);
+    this.serving?.tell(this.wants);
+    const failed: unknown[] = [];
+    let committed = 0;
+    for (const plan of plans) {
+      if (signal.aborted) return failed;
+      try {
+        if (await this.commit(snapshot, plan)) committed += 1;
+      } catch (error) {
+        failed.push(error);
+      }
+    }
+    const isIdle = committed + failed.length === 0;
+    const isLasting = !isTimeBound(snapshot) && snapshot.failedIn.size === 0;
+    if (isIdle && isLasting) this.settled = fleet;
+    return failed;
+  }
+
+  /** @returns whether there was anything to commit */
+  private async commit(snapshot: FleetSnapshot, plan: DeploymentPlan): Promise<boolean> {
     const decision = await this.decisions.decide(this.store.read, snapshot, plan);
     const { deletedAt } = snapshot.deployments.find(({ id }) => id === plan.deploymentId)!;
     const isIdle = plan.assign.length + plan.drain.length + plan.remove.length === 0;
     const isOver =
       deletedAt !== null && !snapshot.placements.some((placement) => placement.deploymentId === plan.deploymentId);
-    if (isIdle && !isOver && decision === null) return;
+    if (isIdle && !isOver && decision === null) return false;
     const applied = await applyPlan(this.store, this.epoch, plan, isOver ? null : decision);
     if (applied.isGone) this.decisions.forget(plan.deploymentId);
     else if (decision !== null) this.decisions.remember(plan);
@@ -62,5 +93,6 @@ export class SchedulerLoop {
       this.logger.warn(`deployment ${plan.deploymentId}: ${assignment.clusterName} was not taken: ${reason}`);
     }
     this.logger.log(`deployment ${plan.deploymentId}: ${plan.decision.outcome}`);
+    return true;
   }
 }

@@ -1,9 +1,22 @@
-/** Reads what the scheduler decides from. Reads are not one transaction: whatever moved meanwhile, the applier refuses. */
-import { type Attempt, type Job, type Placement, type Rows, taskIdOf } from '#domain';
-import type { ClusterSnapshot, FleetSnapshot, ReportSnapshot, Reservation } from '#scheduling';
+/**
+ * Reads what the scheduler decides from, all of it: for who asks now and then. The leader's loops go by `kept-fleet.ts`.
+ * Reads are not one transaction: whatever moved meanwhile, the applier refuses.
+ */
+import {
+  type Attempt,
+  type Cluster,
+  type ClusterReport,
+  type Deployment,
+  type Job,
+  type Placement,
+  type Rollout,
+  type Rows,
+  taskIdOf,
+} from '#domain';
+import type { ClusterSnapshot, FleetSnapshot, Reservation } from '#scheduling';
 
 export interface SnapshotOptions {
-  /** Unix milliseconds. Default: the clock. */
+  /** Unix milliseconds. Default: the installation's clock. */
   readonly nowMs?: number;
   /** Deployment id → clusters in which its version lately failed too often. Default: none known. */
   readonly failedIn?: ReadonlyMap<string, ReadonlySet<string>>;
@@ -19,37 +32,48 @@ export async function readSchedulingSnapshot(rows: Rows, options: SnapshotOption
     rows.observations.all(),
     rows.rollouts.active(),
   ]);
-  const versionIds = new Set([
-    ...deployments.map(({ versionId }) => versionId),
-    ...rollouts.flatMap(({ fromVersionId, toVersionId }) => [fromVersionId, toVersionId]),
-    ...(options.versionIds ?? []),
-  ]);
-  const versions = await rows.versions.findAll([...versionIds]);
+  const wanted = [...versionIdsOf(deployments, rollouts), ...(options.versionIds ?? [])];
+  const versions = await rows.versions.findAll([...new Set(wanted)]);
   const settled = await readSettled(rows, placements);
   const reports = new Map(observations.map(({ clusterId, report }) => [clusterId, report]));
   return {
-    nowMs: options.nowMs ?? Date.now(),
+    nowMs: options.nowMs ?? (await rows.clock.now()).getTime(),
     deployments,
-    clusters: clusters.map((cluster): ClusterSnapshot => {
-      const report = reports.get(cluster.id);
-      if (report === undefined) return { cluster, report: null };
-      const { nodes, replicas, versions } = report;
-      const isAnswered = report.revision >= (settled.get(cluster.id) ?? Number.POSITIVE_INFINITY);
-      const isSettled = isAnswered && cluster.ahead === null;
-      return { cluster, report: { nodes, replicas, versions, isSettled } satisfies ReportSnapshot };
-    }),
+    clusters: clusters.map((cluster) => clusterOf(cluster, reports.get(cluster.id), settled.get(cluster.id))),
     placements,
-    reservations: deployments.length === 0 ? [] : await readReservations(rows),
+    reservations: deployments.length === 0 ? new Map() : await readReservations(rows),
     rollouts: new Map(rollouts.map((rollout) => [rollout.deploymentId, rollout])),
     versionDigests: new Map(versions.flatMap(({ id, digest }) => (digest === null ? [] : [[id, digest]]))),
     failedIn: options.failedIn ?? new Map(),
   };
 }
 
+/** The versions of which the planner needs the digests; some may be named twice. */
+export function versionIdsOf(deployments: readonly Deployment[], rollouts: readonly Rollout[]): string[] {
+  return [
+    ...deployments.map(({ versionId }) => versionId),
+    ...rollouts.flatMap(({ fromVersionId, toVersionId }) => [fromVersionId, toVersionId]),
+  ];
+}
+
+/** @param settledBy the revision that a report must answer to be the last word; absent: none is */
+export function clusterOf(
+  cluster: Cluster,
+  report: Pick<ClusterReport, 'revision' | 'nodes' | 'replicas' | 'versions'> | undefined,
+  settledBy = Number.POSITIVE_INFINITY,
+): ClusterSnapshot {
+  if (report === undefined) return { cluster, report: null };
+  const { revision, nodes, replicas, versions } = report;
+  return { cluster, report: { nodes, replicas, versions, isSettled: revision >= settledBy && cluster.ahead === null } };
+}
+
 /** Of jobs: what their attempts hold, and the room that is held for those whose victims are on their way out. */
-async function readReservations(rows: Rows): Promise<Reservation[]> {
+async function readReservations(rows: Rows): Promise<Map<string, Reservation[]>> {
   const [attempts, nominated] = await Promise.all([rows.attempts.live(), rows.jobs.nominated()]);
-  return [...attempts.flatMap(reservationsOf), ...nominated.flatMap(promisesOf)];
+  return Map.groupBy(
+    [...attempts.flatMap(reservationsOf), ...nominated.flatMap(promisesOf)],
+    ({ clusterId }) => clusterId,
+  );
 }
 
 export function reservationsOf({ id, claim, tasks }: Pick<Attempt, 'id' | 'claim' | 'tasks'>): Reservation[] {
@@ -57,13 +81,13 @@ export function reservationsOf({ id, claim, tasks }: Pick<Attempt, 'id' | 'claim
 }
 
 /** Bound ones only: what is only counted cannot be kept apart from what still runs there. */
-function promisesOf({ id, spec, nomination }: Job): Reservation[] {
+export function promisesOf({ id, spec, nomination }: Job): Reservation[] {
   const bound = (nomination?.tasks ?? []).filter(({ devices }) => devices !== null);
   return reservationsOf({ id, claim: spec.claim, tasks: bound });
 }
 
 /** Only where something drains does it matter whether the report answers the newest document. */
-async function readSettled(rows: Rows, placements: readonly Placement[]): Promise<Map<string, number>> {
+export async function readSettled(rows: Rows, placements: readonly Placement[]): Promise<ReadonlyMap<string, number>> {
   if (!placements.some(({ phase }) => phase === 'Draining')) return new Map();
   return new Map((await rows.desired.revisions()).map(({ clusterId, revision }) => [clusterId, revision]));
 }
