@@ -4,8 +4,9 @@
  * clocks of the leaders with it.
  */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { v7 } from 'uuid';
 import { createJobSchema } from '#contracts';
-import { DEFAULT_TENANT_ID, type Job, type Store } from '#domain';
+import { DEFAULT_TENANT_ID, type Job, type Rows, type Store } from '#domain';
 import { JobLoop } from '../../apps/control-plane/src/jobs/job-loop.ts';
 import { JobMetrics } from '../../apps/control-plane/src/jobs/job-metrics.ts';
 import { Jobs } from '../../apps/control-plane/src/jobs/jobs.ts';
@@ -13,10 +14,14 @@ import { OutputPublisher } from '../../apps/control-plane/src/jobs/publish-outpu
 import { removeExpired } from '../../apps/control-plane/src/jobs/removal.ts';
 import { LeaderClock } from '../../apps/control-plane/src/leader/leader-clock.ts';
 import { Mutations } from '../../apps/control-plane/src/mutations/mutations.ts';
+import { changeVersion } from '../../apps/control-plane/src/rollouts/version-change.ts';
 import type { Secrets } from '../../apps/control-plane/src/secrets/secrets.ts';
 import { type FakeCluster, gpus, JobsWorld } from './jobs.fixture.ts';
+import { aPlacement, aVersion, DIGEST, insertCluster, insertDeployment, NOW } from './store.fixture.ts';
 import { atWrongClock } from './wrong-clock.fixture.ts';
 
+/** Of one subject, by the store. */
+const DECISIONS_KEPT = 50;
 const MINUTE_S = 60;
 const HOUR_S = 60 * MINUTE_S;
 const never = new AbortController().signal;
@@ -161,6 +166,64 @@ describe.each(WRONG)('R22: leaders %i s and %i s off, and an API process %i s of
 async function succeed(cluster: FakeCluster, job: Job): Promise<void> {
   await cluster.say(job, { phase: 'Succeeded', ranSeconds: 100 });
 }
+
+/** By a process with such a wall clock. */
+const by = (wrongByMinutes: number, work: (rows: Rows) => Promise<unknown>) =>
+  atWrongClock(wrongByMinutes * MINUTE_S * 1_000, () => world.store.transaction(work));
+
+describe('R22: what was written last stands first, by whichever process', () => {
+  it('of the events of a job', async () => {
+    const { id: jobId, tenantId } = await world.submit();
+    const event = (...kinds: string[]) =>
+      kinds.map((kind) => ({ tenantId, jobId, attemptId: null, kind, message: '' }));
+    await by(10, (rows) => rows.jobEvents.add(event('First', 'Second')));
+    await by(-10, (rows) => rows.jobEvents.add(event('Third', 'Fourth', 'Fifth')));
+    expect(await world.events({ id: jobId })).toEqual(['First', 'Second', 'Third', 'Fourth', 'Fifth']);
+  });
+
+  it('of the audit log', async () => {
+    const entry = (action: string) => {
+      const { tenantId, name: actor } = owner;
+      return { tenantId, actor, action, targetKind: 'job', targetId: 'j', detail: {} };
+    };
+    await by(10, (rows) => rows.audit.add(entry('first')));
+    await by(-10, (rows) => rows.audit.add(entry('second')));
+    const listed = await world.store.read.audit.list({ tenantId: DEFAULT_TENANT_ID, after: null, limit: 2 });
+    expect(listed.map(({ action }) => action)).toEqual(['second', 'first']);
+  });
+
+  it('of the decisions of leaders, of which the older ones are dropped', async () => {
+    const { id: subjectId } = await world.submit();
+    const decide = (epoch: number, wrongByMinutes: number) =>
+      by(wrongByMinutes, (rows) =>
+        rows.decisions.insert({
+          ...{ id: v7({ msecs: Date.now() }), subjectKind: 'job', subjectId, epoch, decidedAt: NOW },
+          ...{ inputsHash: DIGEST, candidates: [], outcome: 'it waits', detail: null },
+        }),
+      );
+    for (let count = 0; count < DECISIONS_KEPT; count += 1) await decide(1, 10);
+    await decide(2, -10);
+    const kept = await world.store.read.decisions.newest(subjectId, 100);
+    expect([kept.length, kept[0]!.epoch]).toEqual([DECISIONS_KEPT, 2]);
+    expect((await world.store.read.decisions.newestOf([subjectId])).map(({ epoch }) => epoch)).toEqual([2]);
+  });
+
+  it('of the rollouts of a deployment', async () => {
+    const { store } = world;
+    const deployment = await insertDeployment(store);
+    const { id: clusterId } = await insertCluster(store);
+    await store.transaction((rows) => rows.placements.insert([aPlacement(deployment, clusterId)]));
+    const changes: string[] = [];
+    for (const wrongByMinutes of [10, -10]) {
+      const { id: toVersionId } = await store.transaction((rows) => rows.versions.insert(aVersion(deployment.modelId)));
+      const wanted = { toVersionId, policy: deployment.rollout, ending: { phase: 'Superseded', reason: '' } } as const;
+      await by(wrongByMinutes, (rows) => changeVersion(rows, deployment, wanted));
+      changes.unshift(toVersionId);
+    }
+    const newest = await store.read.rollouts.ofDeployment(deployment.id, 2);
+    expect(newest.map(({ toVersionId }) => toVersionId)).toEqual(changes);
+  });
+});
 
 describe('the installation’s clock', () => {
   const read = ({ read }: Store) => read.clock.read();

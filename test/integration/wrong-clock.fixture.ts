@@ -13,7 +13,7 @@ export async function atWrongClock<Result>(wrongByMs: number, work: () => Promis
       return RightDate.now() + wrongByMs;
     }
 
-    static [Symbol.hasInstance](value: unknown): boolean {
+    static override [Symbol.hasInstance](value: unknown): boolean {
       return Object.prototype.toString.call(value) === '[object Date]';
     }
   }

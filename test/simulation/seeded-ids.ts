@@ -9,8 +9,8 @@ export function resetIds(seed: number): void {
   state = (seed * 0x9e3779b1 + 0x7f4a7c15) >>> 0;
 }
 
-export function v7(): string {
-  const time = Date.now().toString(16).padStart(12, '0').slice(-12);
+export function v7({ msecs = Date.now() }: { msecs?: number } = {}): string {
+  const time = msecs.toString(16).padStart(12, '0').slice(-12);
   const [first, second, third] = [next(), next(), next()].map((word) => word.toString(16).padStart(8, '0'));
   const variant = '89ab'[Number.parseInt(second![0]!, 16) & 3];
   return `${time.slice(0, 8)}-${time.slice(8)}-7${first!.slice(0, 3)}-${variant}${second!.slice(1, 4)}-${second!.slice(4)}${third}`;

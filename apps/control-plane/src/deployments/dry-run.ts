@@ -35,7 +35,8 @@ function withRollout(
 ): FleetSnapshot {
   const { id } = deployment;
   const live = snapshot.placements.filter(({ deploymentId }) => deploymentId === id);
-  const rollout = nextRollout(deployment, { toVersionId, policy, active: snapshot.rollouts.get(id), live });
+  const now = new Date(snapshot.nowMs);
+  const rollout = nextRollout(deployment, { toVersionId, policy, active: snapshot.rollouts.get(id), live, now });
   const rollouts = new Map(snapshot.rollouts);
   rollouts.delete(id);
   if (rollout === null) return { ...snapshot, rollouts };

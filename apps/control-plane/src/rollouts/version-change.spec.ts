@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { DEFAULT_ROLLOUT_POLICY, type Deployment, type Placement, type PlacementPhase, type Rollout } from '#domain';
 import { nextRollout } from './version-change.ts';
 
+const NOW = new Date('2026-01-02T03:04:05.678Z');
 const deployment = { id: 'd', tenantId: 't', versionId: 'v2', deletedAt: null } as Deployment;
 
 function live(...lines: `v${number} ${PlacementPhase}`[]): Placement[] {
@@ -96,7 +97,7 @@ const cases: {
 
 describe('the rollout that a change begins', () => {
   it.each(cases)('$name', ({ to, live: placements, active: before, deployment: change, wantFrom }) => {
-    const wanted = { toVersionId: to, policy: DEFAULT_ROLLOUT_POLICY, active: before, live: placements };
+    const wanted = { toVersionId: to, policy: DEFAULT_ROLLOUT_POLICY, active: before, live: placements, now: NOW };
     const begun = nextRollout({ ...deployment, ...change }, wanted);
     expect(begun === null ? null : [begun.fromVersionId, begun.toVersionId, begun.wave, begun.phase]).toEqual(
       wantFrom === null ? null : [wantFrom, to, -1, 'Progressing'],

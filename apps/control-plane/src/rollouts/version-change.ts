@@ -34,7 +34,7 @@ export async function changeVersion(
   const [active] = await rows.rollouts.active(deployment.id);
   const live = await rows.placements.live({ deploymentId: deployment.id });
   if (active !== undefined) await rows.rollouts.update(active.id, ending);
-  const rollout = nextRollout(deployment, { toVersionId, policy, active, live });
+  const rollout = nextRollout(deployment, { toVersionId, policy, active, live, now: await rows.clock.now() });
   if (rollout !== null) await rows.rollouts.insert(rollout);
   return rollout;
 }
@@ -54,14 +54,14 @@ export async function abortRollout(
   const { fromVersionId: versionId, toVersionId, policy } = rollout;
   await rows.rollouts.update(rollout.id, { phase: 'Aborted', reason });
   if (policy.consistency === 'strict' && rollout.isSwitched) {
-    const back = { toVersionId: versionId, policy: wayBack('strict') };
+    const back = { toVersionId: versionId, policy: wayBack('strict'), now: await rows.clock.now() };
     await rows.rollouts.insert(newRollout(deployment, toVersionId, back));
   }
   await rows.deployments.update(deployment.id, deployment.revision, { versionId });
   return { ...deployment, versionId, revision: deployment.revision + 1 };
 }
 
-/** The rollout that a change would begin, or null. Pure but for its id and its times. */
+/** The rollout that a change would begin, or null. Pure but for its id, whose time is `now`: the newest has the highest. */
 export function nextRollout(
   deployment: Deployment,
   change: {
@@ -69,6 +69,7 @@ export function nextRollout(
     readonly policy: RolloutPolicy;
     readonly active: Rollout | undefined;
     readonly live: readonly Placement[];
+    readonly now: Date;
   },
 ): Rollout | null {
   const { active, live, toVersionId } = change;
@@ -91,11 +92,10 @@ function versionServing(active: Rollout, live: readonly Placement[]): string {
 function newRollout(
   deployment: Deployment,
   fromVersionId: string,
-  { toVersionId, policy }: { readonly toVersionId: string; readonly policy: RolloutPolicy },
+  { toVersionId, policy, now }: { readonly toVersionId: string; readonly policy: RolloutPolicy; readonly now: Date },
 ): Rollout {
-  const now = new Date();
   return {
-    id: uuidv7(),
+    id: uuidv7({ msecs: now.getTime() }),
     tenantId: deployment.tenantId,
     deploymentId: deployment.id,
     fromVersionId,

@@ -20,7 +20,7 @@ export class AuditRow implements AuditEntry {
 @Entity({ name: 'decisions' })
 @ForeignKey(() => TenantRow, ['tenantId'], ['id'], { name: 'decisions_tenant_fk' })
 @Check('decisions_subject_kind_check', "subject_kind IN ('deployment', 'job')")
-@Index('decisions_subject_index', ['subjectId', 'id'])
+@Index('decisions_subject_index', ['subjectId', 'epoch', 'id'])
 export class DecisionRow implements Decision {
   @PrimaryColumn('uuid') id!: string;
   @Column('uuid', { select: false }) tenantId!: string;

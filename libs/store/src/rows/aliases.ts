@@ -1,8 +1,8 @@
-import { v7 as uuidv7 } from 'uuid';
 import { type AliasMove, AliasRows, type ModelAlias } from '#domain';
 import { AliasMoveRow, ModelAliasRow } from '../entities/models.ts';
 import { isId } from '../paging.ts';
 import type { Session } from '../session.ts';
+import { INSTALLATION_NOW, timedId, untimedId } from '../timed-ids.ts';
 
 export class PostgresAliasRows extends AliasRows {
   constructor(private readonly session: Session) {
@@ -33,7 +33,7 @@ export class PostgresAliasRows extends AliasRows {
     if (from === to) return;
     if (to === null) await this.session.write(REMOVE, [modelId, name]);
     else await this.session.write(POINT, [modelId, name, tenantId, to]);
-    await this.session.write(ADD_MOVE, [uuidv7(), tenantId, modelId, name, from, to, actor]);
+    await this.session.write(ADD_MOVE, [untimedId(), tenantId, modelId, name, from, to, actor]);
   }
 
   async history(modelId: string, name: string, limit: number): Promise<AliasMove[]> {
@@ -51,4 +51,4 @@ const POINT = `
 
 const ADD_MOVE = `
   INSERT INTO alias_moves (id, tenant_id, model_id, alias, from_version_id, to_version_id, actor, at)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, now())`;
+  SELECT ${timedId('$1', 'clock.now')}, $2, $3, $4, $5, $6, $7, clock.now FROM (SELECT ${INSTALLATION_NOW} AS now) clock`;

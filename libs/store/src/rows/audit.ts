@@ -1,9 +1,9 @@
-import { v7 } from 'uuid';
 import { type AuditEntry, AuditRows, type PageRequest } from '#domain';
 import { storableJson } from '../canonical.ts';
 import { AuditRow } from '../entities/history.ts';
 import { pageWhere } from '../paging.ts';
 import type { Session } from '../session.ts';
+import { INSTALLATION_NOW, timedId, untimedId } from '../timed-ids.ts';
 
 export class PostgresAuditRows extends AuditRows {
   constructor(private readonly session: Session) {
@@ -12,7 +12,7 @@ export class PostgresAuditRows extends AuditRows {
 
   async add(entry: Omit<AuditEntry, 'id' | 'at'>): Promise<void> {
     await this.session.write(INSERT, [
-      v7(),
+      untimedId(),
       entry.tenantId,
       entry.actor,
       entry.action,
@@ -34,4 +34,4 @@ export class PostgresAuditRows extends AuditRows {
 
 const INSERT = `
   INSERT INTO audit_entries (id, tenant_id, actor, action, target_kind, target_id, detail, at)
-  VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, now())`;
+  SELECT ${timedId('$1', 'clock.now')}, $2, $3, $4, $5, $6, $7::jsonb, clock.now FROM (SELECT ${INSTALLATION_NOW} AS now) clock`;

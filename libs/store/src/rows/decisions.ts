@@ -5,7 +5,10 @@ import { isId } from '../paging.ts';
 import type { Session, Written } from '../session.ts';
 import { mustHaveWritten } from './written.ts';
 
-/** Older decisions of a subject are dropped when a new one comes. */
+/**
+ * Older decisions of a subject are dropped when a new one comes. In order of their leaders' epochs, and then of the ids
+ * that each gave: by ids alone, those of a leader whose clock is ahead would stay the newest (R22).
+ */
 export const DECISIONS_KEPT_PER_SUBJECT = 50;
 
 export class PostgresDecisionRows extends DecisionRows {
@@ -24,7 +27,7 @@ export class PostgresDecisionRows extends DecisionRows {
   async newest(subjectId: string, limit: number): Promise<Decision[]> {
     if (!isId(subjectId)) return [];
     return this.session
-      .find(DecisionRow, { subjectId }, { order: { id: 'DESC' }, limit })
+      .find(DecisionRow, { subjectId }, { order: { epoch: 'DESC', id: 'DESC' }, limit })
       .then((rows) => rows.map(fromRow));
   }
 
@@ -55,13 +58,14 @@ const INSERT_ALL = `
 const NEWEST_OF = `
   SELECT DISTINCT ON (subject_id) id, subject_kind AS "subjectKind", subject_id AS "subjectId", epoch::double precision,
     inputs_hash AS "inputsHash", candidates, outcome, detail, decided_at AS "decidedAt"
-  FROM decisions WHERE subject_id = ANY ($1::uuid[]) ORDER BY subject_id, id DESC`;
+  FROM decisions WHERE subject_id = ANY ($1::uuid[]) ORDER BY subject_id, epoch DESC, id DESC`;
 
 // A statement of its own: what the first one wrote is not seen within it.
 const DROP_OLD = `
   DELETE FROM decisions USING unnest($1::uuid[]) subject (id)
-  WHERE decisions.subject_id = subject.id AND decisions.id < (
-    SELECT kept.id FROM decisions kept WHERE kept.subject_id = subject.id ORDER BY kept.id DESC OFFSET $2 - 1 LIMIT 1
+  WHERE decisions.subject_id = subject.id AND (decisions.epoch, decisions.id) < (
+    SELECT kept.epoch, kept.id FROM decisions kept WHERE kept.subject_id = subject.id
+    ORDER BY kept.epoch DESC, kept.id DESC OFFSET $2 - 1 LIMIT 1
   )`;
 
 function fromRow({ tenantId: _, ...row }: DecisionRow): Decision {

@@ -1,10 +1,10 @@
 import { LessThan } from 'typeorm';
-import { v7 } from 'uuid';
 import { EVENTS_PER_JOB_MAX, type JobEvent, JobEventRows, type PageRequest } from '#domain';
 import { storableJson } from '../canonical.ts';
 import { JobEventRow } from '../entities/jobs.ts';
 import { checkPage, isId } from '../paging.ts';
 import type { Session } from '../session.ts';
+import { INSTALLATION_NOW, timedId, untimedId } from '../timed-ids.ts';
 
 export class PostgresJobEventRows extends JobEventRows {
   constructor(private readonly session: Session) {
@@ -15,7 +15,7 @@ export class PostgresJobEventRows extends JobEventRows {
   async add(events: readonly Omit<JobEvent, 'id' | 'at'>[]): Promise<void> {
     if (events.length === 0) return;
     // Messages are also other machines' words.
-    await this.session.write(INSERT_ALL, [storableJson(events.map((event) => ({ ...event, id: v7() })))]);
+    await this.session.write(INSERT_ALL, [storableJson(events.map((event) => ({ ...event, id: untimedId() })))]);
     await this.session.write(DROP_OLD, [[...new Set(events.map(({ jobId }) => jobId))], EVENTS_PER_JOB_MAX]);
   }
 
@@ -29,10 +29,11 @@ export class PostgresJobEventRows extends JobEventRows {
 }
 
 const INSERT_ALL = `
+  WITH clock AS MATERIALIZED (SELECT ${INSTALLATION_NOW} AS now)
   INSERT INTO job_events (id, tenant_id, job_id, attempt_id, kind, message, at)
-  SELECT event.id, jobs.tenant_id, jobs.id, "attemptId", event.kind, message, now()
+  SELECT ${timedId('event.id', 'clock.now')}, jobs.tenant_id, jobs.id, "attemptId", event.kind, message, clock.now
   FROM jsonb_to_recordset($1::jsonb) AS event (id uuid, "jobId" uuid, "attemptId" uuid, kind text, message text)
-  JOIN jobs ON jobs.id = "jobId"`;
+  JOIN jobs ON jobs.id = "jobId" CROSS JOIN clock`;
 
 const DROP_OLD = `
   DELETE FROM job_events USING unnest($1::uuid[]) job (id)
