@@ -5,17 +5,8 @@
  *
  * For one reader at a time: what an earlier look gave is brought up to date in place by the next one.
  */
-import { isDeepStrictEqual } from 'node:util';
-import {
-  type Attempt,
-  isFinal,
-  type Job,
-  type Node,
-  type Observation,
-  type Placement,
-  type Rows,
-  utcDay,
-} from '#domain';
+import { type Attempt, isFinal, type Job, type Observation, type Rows, utcDay } from '#domain';
+import { byId, sameIfEqual, sameNodes, samePlacement, sameRows } from '../leader/same-rows.ts';
 import { HeldWork } from './held-work.ts';
 import type { JobWorld } from './job-world.ts';
 import { Touched } from './touched.ts';
@@ -157,12 +148,10 @@ export class KeptWorld {
     }
   }
 
-  /** How busy devices are moves all the time, and nothing is decided from it: where only that moved, it is left as it was. */
   private keepReport(observation: Observation): void {
     const { clusterId, report } = observation;
-    const known = this.observations.get(clusterId)?.report.nodes;
-    const isSame = known !== undefined && isDeepStrictEqual(known.map(withoutUse), report.nodes.map(withoutUse));
-    this.observations.set(clusterId, isSame ? { ...observation, report: { ...report, nodes: known } } : observation);
+    const nodes = sameNodes(this.observations.get(clusterId)?.report.nodes, report.nodes);
+    this.observations.set(clusterId, { ...observation, report: { ...report, nodes } });
   }
 
   private async readRest(since: string): Promise<void> {
@@ -180,7 +169,8 @@ export class KeptWorld {
       ]);
       this.rest = {
         clusters: clusters === null ? this.rest.clusters : byId(clusters),
-        placements: placements === null ? this.rest.placements : retained(this.rest.placements, placements),
+        placements:
+          placements === null ? this.rest.placements : sameRows(this.rest.placements, placements, samePlacement),
         deployments: deployments === null ? this.rest.deployments : byId(deployments),
         queues: queues ?? this.rest.queues,
         usage: usage ?? this.rest.usage,
@@ -193,14 +183,6 @@ export class KeptWorld {
     // One that left has no say any more.
     for (const id of this.observations.keys()) if (!this.rest.clusters.has(id)) this.observations.delete(id);
   }
-}
-
-function byId<Row extends { readonly id: string }>(rows: readonly Row[]): Map<string, Row> {
-  return new Map(rows.map((row) => [row.id, row]));
-}
-
-function withoutUse(node: Node) {
-  return { ...node, devices: node.devices.map((device) => ({ ...device, utilisation: undefined })) };
 }
 
 function replace<Row extends { readonly id: string }>(kept: Map<string, Row>, rows: readonly Row[]): void {
@@ -221,20 +203,4 @@ function update<Row extends { readonly id: string }>(
     if (row === undefined) kept.delete(id);
     else kept.set(id, sameIfEqual(kept.get(id), row));
   }
-}
-
-function sameIfEqual<Row>(known: Row | undefined, read: Row): Row {
-  return known !== undefined && isDeepStrictEqual(known, read) ? known : read;
-}
-
-/** All that ever changes about a placement is where it stands. */
-function retained(known: readonly Placement[], read: readonly Placement[]): readonly Placement[] {
-  const before = byId(known);
-  return read.map((placement) => {
-    const { id, phase, phaseSince, reason } = placement;
-    const same = before.get(id);
-    const isSame =
-      same?.phase === phase && same.reason === reason && same.phaseSince.getTime() === phaseSince.getTime();
-    return isSame ? same : placement;
-  });
 }
