@@ -10,7 +10,7 @@
 // Order at stop: links and listener → answers in flight → engines (or leave them) → tasks (the same) → last report → NATS → lock.
 import { join, resolve } from 'node:path';
 import { v7 as uuidv7 } from 'uuid';
-import { ShutdownSequence } from '#telemetry';
+import { machineBootId, ShutdownSequence } from '#telemetry';
 import { AGENT_VERSION, type AgentOptions, assembleParts, documentOf, type Parts } from './assembly.ts';
 import { AgentFencedError, ClusterRemovedError, messageOf } from './errors.ts';
 import { endEveryTask } from './jobs/assembly.ts';
@@ -20,7 +20,6 @@ import { CredentialKeeper, membershipSchema } from './joining/credentials.ts';
 import { noteFence, refuseFenced } from './state/fence.ts';
 import { type FolderLock, lockFolder } from './state/folder-lock.ts';
 import { loadIdentity } from './state/identity.ts';
-import { machineBootId } from './state/processes.ts';
 import type { AgentStatus } from './status.ts';
 
 /** Bound of a step of the shutdown that has nothing to wait for but the disk and short requests. */

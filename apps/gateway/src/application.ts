@@ -17,6 +17,7 @@ import {
   createMetrics,
   HealthRegistry,
   type Logger,
+  machineBootId,
   NestLoggerAdapter,
   operationalRoutes,
   Registry,
@@ -60,7 +61,7 @@ export async function startGateway(settings: GatewaySettings, logger: Logger): P
   // 1. What is known, from the disk first.
   let dataPlane: DataPlane | null = null;
   const file = stateFile(settings.stateDirectory, 'routes', routesViewSchema, logger);
-  const budgets = new GatewayBudgets(settings.stateDirectory, metrics, logger);
+  const budgets = new GatewayBudgets(settings.stateDirectory, await machineBootId(), metrics, logger);
   const feed = new RoutesFeed(file, logger, (table) => {
     dataPlane?.retain(table);
     budgets.expect(table.view.budgets);

@@ -6,8 +6,9 @@ import { z } from 'zod';
 import { CLOCK_SKEW_MS_MAX } from '#domain';
 import { decodeDocument } from '#files';
 import { identityFromSeed } from '#messaging';
+import { machineBootId } from '#telemetry';
 import { messageOf } from '../errors.ts';
-import { isProcessAlive, machineBootId, processStartTicks } from '../state/processes.ts';
+import { isProcessAlive, processStartTicks } from '../state/processes.ts';
 import { duration, type Finding } from './finding.ts';
 import { jsonOf, type Patient, readDesired, readMembership } from './patient.ts';
 

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { DeepReadonly } from '#configuration';
 import { nodeDevicesSchema } from '#contracts';
-import { machineBootId, processStartTicks } from '../state/processes.ts';
+import { machineBootId } from '#telemetry';
+import { processStartTicks } from '../state/processes.ts';
 import type { EngineSpec } from './engine-adapter.ts';
 
 const specSchema = z.object({

@@ -1,14 +1,7 @@
 // The two clocks that offline permissions are counted by; replaced in specs.
-import { uptime } from 'node:os';
-
 export interface OfflineClock {
   /** Only goes forward, sleep of the machine included; its zero means nothing. */
   elapsedMs(): number;
   /** Unix milliseconds, as far as this machine knows. */
   wallMs(): number;
 }
-
-export const machineClock: OfflineClock = {
-  elapsedMs: () => uptime() * 1_000,
-  wallMs: () => Date.now(),
-};

@@ -4,10 +4,11 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { machineBootId } from '#telemetry';
 import { type TemporaryFolder, temporaryFolder } from '../../test/temporary-folder.ts';
 import { StateFolderInUseError } from '../errors.ts';
 import { lockFolder } from './folder-lock.ts';
-import { machineBootId, processStartTicks } from './processes.ts';
+import { processStartTicks } from './processes.ts';
 
 describe('the lock of a state folder', () => {
   let folder: TemporaryFolder;

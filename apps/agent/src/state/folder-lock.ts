@@ -9,8 +9,9 @@ import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { isStale, sweepDrafts, writeDraft, writeDurably } from '#files';
+import { machineBootId } from '#telemetry';
 import { hasCode, StateFolderInUseError } from '../errors.ts';
-import { isProcessAlive, machineBootId, processStartTicks } from './processes.ts';
+import { isProcessAlive, processStartTicks } from './processes.ts';
 
 const MAKER = 'maker';
 const holderSchema = z.object({ pid: z.int(), startTicks: z.string(), machineBootId: z.string() });

@@ -36,14 +36,6 @@ export async function memoryBytesOf(pid: number): Promise<number> {
   return kibibytes.reduce((sum, count) => sum + count, 0) * 1_024;
 }
 
-/** Identifies this boot of the machine; empty where the kernel does not say. */
-export async function machineBootId(): Promise<string> {
-  return readFile('/proc/sys/kernel/random/boot_id', 'utf8').then(
-    (text) => text.trim(),
-    () => '',
-  );
-}
-
 export function isProcessAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

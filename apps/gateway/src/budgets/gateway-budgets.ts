@@ -2,11 +2,10 @@
  * The gateway's leases on budgets and its journal of what was charged, as one part: opened, followed and given back.
  *
  * Leases and journal are in the state folder, and the id that leases are held under: a gateway that comes back on its
- * folder tells what it had not told, once, and gives back what it did not spend. One without its folder leaves its leases
+ * folder tells what it had not told, once, and spends what is left or gives it back. One without its folder leaves its leases
  * out until their period ends, so what is lost is bounded by them.
  */
 import { randomUUID } from 'node:crypto';
-import { uptime } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type GatewayUsage, type GatewayUsageReply, gatewayUsageReplySchema, idSchema, SUBJECTS } from '#contracts';
@@ -14,22 +13,22 @@ import type { RouteBudget } from '#domain';
 import type { StateDocument } from '#files';
 import { LeaseKeeper, storedLeasesSchema, type UsageEvent, UsageJournal } from '#inference';
 import { type NatsSession, requestJson } from '#messaging';
-import type { Logger } from '#telemetry';
+import { type Logger, machineClock } from '#telemetry';
 import type { GatewayMetrics } from '../data-plane/observer.ts';
 import { stateFile } from '../state/state-file.ts';
 import { RequestCharging } from './request-charging.ts';
+import { within } from './within.ts';
 
 const ASK_TIMEOUT_MS = 3_000;
 /** A folder that cannot be written is tried again this often; until then there are no leases. */
 const OPEN_RETRY_MS = 30_000;
 /** A gateway that is killed forgets so much of what no budget asks for. */
 const FLUSH_MS = 1_000;
-/** So long after its start requests wait for the first contact, because a restart ends leases by its doubt of the time. */
+/** So long after its start requests wait for the first contact, because leases may have ended while it was gone. */
 const FIRST_CONTACT_MS = 3_000;
 /** At the end; what is not given back by then is by the next gateway on this folder. */
 const GIVE_BACK_MS = 3_000;
 
-const machineClock = { elapsedMs: () => uptime() * 1_000, wallMs: () => Date.now() };
 const identitySchema = z.object({ gatewayId: idSchema });
 
 export class GatewayBudgets {
@@ -47,6 +46,8 @@ export class GatewayBudgets {
 
   constructor(
     stateDirectory: string,
+    /** Empty: time across restarts is by the wall clock, and doubted. */
+    machineBootId: string,
     private readonly metrics: GatewayMetrics,
     private readonly logger: Logger,
   ) {
@@ -67,7 +68,7 @@ export class GatewayBudgets {
       request: (demand) => this.ask(demand),
       isConnected,
       clock: machineClock,
-      machineBootId: '',
+      machineBootId,
       log: logger,
     });
     const firstContact = () => this.contactAwaited;
@@ -118,7 +119,6 @@ export class GatewayBudgets {
     clearInterval(this.flushing);
     this.charging.flush();
     this.leases.stop();
-    this.leases.close();
     if (this.isOpen && this.isConnected()) await within(this.giveBack(), GIVE_BACK_MS);
     await this.journal.stop();
     this.session = null;
@@ -127,7 +127,7 @@ export class GatewayBudgets {
   private async giveBack(): Promise<void> {
     try {
       await this.journal.seal();
-      await this.leases.ask();
+      await this.leases.giveBack();
     } catch (error) {
       this.logger.warn({ err: error }, 'leases are not given back');
     }
@@ -156,11 +156,4 @@ export class GatewayBudgets {
     const reply = await requestJson(connection, SUBJECTS.usage, request, { timeoutMs: ASK_TIMEOUT_MS });
     return gatewayUsageReplySchema.parse(reply);
   }
-}
-
-async function within(work: Promise<void>, ms: number): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const bound = setTimeout(resolve, ms);
-  await Promise.race([work, promise]);
-  clearTimeout(bound);
 }

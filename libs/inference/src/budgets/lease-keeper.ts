@@ -160,9 +160,12 @@ export class LeaseKeeper {
     return () => document.write(stored);
   }
 
-  /** Everything goes back at the next asks, as far as nothing is reserved. For the end of a process. */
-  close(): void {
+  /** Asks the centre to take everything back, as far as nothing is reserved. For the end of a process. Never rejects. */
+  async giveBack(): Promise<void> {
     this.#book.close();
+    // What is being asked knows nothing of the end, and may bring one more lease.
+    await this.#asking;
+    await this.ask();
   }
 
   /** Asks for what is to be asked for, if anything. One at a time. Never rejects. Gives whether there was an answer. */

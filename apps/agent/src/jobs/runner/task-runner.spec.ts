@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { uptime } from 'node:os';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { machineBootId } from '#telemetry';
 import { type TemporaryFolder, temporaryFolder, until } from '../../../test/temporary-folder.ts';
-import { isProcessAlive, machineBootId } from '../../state/processes.ts';
+import { isProcessAlive } from '../../state/processes.ts';
 import { runnerCommand } from '../task-process.ts';
 import { type ExitRecord, type ProcessRecord, type RunOrder, runnerFiles, TASK_VARIABLE } from './runner-contract.ts';
 
