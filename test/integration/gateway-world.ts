@@ -1,6 +1,7 @@
 // What stands around one gateway in its integration specs: a real NATS server, a centre that hands out routes, clusters
-// that answer over real links. The gateway runs inside the spec, so that its end can be checked for what it leaves open.
-import { mkdtemp, rm } from 'node:fs/promises';
+// that answer over real links. The gateway runs inside the spec, so that its end can be checked for what it leaves open;
+// or as the built process, where it is to be killed.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +9,7 @@ import { Writable } from 'node:stream';
 import { v7 } from 'uuid';
 import { loadConfiguration } from '#configuration';
 import { DEFAULT_TENANT_ID } from '#domain';
+import { type RunningProcess, startProcess } from '#embedded';
 import { createLogger } from '#telemetry';
 import { eventually, startNatsServer, type TestNatsServer } from '#testing';
 import { type RunningGateway, startGateway } from '../../apps/gateway/src/application.ts';
@@ -31,6 +33,7 @@ export interface Answer {
 }
 
 export const TENANT = DEFAULT_TENANT_ID;
+const MAIN = join(import.meta.dirname, '../../.cache/dist/apps/gateway/src/main.js');
 
 export class GatewayWorld {
   readonly clusters: FakeCluster[] = [];
@@ -42,6 +45,7 @@ export class GatewayWorld {
   nats!: TestNatsServer;
   centre!: FakeCentre;
   gateway!: RunningGateway;
+  private gatewayUrl = '';
   private directory!: string;
   private identity!: KnownIdentity;
 
@@ -93,18 +97,8 @@ export class GatewayWorld {
   async startGateway(limits: Readonly<Record<string, number>> = {}): Promise<void> {
     const settings = loadConfiguration(gatewayConfiguration, {
       file: 'gateway.yaml',
-      env: { ATOLL_IDENTITY_JWT: this.identity.jwt, ATOLL_IDENTITY_SEED: this.identity.seed, ATOLL_PEPPER: PEPPER },
-      readFile: () => ({
-        mode: 0o600,
-        text: JSON.stringify({
-          http: { host: '127.0.0.1', port: 0 },
-          nats: { servers: [this.nats.url] },
-          stateDirectory: join(this.directory, 'state'),
-          limits,
-          routing: { pick: this.pick },
-          shutdown: { drainSeconds: 20 },
-        }),
-      }),
+      env: this.secrets,
+      readFile: () => ({ mode: 0o600, text: this.configuration(0, limits) }),
     });
     const destination = new Writable({
       write: (chunk: Buffer, _encoding, done) => {
@@ -113,6 +107,36 @@ export class GatewayWorld {
       },
     });
     this.gateway = await startGateway(settings, createLogger({ process: 'gateway', level: 'debug', destination }));
+    this.gatewayUrl = this.gateway.url;
+  }
+
+  /** The built process, at a port that the caller chose, so that it comes back at the same. It is starting. */
+  async startGatewayProcess(port: number): Promise<RunningProcess> {
+    const file = join(this.directory, 'gateway.yaml');
+    await writeFile(file, this.configuration(port), { mode: 0o600 });
+    this.gatewayUrl = `http://127.0.0.1:${port}`;
+    return startProcess({
+      name: 'gateway',
+      command: process.execPath,
+      args: [MAIN, '--config', file],
+      environment: this.secrets,
+      logFile: join(this.directory, 'gateway.log'),
+    });
+  }
+
+  private get secrets() {
+    return { ATOLL_IDENTITY_JWT: this.identity.jwt, ATOLL_IDENTITY_SEED: this.identity.seed, ATOLL_PEPPER: PEPPER };
+  }
+
+  private configuration(port: number, limits: Readonly<Record<string, number>> = {}): string {
+    return JSON.stringify({
+      http: { host: '127.0.0.1', port },
+      nats: { servers: [this.nats.url] },
+      stateDirectory: join(this.directory, 'state'),
+      limits,
+      routing: { pick: this.pick },
+      shutdown: { drainSeconds: 20 },
+    });
   }
 
   /** Waits until every cluster can be reached over its path. */
@@ -146,7 +170,7 @@ export class GatewayWorld {
   /** Never rejects for a broken answer: `isWhole` says so. */
   send(method: string, path: string, body: string | Buffer | null, options: SendOptions = {}): Promise<Answer> {
     const { token = this.token, headers = {}, onChunk, signal } = options;
-    const { hostname, port } = new URL(this.gateway.url);
+    const { hostname, port } = new URL(this.gatewayUrl);
     return new Promise((resolve, reject) => {
       const request = httpRequest({
         hostname,

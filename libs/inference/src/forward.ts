@@ -48,6 +48,8 @@ export interface ForwardRequest {
   readonly hidesUsageEvent?: boolean;
   /** Called once, when the first byte goes to the client. */
   readonly onFirstByte?: (status: number) => void;
+  /** Asked when an answer begins: the client gets nothing of it before this resolves. Null: it may at once. */
+  readonly untilSendable?: () => Promise<void> | null;
 }
 
 export const retryableStatusesDefault: ReadonlySet<number> = new Set([429, 502, 503, 504]);
@@ -137,6 +139,16 @@ class Forwarding implements Dispatcher.DispatchHandler {
     } else if (this.#request.readsUsage) {
       this.#answer = { chunks: [], bytes: 0 };
     }
+    if (this.#refusal === null) this.#awaitSendable(controller);
+  }
+
+  #awaitSendable(controller: Dispatcher.DispatchController): void {
+    const sendable = this.#request.untilSendable?.() ?? null;
+    if (sendable === null) return;
+    controller.pause();
+    void sendable.then(() => {
+      if (!this.#settled) controller.resume();
+    });
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { Charge, NoRoom, OpenAiError, Reservation, SpentTokens, UsageAmount, UsageSubject } from '#inference';
 import { createMetrics, Registry } from '#telemetry';
-import { RequestCharging } from './request-charging.ts';
+import { type GatewayCharge, RequestCharging } from './request-charging.ts';
 
 const KEY = { publicId: 'mine', tenantId: 't', budgetIds: ['b'] };
 const REQUEST = { deploymentId: 'd', servedModel: 'm', versionDigest: 'v', promptTokens: 10, reservedTokens: 100 };
@@ -25,6 +25,8 @@ interface World {
   readonly isConnected: boolean;
   readonly contact: Promise<void> | null;
   readonly isFull: boolean;
+  /** Of the journal. */
+  readonly begin: () => Promise<void>;
 }
 
 function chargingOf({
@@ -33,6 +35,7 @@ function chargingOf({
   isConnected = true,
   contact = null,
   isFull = false,
+  begin = () => (isFull ? Promise.reject(new Error('no space left')) : Promise.resolve()),
 }: Partial<World> = {}) {
   return new RequestCharging({
     leases: {
@@ -41,7 +44,7 @@ function chargingOf({
       settle: (_reservation, tokens) => void settled.push(tokens),
     },
     journal: {
-      begin: () => (isFull ? Promise.reject(new Error('no space left')) : Promise.resolve()),
+      begin,
       end: (id, amount) => void ended.push(`${id}: ${amount?.completionTokens ?? 'nothing'}`),
       count: ({ leaseIds, versionDigest }, amount) => void counted.push({ leaseIds, versionDigest, ...amount }),
     },
@@ -73,6 +76,25 @@ describe('what a request through the gateway is charged', () => {
     end(SPENT, { versionDigest: 'w' });
     expect({ settled, ended }).toEqual({ settled: [12], ended: [] });
     expect(counted).toMatchObject([{ leaseIds: ['l'], versionDigest: 'w', completionTokens: 5 }]);
+  });
+
+  it('is on disk before the client gets anything, or cannot be', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const charge = (await chargingOf({ begin: () => promise }).begin(KEY, REQUEST)) as GatewayCharge;
+    let isSendable = false;
+    const sendable = charge.untilNoted()!.then(() => {
+      isSendable = true;
+    });
+    await new Promise(setImmediate);
+    expect(isSendable).toBe(false);
+    resolve();
+    await sendable;
+    expect(charge.untilNoted()).toBeNull();
+    const onFullDisk = (await chargingOf({ isFull: true }).begin(KEY, REQUEST)) as GatewayCharge;
+    await onFullDisk.untilNoted();
+    expect(onFullDisk.untilNoted()).toBeNull();
+    const free = (await chargingOf().begin({ ...KEY, budgetIds: [] }, REQUEST)) as GatewayCharge;
+    expect(free.untilNoted()).toBeNull();
   });
 
   it('is summed where no budget asks for it', async () => {

@@ -2,8 +2,9 @@
  * What a request through this gateway is charged: room in every budget of its key, then the engine, then what it came to.
  * The cluster that answers charges nothing for it.
  *
- * The begin of a charged request is written down while it is served, not before: a gateway that is killed may forget the
- * requests of its last moment, which stay out on their lease. A disk that takes nothing stops no request that has a lease.
+ * The begin of a charged request is written down while the engine works, and the client gets nothing of the answer before
+ * it is on disk: whatever was answered is charged, also by a gateway that is killed. A disk that takes nothing stops no
+ * request that has a lease, and one that takes long delays it by NOTED_WITHIN_MS at most.
  */
 import {
   type Charge,
@@ -20,6 +21,15 @@ import {
   UsageTotals,
 } from '#inference';
 import type { GatewayMetrics } from '../data-plane/observer.ts';
+import { within } from './within.ts';
+
+/** A disk that is no slower than this is waited for; fsync takes some milliseconds, an engine's first token more. */
+const NOTED_WITHIN_MS = 1_000;
+
+export interface GatewayCharge extends Charge {
+  /** The begin is not on disk yet: resolves when it is, cannot be, or takes too long. Null: nothing to wait for. */
+  untilNoted(): Promise<void> | null;
+}
 
 export interface RequestChargingOptions {
   readonly leases: Pick<LeaseKeeper, 'reserve' | 'reserveSoon' | 'settle'>;
@@ -40,7 +50,7 @@ export class RequestCharging {
   constructor(private readonly options: RequestChargingOptions) {}
 
   /** A promise only where a lease must be waited for. */
-  begin(key: ChargedKey, request: ChargedRequest): Charge | OpenAiError | Promise<Charge | OpenAiError> {
+  begin(key: ChargedKey, request: ChargedRequest): GatewayCharge | OpenAiError | Promise<GatewayCharge | OpenAiError> {
     const { budgetIds } = key;
     if (budgetIds.length === 0) return this.counted(subjectOf(key, request, []));
     const { leases, isConnected, firstContact } = this.options;
@@ -53,29 +63,37 @@ export class RequestCharging {
       .then((later) => this.charged(key, request, later));
   }
 
-  private charged(key: ChargedKey, request: ChargedRequest, found: Reservation | NoRoom): Charge | OpenAiError {
+  private charged(key: ChargedKey, request: ChargedRequest, found: Reservation | NoRoom): GatewayCharge | OpenAiError {
     if ('refused' in found) return this.refuse(found);
     const { leases, journal, newId, metrics } = this.options;
     const subject = subjectOf(key, request, found.leaseIds);
     const { promptTokens, reservedTokens } = request;
     const id = newId();
-    let isNoted = true;
-    journal.begin({ id, ...subject, promptTokens, reservedTokens }).catch(() => {
-      isNoted = false;
-    });
-    return chargeOnce((spent, by) => {
-      if (isNoted) journal.end(id, spent, by);
+    let isRefused = false;
+    let noting: Promise<void> | null = journal
+      .begin({ id, ...subject, promptTokens, reservedTokens })
+      .catch(() => {
+        isRefused = true;
+      })
+      .finally(() => {
+        noting = null;
+      });
+    const untilNoted = () => noting && within(noting, NOTED_WITHIN_MS);
+    const charge = chargeOnce((spent, by) => {
+      if (!isRefused) journal.end(id, spent, by);
       else if (spent !== null) journal.count({ ...subject, ...by }, spent);
       const tokens = spent === null ? 0 : spent.promptTokens + spent.completionTokens;
       leases.settle(found, tokens);
       metrics.budgetTokensChargedTotal.inc(tokens);
     });
+    return { ...charge, untilNoted };
   }
 
-  private counted(subject: UsageSubject): Charge {
-    return chargeOnce((spent, by) => {
+  private counted(subject: UsageSubject): GatewayCharge {
+    const charge = chargeOnce((spent, by) => {
       if (spent !== null) this.uncharged.add({ ...subject, ...by }, spent);
     });
+    return { ...charge, untilNoted: () => null };
   }
 
   /** Writes down what requests without a budget came to since the last time. */

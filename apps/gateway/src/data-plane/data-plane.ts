@@ -10,7 +10,6 @@ import type { RouteCluster, RouteDeployment, RouteKey } from '#domain';
 import {
   asksForStreamUsage,
   bodyTooLarge,
-  type Charge,
   CLIENT_HEADERS_DROPPED,
   type ForwardOutcome,
   type ForwardRefused,
@@ -51,7 +50,7 @@ import {
   type PickPolicyName,
   RetryBudget,
 } from '#routing';
-import type { RequestCharging } from '../budgets/request-charging.ts';
+import type { GatewayCharge, RequestCharging } from '../budgets/request-charging.ts';
 import type { FleetView } from '../fleet/fleet-view.ts';
 import type { ClusterTransport } from '../links/cluster-transport.ts';
 import type { RouteTable } from '../routes/route-table.ts';
@@ -81,7 +80,7 @@ interface InferenceCall {
   readonly startedAtMs: number;
   /** Estimated, by the size of the body. */
   readonly promptTokens: number;
-  readonly charge: Charge;
+  readonly charge: GatewayCharge;
   /** The client did not ask for the stream's usage, which is needed for the charge: it is not passed on. */
   readonly hidesUsage: boolean;
   /** 0: any version will do. */
@@ -302,6 +301,7 @@ export class DataPlane {
         timeouts: { headersMs: this.limits.firstByteMs, bodyIdleMs: this.limits.idleMs },
         signal: abort.signal,
         extraResponseHeaders: answerHeaders(call.requestId, candidate, attempt, true),
+        untilSendable: call.charge.untilNoted,
         onFirstByte: (status) => {
           waiting.delete(abort);
           const nowMs = performance.now();
