@@ -2,8 +2,8 @@
  * The gateway's leases on budgets and its journal of what was charged, as one part: opened, followed and given back.
  *
  * Leases and journal are in the state folder, and the id that leases are held under: a gateway that comes back on its
- * folder tells what it had not told, once, and spends what is left or gives it back. One without its folder leaves its leases
- * out until their period ends, so what is lost is bounded by them.
+ * folder tells what it had not told, once, and spends what is left or gives it back. One without its folder leaves its
+ * leases out until their period ends, so what is lost is bounded by them.
  */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
