@@ -9,6 +9,7 @@
 import type { Deployment } from '#domain';
 import { assignBest } from './assign.ts';
 import { judgeAgain, judgeCandidates, judgeOneCluster } from './candidates.ts';
+import { KeptLedgers } from './kept-ledgers.ts';
 import { describeOutcome } from './outcome.ts';
 import type { DeploymentPlan, PlannedAssignment, PlannedChange } from './plan.ts';
 import { placeSideBySide } from './side-by-side.ts';
@@ -20,10 +21,23 @@ import { WorkingFleet } from './working-fleet.ts';
 
 /** Plans every deployment in turn, oldest first, on one working copy: none takes what an earlier one took (F11). */
 export function planFleet(snapshot: FleetSnapshot): DeploymentPlan[] {
-  const fleet = new WorkingFleet(snapshot);
-  const byAge = (left: Deployment, right: Deployment) =>
-    left.createdAt.getTime() - right.createdAt.getTime() || (left.id < right.id ? -1 : 1);
-  return [...snapshot.deployments].sort(byAge).map((deployment) => planOn(fleet, deployment, false));
+  return new DeploymentPlanner().plan(snapshot);
+}
+
+/**
+ * Plans cycle after cycle of one fleet. Every plan is that of its snapshot alone; what is kept in between only saves
+ * time: where a cluster's nodes and all that holds its devices are the same objects as in the snapshot before, they are
+ * taken to be unchanged and are not counted again (ADR 24).
+ */
+export class DeploymentPlanner {
+  private readonly ledgers = new KeptLedgers();
+
+  plan(snapshot: FleetSnapshot): DeploymentPlan[] {
+    const fleet = new WorkingFleet(snapshot, this.ledgers);
+    const byAge = (left: Deployment, right: Deployment) =>
+      left.createdAt.getTime() - right.createdAt.getTime() || (left.id < right.id ? -1 : 1);
+    return [...snapshot.deployments].sort(byAge).map((deployment) => planOn(fleet, deployment, false));
+  }
 }
 
 /** Plans one deployment on the fleet as it is; the deployment need not be in the snapshot (a dry run). */

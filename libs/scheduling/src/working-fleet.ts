@@ -11,7 +11,8 @@ import {
   type Rollout,
 } from '#domain';
 import { isSideBySide, servingVersion } from './cluster-version.ts';
-import { DeviceLedger } from './device-ledger.ts';
+import type { DeviceLedger } from './device-ledger.ts';
+import { KeptLedgers } from './kept-ledgers.ts';
 import type { ClusterSnapshot, FleetSnapshot, Reservation } from './snapshot.ts';
 
 export interface WorkingCluster {
@@ -27,6 +28,9 @@ export interface WorkingCluster {
   readonly assigned: Map<string, number>;
 }
 
+const NONE: readonly Reservation[] = [];
+const NO_NODES: readonly Node[] = [];
+
 export class WorkingFleet {
   readonly nowMs: number;
   readonly isMassUnknown: boolean;
@@ -34,19 +38,26 @@ export class WorkingFleet {
   private readonly placements: Map<string, Placement[]>;
   private taken = 0;
 
-  constructor(private readonly snapshot: FleetSnapshot) {
+  /** @param ledgers of who plans again and again */
+  constructor(
+    private readonly snapshot: FleetSnapshot,
+    private readonly ledgers = new KeptLedgers(),
+  ) {
     this.nowMs = snapshot.nowMs;
     this.isMassUnknown = isMassUnknown(snapshot.clusters.map(({ cluster }) => cluster.phase));
     const inOrder = [...snapshot.placements].sort(byAge);
     const byCluster = Map.groupBy(inOrder, (placement) => placement.clusterId);
     const nodesOf = new Map(snapshot.deployments.map(({ id, serving }) => [id, serving.nodes]));
-    const heldIn = (id: string): Reservation[] => [
-      ...(byCluster.get(id) ?? []).map((placement) => toReservation(placement, nodesOf.get(placement.deploymentId))),
-      ...(snapshot.reservations.get(id) ?? []),
-    ];
+    const replicasIn = (id: string): Reservation[] =>
+      (byCluster.get(id) ?? []).map((placement) => toReservation(placement, nodesOf.get(placement.deploymentId)));
+    const ledgerIn = ({ cluster: { id }, report }: ClusterSnapshot): DeviceLedger => {
+      const [nodes, tasks] = [report?.nodes ?? NO_NODES, snapshot.reservations.get(id) ?? NONE];
+      return ledgers.of(id, { nodes, replicas: replicasIn(id), tasks });
+    };
     this.clusters = new Map(
-      snapshot.clusters.map((state) => [state.cluster.id, toWorking(state, () => heldIn(state.cluster.id))]),
+      snapshot.clusters.map((state) => [state.cluster.id, toWorking(state, () => ledgerIn(state))]),
     );
+    ledgers.retain(new Set(this.clusters.keys()));
     this.placements = Map.groupBy(inOrder, (placement) => placement.deploymentId);
     for (const placement of inOrder) {
       const here = this.clusters.get(placement.clusterId);
@@ -82,7 +93,7 @@ export class WorkingFleet {
   assign(clusterId: string, deployment: Deployment): void {
     const here = this.clusters.get(clusterId)!;
     this.taken += 1;
-    here.ledger.take(`planned:${this.taken}`, deployment.claim, deployment.serving.nodes);
+    this.ownLedger(here).take(`planned:${this.taken}`, deployment.claim, deployment.serving.nodes);
     count(here, deployment.id, 1);
   }
 
@@ -92,7 +103,14 @@ export class WorkingFleet {
   }
 
   remove(placement: Placement): void {
-    this.clusters.get(placement.clusterId)?.ledger.release(placement.id);
+    const here = this.clusters.get(placement.clusterId);
+    if (here !== undefined) this.ownLedger(here).release(placement.id);
+  }
+
+  /** What is changed here is not what the next plan begins with. */
+  private ownLedger({ cluster, ledger }: WorkingCluster): DeviceLedger {
+    this.ledgers.giveAway(cluster.id);
+    return ledger;
   }
 }
 
@@ -103,7 +121,7 @@ function toReservation(
   return { holderId, clusterId, claim, devices, ...(nodes === undefined ? {} : { nodes }) };
 }
 
-function toWorking({ cluster, report }: ClusterSnapshot, held: () => readonly Reservation[]): WorkingCluster {
+function toWorking({ cluster, report }: ClusterSnapshot, ledgerOf: () => DeviceLedger): WorkingCluster {
   let ledger: DeviceLedger | null = null;
   return {
     cluster,
@@ -111,24 +129,13 @@ function toWorking({ cluster, report }: ClusterSnapshot, held: () => readonly Re
     isSettled: report?.isSettled ?? false,
     nodes: report?.nodes ?? [],
     get ledger() {
-      ledger ??= ledgerOf(report?.nodes ?? [], held());
+      ledger ??= ledgerOf();
       return ledger;
     },
     replicas: new Map(report?.replicas.map((replica) => [replica.replicaId, replica])),
     versions: new Map(report?.versions.map((version) => [version.digest, version])),
     assigned: new Map(),
   };
-}
-
-/** What is bound has its own devices; the rest is packed around it, what may not be on every node first. */
-function ledgerOf(nodes: readonly Node[], held: readonly Reservation[]): DeviceLedger {
-  const ledger = new DeviceLedger(nodes);
-  for (const { holderId, devices } of held) if (devices !== null) ledger.takeBound(holderId, devices);
-  const unbound = held.filter(({ devices }) => devices === null);
-  const isChoosy = (each: Reservation) => each.nodes !== undefined && Object.keys(each.nodes.required).length > 0;
-  for (const each of [...unbound.filter(isChoosy), ...unbound.filter((other) => !isChoosy(other))])
-    ledger.takeRunning(each.holderId, each.claim, null, each.nodes);
-  return ledger;
 }
 
 function count(here: WorkingCluster, deploymentId: string, change: number): void {

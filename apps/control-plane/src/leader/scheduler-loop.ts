@@ -4,18 +4,19 @@
  */
 import { Logger } from '@nestjs/common';
 import type { Store } from '#domain';
-import { type DeploymentPlan, type FleetSnapshot, isTimeBound, planFleet } from '#scheduling';
-import { type MonotonicClock, ProcessClock } from '../federation/fleet-liveness.ts';
+import { type DeploymentPlan, DeploymentPlanner, type FleetSnapshot, isTimeBound } from '#scheduling';
 import type { FederationMetrics } from '../federation/metrics.ts';
 import { applyPlan } from './apply-plan.ts';
 import { DecisionLog } from './decision-log.ts';
 import { FailureMemory } from './failure-memory.ts';
 import { type Fleet, KeptFleet } from './kept-fleet.ts';
+import type { LeaderClock } from './leader-clock.ts';
 import { PhaseAges } from './phase-ages.ts';
 import { type ServingDemand, type ServingWant, servingWantsOf } from './serving-wants.ts';
 
 export class SchedulerLoop {
   private readonly logger = new Logger('scheduler');
+  private readonly planner = new DeploymentPlanner();
   private readonly failures = new FailureMemory();
   private readonly decisions: DecisionLog;
   private readonly ages: PhaseAges;
@@ -28,7 +29,8 @@ export class SchedulerLoop {
     private readonly store: Store,
     private readonly epoch: number,
     private readonly metrics: FederationMetrics,
-    clock: Pick<MonotonicClock, 'nowMs'> = new ProcessClock(),
+    /** The term's. */
+    private readonly clock: Pick<LeaderClock, 'nowMs'>,
     private readonly serving?: Pick<ServingDemand, 'tell'>,
   ) {
     this.ages = new PhaseAges(clock);
@@ -53,9 +55,9 @@ export class SchedulerLoop {
 
   private async bringForward(fleet: Fleet, signal: AbortSignal): Promise<readonly unknown[]> {
     this.settled = null;
-    const read = this.ages.apply({ ...fleet, nowMs: Date.now(), failedIn: new Map() });
+    const read = this.ages.apply({ ...fleet, nowMs: this.clock.nowMs(), failedIn: new Map() });
     const snapshot: FleetSnapshot = { ...read, failedIn: this.failures.update(read) };
-    const plans = planFleet(snapshot);
+    const plans = this.planner.plan(snapshot);
     this.wants = servingWantsOf(snapshot, plans);
     this.serving?.tell(this.wants);
     const failed: unknown[] = [];

@@ -34,7 +34,7 @@ export function servingWantsOf(snapshot: FleetSnapshot, plans: readonly Deployme
 }
 
 function missingReplicas({ placements }: FleetSnapshot, deployment: Deployment, plan: DeploymentPlan): number {
-  if (deployment.deletedAt !== null) return 0;
+  if (deployment.deletedAt !== null || plan.waiting === 0) return 0;
   const gone = new Set(plan.remove.map(({ placementId }) => placementId));
   const there = placements.filter(({ id, deploymentId }) => deploymentId === deployment.id && !gone.has(id)).length;
   return Math.max(0, Math.min(plan.waiting, deployment.replicas - there - plan.assign.length));
