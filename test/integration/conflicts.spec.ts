@@ -32,7 +32,7 @@ async function world(region: string, change: Partial<Deployment>) {
   const clusters = [await insertCluster(store, { region }), await insertCluster(store, { region })];
   for (const { id } of clusters) await observe(store, id, { nodes: NODES });
   const deployment = await insertDeployment(store, { selector: { regions: [region] }, ...change });
-  const clock = { atMs: 0 };
+  const clock = { atMs: Date.now() };
   const scheduler = new SchedulerLoop(store, EPOCH, new CountedFederation(), { nowMs: () => clock.atMs });
   let reports = 1;
   return {

@@ -52,8 +52,6 @@ export interface JobSketch extends Partial<Omit<Job, 'spec'>> {
 
 export class JobsWorld {
   nowMs = Date.parse('2026-03-01T00:00:00Z');
-  /** Of this leader's monotonic clock, on top of the wall clock. */
-  aheadMs = 0;
   epoch = 0;
   serving: readonly ServingWant[] = [];
   readonly started: Cluster[] = [];
@@ -93,8 +91,7 @@ export class JobsWorld {
       publisher: new OutputPublisher(this.blobs, { pickleAllowed: false }),
       metrics: new JobMetrics(),
       serving: () => this.serving,
-      clock: { nowMs: () => this.nowMs + this.aheadMs },
-      now: () => this.nowMs,
+      clock: { nowMs: () => this.nowMs },
     });
     return this.leader;
   }

@@ -57,7 +57,7 @@ class Leader {
     const { store, epoch, blobs } = world;
     const clock = await atWrongClock(wrongByMs, () => LeaderClock.begin(store, epoch, monotonic));
     world.leader = new JobLoop({
-      ...{ store, epoch, metrics: new JobMetrics(), serving: () => [], clock, now: clock.nowMs },
+      ...{ store, epoch, metrics: new JobMetrics(), serving: () => [], clock },
       publisher: new OutputPublisher(blobs, { pickleAllowed: false }),
     });
     return new Leader(wrongByMs, clock);

@@ -162,7 +162,7 @@ describe('steps', () => {
       await change(deployment, next);
       await sees(deployment, 'the first wave', ({ wave }) => wave === 0);
       const memory = new OutcomesMemory(new TravellingClock());
-      const twin = new RolloutLoop(servers.store, epochNow()!, memory, new CountedFederation());
+      const twin = new RolloutLoop(servers.store, epochNow()!, memory, new CountedFederation(), { nowMs: Date.now });
       letGo(members[0]!);
       await until(
         'the end',

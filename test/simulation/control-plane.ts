@@ -23,6 +23,8 @@ import { Jobs } from '../../apps/control-plane/src/jobs/jobs.ts';
 import { OutputPublisher } from '../../apps/control-plane/src/jobs/publish-output.ts';
 import { removeExpired } from '../../apps/control-plane/src/jobs/removal.ts';
 import { hintLagging } from '../../apps/control-plane/src/leader/lagging-hints.ts';
+import type { Term } from '../../apps/control-plane/src/leader/leader.service.ts';
+import { LeaderClock } from '../../apps/control-plane/src/leader/leader-clock.ts';
 import { LivenessLoop } from '../../apps/control-plane/src/leader/liveness-loop.ts';
 import { relayOutbox } from '../../apps/control-plane/src/leader/outbox-relay.ts';
 import { SchedulerLoop } from '../../apps/control-plane/src/leader/scheduler-loop.ts';
@@ -220,30 +222,38 @@ export class ControlPlane implements SimulatedProcess {
       }
       this.world.say(`${this.name} no longer leads (epoch ${epoch})`);
     };
+    this.keepLease(term.signal, end);
+    LeaderClock.begin(this.store, epoch, { nowMs: () => this.monotonicMs() }).then((clock) => {
+      if (!term.signal.aborted) this.runLoops(term.signal, end, epoch, clock);
+    }, end);
+  }
+
+  /** As `LeaderService` of the control plane. */
+  private runLoops(signal: AbortSignal, end: () => void, epoch: number, clock: LeaderClock): void {
     const nats = { connection: this.connection, isConnected: () => this.client.isConnected };
-    const clock = { nowMs: () => this.monotonicMs() };
     const serving = new ServingDemand();
     const scheduler = new SchedulerLoop(this.store, epoch, this.metrics, clock, serving);
     const liveness = new LivenessLoop(this.store, this.liveness, nats.isConnected, epoch, this.metrics);
-    const wakeScheduler = this.loop(term.signal, end, {
+    const wakeScheduler = this.loop(signal, end, {
       intervalMs: 5_000,
       restMs: 50,
-      run: () => scheduler.run(term.signal),
+      run: () => scheduler.run(signal),
     });
-    const wakeOutbox = this.loop(term.signal, end, {
+    const wakeOutbox = this.loop(signal, end, {
       intervalMs: 1_000,
       restMs: 0,
-      run: () => relayOutbox(this.store, nats, epoch, term.signal),
+      run: () => relayOutbox(this.store, nats, epoch, signal),
     });
     const rollouts = new RolloutLoop(this.store, epoch, this.traffic, this.metrics, clock);
-    const wakeRollouts = this.loop(term.signal, end, {
+    const wakeRollouts = this.loop(signal, end, {
       intervalMs: 2_000,
       restMs: 200,
-      run: () => rollouts.run(term.signal),
+      run: () => rollouts.run(signal),
     });
-    const jobs = this.hasJobs ? this.jobLoops(term.signal, end, epoch, serving) : [];
-    this.loop(term.signal, end, { intervalMs: 1_000, restMs: 0, run: () => liveness.run() });
-    this.loop(term.signal, end, { intervalMs: 10_000, restMs: 0, run: () => hintLagging(this.store, this.connection) });
+    const jobs = this.hasJobs ? this.jobLoops(signal, end, { epoch, clock, serving }) : [];
+    this.loop(signal, end, { intervalMs: 1_000, restMs: 0, run: () => clock.follow() });
+    this.loop(signal, end, { intervalMs: 1_000, restMs: 0, run: () => liveness.run() });
+    this.loop(signal, end, { intervalMs: 10_000, restMs: 0, run: () => hintLagging(this.store, this.connection) });
     const stops = [
       ...jobs,
       this.store.onChange('intent', wakeScheduler),
@@ -252,17 +262,19 @@ export class ControlPlane implements SimulatedProcess {
       this.store.onChange('observation', wakeRollouts),
       this.store.onChange('outbox', wakeOutbox),
     ];
-    term.signal.addEventListener('abort', () => {
+    signal.addEventListener('abort', () => {
       for (const stop of stops) stop();
     });
-    this.keepLease(term.signal, end);
   }
 
   /** As `JobLoops` of the control plane, with its intervals. */
-  private jobLoops(signal: AbortSignal, end: () => void, epoch: number, serving: ServingDemand): (() => void)[] {
+  private jobLoops(
+    signal: AbortSignal,
+    end: () => void,
+    { epoch, clock, serving }: Omit<Term, 'signal'>,
+  ): (() => void)[] {
     const { store } = this;
     const publisher = new OutputPublisher(this.registry.blobStore, { pickleAllowed: false });
-    const clock = { nowMs: () => this.monotonicMs() };
     const parts = { store, epoch, publisher, metrics: new JobMetrics(), serving: () => serving.current(), clock };
     const jobs = new JobLoop(parts);
     const wakeJobs = this.loop(signal, end, { intervalMs: 2_000, restMs: 50, run: () => jobs.run(signal) });
@@ -274,7 +286,7 @@ export class ControlPlane implements SimulatedProcess {
     this.loop(signal, end, {
       intervalMs: 60_000,
       restMs: 0,
-      run: () => removeExpired(store, epoch, new Date(), signal),
+      run: () => removeExpired(store, epoch, clock.now(), signal),
     });
     return [
       store.onChange('intent', wakeJobs),

@@ -87,6 +87,8 @@ export class Faults {
     );
     this.schedule(2, 15, () => this.strike());
     this.schedule(1, 20, () => this.fleet.operator.act());
+    // One that is right for itself alone is right enough: what matters is that they differ, and jump.
+    if (this.fleet.rules.clockSkewMsMax > 0) this.schedule(10, 90, () => this.fleet.jumpClock());
     if (hasJobs) this.chooseJobs();
   }
 

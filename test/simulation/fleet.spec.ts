@@ -25,7 +25,7 @@ describe(`R19: the fleet, simulated on ${seeds.length} seeds`, () => {
   );
 
   it(
-    'R22: the same with every wall clock wrong by up to 10 minutes',
+    'R22: the same with every wall clock wrong by up to 10 minutes, and jumping',
     async () => {
       await holds({ ...PRODUCTION, clockSkewMsMax: CLOCKS_APART_MS });
     },

@@ -20,6 +20,7 @@ import { Database, type DatabaseRules } from './database.ts';
 import { Faults } from './faults.ts';
 import { JobOperator, QUEUES } from './job-operator.ts';
 import { JobSafety } from './job-safety.ts';
+import { JobTimes } from './job-times.ts';
 import { Network } from './network.ts';
 import { Operator } from './operator.ts';
 import { Registry } from './registry.ts';
@@ -71,6 +72,7 @@ export class Fleet {
   readonly network: Network;
   readonly safety: Safety;
   readonly jobSafety: JobSafety;
+  readonly jobTimes: JobTimes;
   readonly registry = new Registry();
   readonly operator: Operator;
   readonly jobOperator: JobOperator;
@@ -90,9 +92,11 @@ export class Fleet {
     this.network = new Network(this.world);
     this.safety = new Safety(this.world, this.database, this.machines);
     this.jobSafety = new JobSafety(this.world, this.database, this.machines, this.registry, this.safety);
+    this.jobTimes = new JobTimes(this.world, (what) => this.jobSafety.see(what));
     this.database.onCommit = (commit) => {
       this.safety.onCommit(commit);
       if (rules.hasJobs) this.jobSafety.onCommit(commit);
+      if (rules.hasJobs) this.jobTimes.onCommit(commit);
       for (const { id, phase } of commit.after.clusters.values()) {
         if (phase === 'Left' && commit.before.clusters.get(id)?.phase !== 'Left') this.clusterLeft(id);
       }
@@ -172,6 +176,17 @@ export class Fleet {
     const machine = this.machines.get(clusterId)!;
     const skewMs = this.skewMs();
     this.agents.set(clusterId, new Agent(bootId, machine, this.world, this.network, around, this.rules.agent, skewMs));
+  }
+
+  /** Somebody puts a clock right, or wrong: the database's, or that of a process of the control plane. */
+  jumpClock(): void {
+    const { world, database } = this;
+    const whose = world.pick([database, database, ...this.planes.values()]);
+    const beforeMs = whose.skewMs;
+    whose.skewMs = this.skewMs();
+    const byMs = whose.skewMs - beforeMs;
+    if (whose === database) this.jobTimes.databaseJumped(byMs);
+    world.say(`the clock of ${whose instanceof ControlPlane ? whose.name : 'the database'} jumps by ${byMs} ms`);
   }
 
   private skewMs(): number {

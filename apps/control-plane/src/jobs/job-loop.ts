@@ -6,7 +6,7 @@
 import { Logger } from '@nestjs/common';
 import { isMassUnknown, type Job, type Rows, type Store, stepJob } from '#domain';
 import { type WorkloadPlan, WorkloadPlanner } from '#scheduling';
-import { type MonotonicClock, ProcessClock } from '../federation/fleet-liveness.ts';
+import type { LeaderClock } from '../leader/leader-clock.ts';
 import { PhaseAges } from '../leader/phase-ages.ts';
 import type { ServingWant } from '../leader/serving-wants.ts';
 import { APPLY_BATCH_MAX, type AppliedJobs, type ApplyUnit, applyJobs } from './apply-jobs.ts';
@@ -34,10 +34,8 @@ export interface JobLoopParts {
   readonly metrics: JobMetrics;
   /** Replicas that wait for devices. */
   readonly serving: () => readonly ServingWant[];
-  /** Default: the process' clock. */
-  readonly clock?: Pick<MonotonicClock, 'nowMs'>;
-  /** Unix milliseconds. Default: the wall clock. */
-  readonly now?: () => number;
+  /** The term's. Default, where nobody else leads: the wall clock. */
+  readonly clock?: Pick<LeaderClock, 'nowMs'>;
 }
 
 export class JobLoop {
@@ -48,15 +46,13 @@ export class JobLoop {
   private readonly kept: KeptWorld;
   private readonly planner = new WorkloadPlanner();
   private readonly due = new DueJobs();
-  private readonly clock: Pick<MonotonicClock, 'nowMs'>;
-  private readonly now: () => number;
+  private readonly clock: Pick<LeaderClock, 'nowMs'>;
 
   constructor(private readonly parts: JobLoopParts) {
     this.decisions = new JobDecisions(parts.epoch);
-    this.clock = parts.clock ?? new ProcessClock();
+    this.clock = parts.clock ?? { nowMs: Date.now };
     this.ages = new PhaseAges(this.clock);
     this.kept = new KeptWorld(parts.store.read);
-    this.now = parts.now ?? Date.now;
   }
 
   /** One cycle. */
@@ -71,12 +67,12 @@ export class JobLoop {
     const cycle = this.parts.serving();
     const serving: Serving = { replicas: await readServing(read, cycle), cycle };
     if (!hasWork) return this.parts.metrics.jobs(new Map());
-    let world = await times.count('read', () => kept.lookAtRest(this.now()));
+    let world = await times.count('read', () => kept.lookAtRest(this.clock.nowMs()));
     this.parts.metrics.jobs(countPhases(world.jobs.values()));
 
     // 2 What became of each job.
     const settled = await times.count('settle', () => this.settle(world, signal));
-    if (settled.results.length > 0) world = await times.count('read', () => kept.look(this.now()));
+    if (settled.results.length > 0) world = await times.count('read', () => kept.look(this.clock.nowMs()));
     await this.memory.refresh(read, world);
     this.decisions.retain(world.jobs);
 
@@ -88,7 +84,7 @@ export class JobLoop {
       if (scheduled.rejected === 0) break;
       // What is refused again and again may be told wrongly here.
       if (tries > 0) kept.forget();
-      world = await times.count('read', () => kept.look(this.now()));
+      world = await times.count('read', () => kept.look(this.clock.nowMs()));
     }
     this.parts.metrics.cycle((performance.now() - begunAtMs) / 1_000, times.seconds);
 

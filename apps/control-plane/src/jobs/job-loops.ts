@@ -41,8 +41,7 @@ export class JobLoops implements OnModuleInit {
     const { store } = this;
     const publisher = new OutputPublisher(this.blobs, this.settings);
     const metrics = new PrometheusJobs(this.counted.metrics);
-    const now = clock.nowMs;
-    const jobs = new JobLoop({ store, epoch, publisher, metrics, serving: () => serving.current(), now });
+    const jobs = new JobLoop({ store, epoch, clock, publisher, metrics, serving: () => serving.current() });
     let mark: string | null = null;
     const onError = (name: string, error: unknown) => this.logger.error(`${name}: ${String(error)}`);
     return [

@@ -65,8 +65,8 @@ export class JobMemory {
   }
 
   /**
-   * Unix milliseconds before which it is not tried again; null: at once. The row's time is of the clock of whoever led then;
-   * from this leader's first look on it is waited for no longer than the backoff itself (R22).
+   * Unix milliseconds before which it is not tried again; null: at once. The row's time may be of a database on another
+   * machine, before a failover: from this leader's first look on it is waited for no longer than the backoff itself (R22).
    */
   notBeforeMs(
     { id, retryAt, failures, spec }: Pick<Job, 'id' | 'retryAt' | 'failures' | 'spec'>,

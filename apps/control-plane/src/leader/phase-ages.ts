@@ -1,19 +1,19 @@
 /**
- * How long clusters have been Unknown or drained, and placements Draining, by this leader's own monotonic clock (R22): the rows' times
- * are of Postgres' clock, and the wall clocks of two machines may be ten minutes apart, or jump. A new leader counts
- * from its own first look: whoever was away knows nothing of the time it missed, and moves nothing for it (R6). Nor does
+ * How long clusters have been Unknown or drained, and placements Draining, by the leader's clock and what it has watched
+ * itself: the database may have moved to a machine whose clock is ten minutes from the one before (R22). A new leader
+ * counts from its own first look: whoever was away knows nothing of the time it missed, and moves nothing for it (R6). Nor does
  * the time count in which so many were Unknown that the fault was taken for ours: when such an outage heals cluster by
  * cluster, the slower ones have their full time from then on.
  */
 import { CLOCK_SKEW_MS_MAX, type ClusterDrain, isMassUnknown } from '#domain';
 import type { FleetSnapshot } from '#scheduling';
-import type { MonotonicClock } from '../federation/fleet-liveness.ts';
+import type { LeaderClock } from './leader-clock.ts';
 
 export class PhaseAges {
-  /** What stands so, and since when → monotonic milliseconds of the first look. Holds only what still stands so. */
+  /** What stands so, and since when → time of the first look. Holds only what still stands so. */
   private firstSeenMs = new Map<string, number>();
 
-  constructor(private readonly clock: Pick<MonotonicClock, 'nowMs'>) {}
+  constructor(private readonly clock: Pick<LeaderClock, 'nowMs'>) {}
 
   /** The snapshot with the times of those told by `nowMs` minus the age that was really watched. */
   apply<Snapshot extends Pick<FleetSnapshot, 'nowMs' | 'clusters' | 'placements'>>(snapshot: Snapshot): Snapshot {

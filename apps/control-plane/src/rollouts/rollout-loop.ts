@@ -5,9 +5,9 @@
 import { Logger } from '@nestjs/common';
 import type { Rollout, Store } from '#domain';
 import { type FleetSnapshot, type RolloutFacts, type RolloutStep, rolloutFactsOf, stepRollout } from '#scheduling';
-import { type MonotonicClock, ProcessClock } from '../federation/fleet-liveness.ts';
 import type { AbortKind, ActiveRollout, FederationMetrics } from '../federation/metrics.ts';
 import type { OutcomesMemory } from '../federation/outcomes-memory.ts';
+import type { LeaderClock } from '../leader/leader-clock.ts';
 import { PhaseAges } from '../leader/phase-ages.ts';
 import { readSchedulingSnapshot } from '../leader/snapshot.ts';
 import { Baselines } from './baselines.ts';
@@ -25,7 +25,8 @@ export class RolloutLoop {
     private readonly epoch: number,
     outcomes: Pick<OutcomesMemory, 'of'>,
     private readonly metrics: FederationMetrics,
-    clock: Pick<MonotonicClock, 'nowMs'> = new ProcessClock(),
+    /** The term's. */
+    private readonly clock: Pick<LeaderClock, 'nowMs'>,
   ) {
     this.ages = new PhaseAges(clock);
     this.soaks = new SoakClock(clock);
@@ -39,7 +40,7 @@ export class RolloutLoop {
     this.soaks.retain(ids);
     this.baselines.retain(ids);
     if (active.length === 0) return this.metrics.rollouts([]);
-    const read = await readSchedulingSnapshot(this.store.read, { nowMs: this.soaks.nowMs() });
+    const read = await readSchedulingSnapshot(this.store.read, { nowMs: this.clock.nowMs() });
     const rollouts = new Map([...read.rollouts].map(([id, rollout]) => [id, this.soaks.apply(rollout)]));
     const snapshot = this.ages.apply({ ...read, rollouts });
     this.metrics.rollouts(countedOf(read));

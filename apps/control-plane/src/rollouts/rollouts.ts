@@ -10,7 +10,6 @@ import { viewDeployment } from '../deployments/deployment-view.ts';
 import type { DeploymentTarget } from '../deployments/deployments.ts';
 import { planChange } from '../deployments/dry-run.ts';
 import { demandPublished, demandStaying, findDeployment, wantedVersion } from '../deployments/wanted-version.ts';
-import { ProcessClock } from '../federation/fleet-liveness.ts';
 import { FederationMetrics } from '../federation/metrics.ts';
 import { readSchedulingSnapshot } from '../leader/snapshot.ts';
 import { demandMatch } from '../mutations/headers.ts';
@@ -131,7 +130,7 @@ function resumed(rollout: Rollout, fleet: FleetSnapshot | null): Parameters<Rows
   const isDone = !rollout.reason.startsWith(PAUSED_BY);
   const soaked = isDone
     ? { ...rollout, waveReadyAt: new Date(0) }
-    : new SoakClock(new ProcessClock(), fleet.nowMs).apply(rollout);
+    : new SoakClock({ nowMs: () => fleet.nowMs }).apply(rollout);
   const rollouts = new Map(fleet.rollouts).set(rollout.deploymentId, soaked);
   const facts = rolloutFactsOf({ ...fleet, rollouts }, rollout.deploymentId, null);
   const step = facts === null ? null : resumeRollout(facts);

@@ -1,31 +1,18 @@
 /**
- * How long waves have soaked, by this leader's own monotonic clock (R22). Rows hold wall-clock times of whichever leader
- * wrote them, and the clocks of two machines may be ten minutes apart: a new leader trusts the age it finds except for
- * those ten minutes. So a soak may take that much longer when the leader changes, and is never shorter.
+ * How long waves have soaked, by the leader's clock (R22, ADR 25). Where the database moved to another machine meanwhile,
+ * that clock may be ten minutes from the one before: a new leader trusts the age it finds except for those. So a soak may
+ * take that much longer when the leader changes, and is never shorter.
  */
 import type { Rollout } from '#domain';
-import type { MonotonicClock } from '../federation/fleet-liveness.ts';
+import type { LeaderClock } from '../leader/leader-clock.ts';
 
 const CLOCKS_APART_MS_MAX = 600_000;
 
 export class SoakClock {
-  private readonly beganMs: number;
-  private readonly wallMs: number;
   /** Rollout id → the time in its row, and what it is on this clock. */
   private seen = new Map<string, { rowMs: number; hereMs: number }>();
 
-  constructor(
-    private readonly clock: Pick<MonotonicClock, 'nowMs'>,
-    wallMs = Date.now(),
-  ) {
-    this.beganMs = clock.nowMs();
-    this.wallMs = wallMs;
-  }
-
-  /** Unix milliseconds that never jump. */
-  nowMs(): number {
-    return Math.round(this.wallMs + this.clock.nowMs() - this.beganMs);
-  }
+  constructor(private readonly clock: Pick<LeaderClock, 'nowMs'>) {}
 
   /** A time that this leader has itself written into the row. */
   wrote(rolloutId: string, at: Date): void {
@@ -38,7 +25,7 @@ export class SoakClock {
     const rowMs = rollout.waveReadyAt.getTime();
     const known = this.seen.get(rollout.id);
     if (known?.rowMs === rowMs) return { ...rollout, waveReadyAt: new Date(known.hereMs) };
-    const nowMs = this.nowMs();
+    const nowMs = this.clock.nowMs();
     const hereMs = nowMs - Math.max(0, nowMs - rowMs - CLOCKS_APART_MS_MAX);
     this.seen.set(rollout.id, { rowMs, hereMs });
     return { ...rollout, waveReadyAt: new Date(hereMs) };
