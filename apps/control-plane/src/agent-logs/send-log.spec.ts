@@ -1,7 +1,7 @@
 // Real sockets: what becomes of a follower that hears nothing for long, and of one that goes.
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type FastifyInstance, fastify } from 'fastify';
@@ -33,7 +33,7 @@ beforeEach(async () => {
     });
   });
   await server.listen({ host: '127.0.0.1', port: 0 });
-  port = server.addresses()[0]!.port;
+  port = (server.server.address() as AddressInfo).port;
 });
 afterEach(async () => {
   for (const client of clients.splice(0)) client.destroy();
