@@ -53,7 +53,7 @@ export class ClusterExplanations {
 
 async function readConflicts(rows: Rows, { id }: Cluster): Promise<ConflictDto[]> {
   const conflicts = await rows.conflicts.ofCluster(id, CONFLICTS_SHOWN_MAX);
-  const revision = (await rows.desired.find(id))?.revision ?? 0;
+  const revision = (await rows.desired.position(id))?.revision ?? 0;
   // As long as nothing has changed since it was lost from sight, there is nothing to tell.
   const isOne = ({ kind, resolvedAt, revision: before }: ClusterConflict) =>
     kind !== 'document-changed' || resolvedAt !== null || revision > before;

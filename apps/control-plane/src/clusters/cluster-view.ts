@@ -6,7 +6,7 @@ import { readDrain } from './drain-view.ts';
 
 export async function viewCluster(rows: Rows, cluster: Cluster): Promise<ClusterDto> {
   const observation = await rows.observations.find(cluster.id);
-  const desired = await rows.desired.find(cluster.id);
+  const desired = await rows.desired.position(cluster.id);
   return {
     id: cluster.id,
     name: cluster.name,

@@ -78,7 +78,7 @@ async function describeResync(rows: Rows, cluster: Led, next: ResyncDto['next'])
   const report = (await rows.observations.find(id))?.report ?? null;
   const placements = await rows.placements.live({ clusterId: id });
   const attempts = await rows.attempts.live({ clusterId: id });
-  const desired = await rows.desired.find(id);
+  const desired = await rows.desired.position(id);
   const ids = [...placements, ...(report?.replicas ?? [])].map(({ deploymentId }) => deploymentId);
   const names = await namesOfDeployments(rows, [...new Set(ids)]);
   const { stops, starts } = differenceOf(id, report, { placements, attempts }, names);

@@ -7,7 +7,7 @@ import { type ReportMessage, reportSchema, SUBJECTS } from '#contracts';
 import {
   BootWatch,
   type Cluster,
-  type DesiredState,
+  type DesiredPosition,
   isMember,
   isReturn,
   judgePosition,
@@ -28,7 +28,7 @@ type Reached = Pick<ReportMessage, 'bootId' | 'sequence'>;
 
 interface Taken {
   readonly outcome: ReportOutcome;
-  readonly desired: DesiredState | null;
+  readonly desired: DesiredPosition | null;
   /** The boot that reported before, where this one had been replaced and reports again. */
   readonly replaced?: Reached;
 }
@@ -71,13 +71,13 @@ export class ReportIntake {
     const replacedBoots = replacedBootsAfter(known, report.bootId);
     const receivedAt = await rows.clock.now();
     await rows.observations.upsert({ clusterId: cluster.id, report, replacedBoots, receivedAt });
-    const desired = await rows.desired.find(cluster.id);
+    const desired = await rows.desired.position(cluster.id);
     await noteLead(rows, cluster, desired, report);
     return { outcome, desired, ...(isReturn(known, report.bootId) ? { replaced: known! } : {}) };
   }
 
   /** Two agents may live with one identity. They hear of each other, and the older one stops (`libs/domain/rivals.ts`). */
-  private tellRivals(report: ReportMessage, desired: DesiredState | null, replaced: Reached): void {
+  private tellRivals(report: ReportMessage, desired: DesiredPosition | null, replaced: Reached): void {
     const { clusterId, bootId, sequence } = report;
     const boots = [{ bootId, sequence }, replaced].map((each) => ({ bootId: each.bootId, sequence: each.sequence }));
     const { epoch, revision } = desired ?? { epoch: 0, revision: 0 };
@@ -93,7 +93,7 @@ export class ReportIntake {
     );
   }
 
-  private hint({ clusterId, epoch, revision }: DesiredState): void {
+  private hint({ clusterId, epoch, revision }: DesiredPosition): void {
     publishJson(this.nats.connection, SUBJECTS.desiredHint(clusterId), { epoch, revision });
   }
 
@@ -110,7 +110,7 @@ export class ReportIntake {
 async function noteLead(
   rows: Rows,
   cluster: Cluster,
-  desired: DesiredState | null,
+  desired: DesiredPosition | null,
   { epoch, revision }: Pick<ReportMessage, 'epoch' | 'revision'>,
 ): Promise<void> {
   const { id, tenantId, name, ahead: known } = cluster;
@@ -134,7 +134,7 @@ async function noteLead(
 /** Whether the cluster has not applied the newest document yet. */
 export function isBehind(
   report: Pick<ReportMessage, 'epoch' | 'revision'>,
-  desired: Pick<DesiredState, 'epoch' | 'revision'>,
+  desired: Pick<DesiredPosition, 'epoch' | 'revision'>,
 ): boolean {
   return report.epoch < desired.epoch || report.revision < desired.revision;
 }
