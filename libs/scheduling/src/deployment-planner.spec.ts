@@ -2,7 +2,17 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { DEFAULT_DEPLOYMENT_SERVING, type NodeDevices } from '#domain';
-import { claim, cluster, deployment, fleet, node, placed, words } from './fleet.builders.ts';
+import {
+  claim,
+  cluster,
+  deployment,
+  fleet,
+  NOW_MS,
+  node,
+  type PlacementSketch,
+  placed,
+  words,
+} from './fleet.builders.ts';
 import { DeploymentPlanner, planFleet } from './plan-deployment.ts';
 import type { FleetSnapshot, Reservation } from './snapshot.ts';
 
@@ -73,6 +83,42 @@ function next(snapshot: FleetSnapshot, { kind, at, isBound }: Event, round: numb
   }
 }
 
+interface World {
+  /** Labels of the nodes where `chat` may be. */
+  readonly required: Readonly<Record<string, string>>;
+  /** Of `chat`. */
+  readonly replica: PlacementSketch | null;
+  readonly tasks: readonly Reservation[];
+  /** On the node with a disk. */
+  readonly devices: number;
+}
+
+/** All that is not named is the same objects in every world. */
+function worldOf({ required, replica = CHAT, tasks = NO_TASKS, devices = 1 }: Partial<World>): FleetSnapshot {
+  const nodes = devices === 1 ? NODES : [NODES[0]!, node('n1', devices, undefined, DISK)];
+  const chat = deployment('chat', { replicas: replica === null ? 0 : 1 });
+  const of = fleet({
+    clusters: [cluster('a', { nodes })],
+    deployments: [required === undefined ? chat : { ...chat, serving: onNodes(required) }, CODE],
+    placed: replica === null ? [] : [placed('x', 'chat', 'a', replica)],
+  });
+  return { ...of, reservations: new Map([['a', tasks]]) };
+}
+
+function onNodes(required: World['required']) {
+  return { ...DEFAULT_DEPLOYMENT_SERVING, nodes: { required, preferred: {} } };
+}
+
+function on(name: string): NodeDevices[] {
+  return [{ node: name, deviceIds: [`${name}-0`] }];
+}
+
+const CLAIM = claim();
+const CHAT: PlacementSketch = { claim: CLAIM };
+const NO_TASKS: readonly Reservation[] = [];
+const NODES = [node('n0', 1), node('n1', 1, undefined, DISK)];
+const CODE = deployment('code', { serving: onNodes(DISK.labels), createdAt: new Date(NOW_MS) });
+
 describe('a planner of one fleet', () => {
   it('plans every snapshot as if it were the first', () => {
     fc.assert(
@@ -86,6 +132,28 @@ describe('a planner of one fleet', () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  /** `code` waits for the one device on a node with a disk, which is taken; then it is free. */
+  it.each<[string, Partial<World>, Partial<World>]>([
+    ['a replica may be elsewhere', { required: DISK.labels }, { required: {} }],
+    [
+      'a replica is bound to others',
+      { replica: { ...CHAT, devices: on('n1') } },
+      { replica: { ...CHAT, devices: on('n0') } },
+    ],
+    [
+      'a replica claims something else',
+      { required: DISK.labels },
+      { required: DISK.labels, replica: { claim: claim(1, 'cpu') } },
+    ],
+    ['a replica is gone', { replica: { ...CHAT, devices: on('n1') } }, { replica: null }],
+    ['a job ends', { tasks: [{ clusterId: 'a', holderId: 't', claim: claim(), devices: on('n1') }] }, { tasks: [] }],
+    ['the node has another device', { required: DISK.labels }, { required: DISK.labels, devices: 2 }],
+  ])('counts anew when %s', (_name, before, after) => {
+    const planner = new DeploymentPlanner();
+    const planned = [before, after].map((world) => planner.plan(worldOf(world)).flatMap(words));
+    expect(planned).toEqual([[], ['+a']]);
   });
 
   it('F11 gives in the next plan again what was not committed of the last one', () => {

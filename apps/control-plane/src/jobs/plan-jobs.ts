@@ -3,9 +3,15 @@
  * for what only its memory has (where a job lately failed to start); nothing is written.
  */
 import type { Decision, Job, Nomination, Rows } from '#domain';
-import { type PlannedStart, type PlannedStop, planFleet, WorkloadPlanner, type WorkloadVerdict } from '#scheduling';
+import {
+  DeploymentPlanner,
+  type PlannedStart,
+  type PlannedStop,
+  WorkloadPlanner,
+  type WorkloadVerdict,
+} from '#scheduling';
+import { KeptFleet } from '../leader/kept-fleet.ts';
 import { servingWantsOf } from '../leader/serving-wants.ts';
-import { readSchedulingSnapshot } from '../leader/snapshot.ts';
 import { readServing } from './job-loop.ts';
 import { JobMemory } from './job-memory.ts';
 import { isPending, toPending, toWorkloadSnapshot } from './job-snapshot.ts';
@@ -37,8 +43,8 @@ export async function planJobs(
   const world = await kept.world.look(nowMs);
   const memory = new JobMemory();
   await memory.refresh(rows, world, [job]);
-  const fleet = await readSchedulingSnapshot(rows, { nowMs });
-  const serving = await readServing(rows, servingWantsOf(fleet, planFleet(fleet)));
+  const fleet = { ...(await kept.fleet.look()), nowMs, failedIn: new Map() };
+  const serving = await readServing(rows, servingWantsOf(fleet, kept.deployments.plan(fleet)));
   const known = world.jobs.get(job.id);
   const isThere = known !== undefined && isPending(known);
   const extra = isThere ? [] : [toPending({ ...job, queuedAt: job.queuedAt ?? new Date(nowMs) }, world, memory)];
@@ -56,10 +62,17 @@ export async function planJobs(
 export interface Foreseeing {
   readonly world: KeptWorld;
   readonly planner: WorkloadPlanner;
+  readonly fleet: KeptFleet;
+  readonly deployments: DeploymentPlanner;
 }
 
 export function foreseeing(rows: Rows): Foreseeing {
-  return { world: new KeptWorld(rows), planner: new WorkloadPlanner() };
+  return {
+    world: new KeptWorld(rows),
+    planner: new WorkloadPlanner(),
+    fleet: new KeptFleet(rows),
+    deployments: new DeploymentPlanner(),
+  };
 }
 
 export interface ExplainedJob {
