@@ -1,12 +1,11 @@
 /**
- * One clock for all that is judged by time, on a real database: leaders and API processes whose wall clocks are wrong
- * change nothing (R22). Time passes without anybody waiting: the installation's clock is put ahead, and the monotonic
+ * Jobs are judged by one clock, on a real database: leaders and API processes whose wall clocks are wrong change nothing
+ * (R22). Time passes without anybody waiting: the installation's clock is put ahead, and the monotonic
  * clocks of the leaders with it.
  */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { v7 } from 'uuid';
 import { createJobSchema } from '#contracts';
-import { DEFAULT_TENANT_ID, type Job, type Rows, type Store } from '#domain';
+import { DEFAULT_TENANT_ID, type Job } from '#domain';
 import { JobLoop } from '../../apps/control-plane/src/jobs/job-loop.ts';
 import { JobMetrics } from '../../apps/control-plane/src/jobs/job-metrics.ts';
 import { Jobs } from '../../apps/control-plane/src/jobs/jobs.ts';
@@ -14,14 +13,10 @@ import { OutputPublisher } from '../../apps/control-plane/src/jobs/publish-outpu
 import { removeExpired } from '../../apps/control-plane/src/jobs/removal.ts';
 import { LeaderClock } from '../../apps/control-plane/src/leader/leader-clock.ts';
 import { Mutations } from '../../apps/control-plane/src/mutations/mutations.ts';
-import { changeVersion } from '../../apps/control-plane/src/rollouts/version-change.ts';
 import type { Secrets } from '../../apps/control-plane/src/secrets/secrets.ts';
 import { type FakeCluster, gpus, JobsWorld } from './jobs.fixture.ts';
-import { aPlacement, aVersion, DIGEST, insertCluster, insertDeployment, NOW } from './store.fixture.ts';
 import { atWrongClock } from './wrong-clock.fixture.ts';
 
-/** Of one subject, by the store. */
-const DECISIONS_KEPT = 50;
 const MINUTE_S = 60;
 const HOUR_S = 60 * MINUTE_S;
 const never = new AbortController().signal;
@@ -166,88 +161,3 @@ describe.each(WRONG)('R22: leaders %i s and %i s off, and an API process %i s of
 async function succeed(cluster: FakeCluster, job: Job): Promise<void> {
   await cluster.say(job, { phase: 'Succeeded', ranSeconds: 100 });
 }
-
-/** By a process with such a wall clock. */
-const by = (wrongByMinutes: number, work: (rows: Rows) => Promise<unknown>) =>
-  atWrongClock(wrongByMinutes * MINUTE_S * 1_000, () => world.store.transaction(work));
-
-describe('R22: what was written last stands first, by whichever process', () => {
-  it('of the events of a job', async () => {
-    const { id: jobId, tenantId } = await world.submit();
-    const event = (...kinds: string[]) =>
-      kinds.map((kind) => ({ tenantId, jobId, attemptId: null, kind, message: '' }));
-    await by(10, (rows) => rows.jobEvents.add(event('First', 'Second')));
-    await by(-10, (rows) => rows.jobEvents.add(event('Third', 'Fourth', 'Fifth')));
-    expect(await world.events({ id: jobId })).toEqual(['First', 'Second', 'Third', 'Fourth', 'Fifth']);
-  });
-
-  it('of the audit log', async () => {
-    const entry = (action: string) => {
-      const { tenantId, name: actor } = owner;
-      return { tenantId, actor, action, targetKind: 'job', targetId: 'j', detail: {} };
-    };
-    await by(10, (rows) => rows.audit.add(entry('first')));
-    await by(-10, (rows) => rows.audit.add(entry('second')));
-    const listed = await world.store.read.audit.list({ tenantId: DEFAULT_TENANT_ID, after: null, limit: 2 });
-    expect(listed.map(({ action }) => action)).toEqual(['second', 'first']);
-  });
-
-  it('of the decisions of leaders, of which the older ones are dropped', async () => {
-    const { id: subjectId } = await world.submit();
-    const decide = (epoch: number, wrongByMinutes: number) =>
-      by(wrongByMinutes, (rows) =>
-        rows.decisions.insert({
-          ...{ id: v7({ msecs: Date.now() }), subjectKind: 'job', subjectId, epoch, decidedAt: NOW },
-          ...{ inputsHash: DIGEST, candidates: [], outcome: 'it waits', detail: null },
-        }),
-      );
-    for (let count = 0; count < DECISIONS_KEPT; count += 1) await decide(1, 10);
-    await decide(2, -10);
-    const kept = await world.store.read.decisions.newest(subjectId, 100);
-    expect([kept.length, kept[0]!.epoch]).toEqual([DECISIONS_KEPT, 2]);
-    expect((await world.store.read.decisions.newestOf([subjectId])).map(({ epoch }) => epoch)).toEqual([2]);
-  });
-
-  it('of the rollouts of a deployment', async () => {
-    const { store } = world;
-    const deployment = await insertDeployment(store);
-    const { id: clusterId } = await insertCluster(store);
-    await store.transaction((rows) => rows.placements.insert([aPlacement(deployment, clusterId)]));
-    const changes: string[] = [];
-    for (const wrongByMinutes of [10, -10]) {
-      const { id: toVersionId } = await store.transaction((rows) => rows.versions.insert(aVersion(deployment.modelId)));
-      const wanted = { toVersionId, policy: deployment.rollout, ending: { phase: 'Superseded', reason: '' } } as const;
-      await by(wrongByMinutes, (rows) => changeVersion(rows, deployment, wanted));
-      changes.unshift(toVersionId);
-    }
-    const newest = await store.read.rollouts.ofDeployment(deployment.id, 2);
-    expect(newest.map(({ toVersionId }) => toVersionId)).toEqual(changes);
-  });
-});
-
-describe('the installation’s clock', () => {
-  const read = ({ read }: Store) => read.clock.read();
-
-  it('is the database’s, and so much ahead as the leader says', async () => {
-    const before = await read(world.store);
-    await pass(HOUR_S);
-    const after = await read(world.store);
-    expect([before.aheadMs, after.aheadMs]).toEqual([0, HOUR_S * 1_000]);
-    expect(after.at.getTime() - before.at.getTime()).toBeGreaterThanOrEqual(HOUR_S * 1_000);
-  });
-
-  it('of a transaction is not that of its beginning', async () => {
-    const [first, second] = await world.store.transaction(async (rows) => {
-      const before = await rows.clock.now();
-      await rows.clock.keepAhead(world.epoch, 5_000);
-      return [before, await rows.clock.now()];
-    });
-    expect(second!.getTime()).toBeGreaterThanOrEqual(first!.getTime() + 5_000);
-  });
-
-  it('takes the word of the newest epoch only', async () => {
-    await world.loseLease();
-    await pass(HOUR_S);
-    expect((await read(world.store)).aheadMs).toBe(0);
-  });
-});

@@ -11,7 +11,10 @@ const HEADER_CHARACTERS_MAX = 512;
 
 interface CachedKey {
   readonly key: ApiKey;
+  /** Of the monotonic clock. */
   readonly untilMs: number;
+  /** When the key ends, by the installation's clock when it was read, on the monotonic clock. */
+  readonly endsMs: number;
 }
 
 @Injectable()
@@ -43,26 +46,31 @@ export class Authentication {
       this.secrets.matches('', null);
       return null;
     }
-    const key = await this.#find(parts.publicId);
-    const matches = this.secrets.matches(parts.secret, key?.secretHash ?? null);
-    if (key === null || !matches || !isInForce(key)) return null;
+    const found = await this.#find(parts.publicId);
+    const matches = this.secrets.matches(parts.secret, found?.key.secretHash ?? null);
+    if (found === null || !matches || !isInForce(found)) return null;
+    const { key } = found;
     return { tenantId: key.tenantId, keyId: key.id, name: `key:${key.publicId}`, role: key.role };
   }
 
-  async #find(publicId: string): Promise<ApiKey | null> {
+  async #find(publicId: string): Promise<CachedKey | null> {
     const cached = this.#cache.get(publicId);
-    if (cached !== undefined && cached.untilMs > performance.now()) return cached.key;
-    const key = await this.store.read.apiKeys.find({ publicId });
+    if (cached !== undefined && cached.untilMs > performance.now()) return cached;
+    const { apiKeys, clock } = this.store.read;
+    const [key, now] = await Promise.all([apiKeys.find({ publicId }), clock.now()]);
     if (key === null) return null;
     if (this.#cache.size >= CACHED_KEYS_MAX) this.#cache.clear();
-    this.#cache.set(publicId, { key, untilMs: performance.now() + CACHE_MS });
-    return key;
+    const hereMs = performance.now();
+    const leftMs = key.expiresAt === null ? Number.POSITIVE_INFINITY : key.expiresAt.getTime() - now.getTime();
+    const found = { key, untilMs: hereMs + CACHE_MS, endsMs: hereMs + leftMs };
+    this.#cache.set(publicId, found);
+    return found;
   }
 }
 
 /** Revoked and expired keys are no keys. */
-function isInForce(key: ApiKey): boolean {
-  return key.revokedAt === null && (key.expiresAt === null || key.expiresAt.getTime() > Date.now());
+function isInForce({ key, endsMs }: CachedKey): boolean {
+  return key.revokedAt === null && endsMs > performance.now();
 }
 
 /** Empty for anything unusual. */

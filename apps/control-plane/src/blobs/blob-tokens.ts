@@ -1,4 +1,5 @@
-// The right of one cluster to fetch the files of some versions, for a quarter of an hour. Compact JWS, EdDSA.
+// The right of one cluster to fetch the files of some versions, for a quarter of an hour by the installation's clock
+// (ADR 25): whoever signed it, all control planes agree. Compact JWS, EdDSA.
 // That of a desired document is also the right to fetch the checkpoints that its tasks resume from, and to upload what
 // its attempts save, for as long as they run.
 // A token alone is not enough: the versions must still be in the cluster's desired document when it asks, so leaving the
@@ -158,19 +159,21 @@ export class BlobTokens {
     };
   }
 
-  #sign(clusterId: string, audience: string, listed: Pick<Claims, 'ver' | 'art'>): Promise<string> {
+  async #sign(clusterId: string, audience: string, listed: Pick<Claims, 'ver' | 'art'>): Promise<string> {
+    const nowSeconds = Math.floor((await this.store.read.clock.now()).getTime() / 1_000);
     return new SignJWT(listed)
       .setProtectedHeader({ alg: 'EdDSA' })
       .setSubject(clusterId)
       .setAudience(audience)
-      .setIssuedAt()
-      .setExpirationTime(`${BLOB_TOKEN_SECONDS}s`)
+      .setIssuedAt(nowSeconds)
+      .setExpirationTime(nowSeconds + BLOB_TOKEN_SECONDS)
       .sign(this.secrets.blobSigningKey);
   }
 
   async #verify(token: string): Promise<Claims | null> {
+    const currentDate = await this.store.read.clock.now();
     try {
-      const options = { algorithms: ['EdDSA'], audience: AUDIENCE, requiredClaims: ['exp', 'sub'] };
+      const options = { algorithms: ['EdDSA'], audience: AUDIENCE, requiredClaims: ['exp', 'sub'], currentDate };
       const { payload } = await jwtVerify(token, this.secrets.blobVerifyingKey, options);
       return claimsSchema.safeParse(payload).data ?? null;
     } catch {

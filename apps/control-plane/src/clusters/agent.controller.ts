@@ -9,6 +9,7 @@ import {
   joinReplySchema,
   joinRequestSchema,
 } from '#contracts';
+import { Store } from '#domain';
 import { OpenRoute, OwnProof } from '../auth/access.ts';
 import { Challenge } from './challenge.ts';
 import { Joining } from './joining.ts';
@@ -20,6 +21,7 @@ export class AgentController {
   constructor(
     private readonly challenge: Challenge,
     private readonly joining: Joining,
+    private readonly store: Store,
   ) {}
 
   @Get('challenge')
@@ -28,8 +30,8 @@ export class AgentController {
   })
   @ApiOperation({ summary: 'Get a nonce to sign, good for 60 s' })
   @ApiResponse({ status: 200, standardSchema: challengeReplySchema })
-  issue() {
-    return this.challenge.issue();
+  async issue() {
+    return this.challenge.issue((await this.store.read.clock.now()).getTime());
   }
 
   @Post('join')

@@ -1,5 +1,5 @@
 // Stateless challenges: a nonce that says itself until when it counts, signed with a key of the installation's pepper, so
-// that any control plane of the installation can check it.
+// that any control plane of the installation can check it, by the installation's clock (ADR 25).
 
 import { randomBytes } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
@@ -18,7 +18,7 @@ export interface ProvenRequest {
 export class Challenge {
   constructor(private readonly secrets: Secrets) {}
 
-  issue(nowMs: number = Date.now()): { nonce: string; expiresInSeconds: number } {
+  issue(nowMs: number): { nonce: string; expiresInSeconds: number } {
     const text = `${Math.floor(nowMs / 1_000) + CHALLENGE_SECONDS}.${randomBytes(16).toString('base64url')}`;
     return { nonce: `${text}.${this.secrets.signChallenge(text)}`, expiresInSeconds: CHALLENGE_SECONDS };
   }
@@ -28,7 +28,7 @@ export class Challenge {
    *
    * @throws RequestError 401, without saying which part was wrong beyond what helps an honest agent
    */
-  demandProof(request: ProvenRequest, nowMs: number = Date.now()): void {
+  demandProof(request: ProvenRequest, nowMs: number): void {
     const { publicKey, nonce, signature, ...body } = request;
     if (!this.#isInForce(nonce, nowMs)) {
       throw unproven('The nonce is unknown or older than 60 s; get a new one from GET /api/v1/agent/challenge.');

@@ -22,7 +22,7 @@ import { RequestError } from '../errors.ts';
 import { Mutations } from '../mutations/mutations.ts';
 import { ControlPlaneNats } from '../nats/control-plane-nats.ts';
 import { Secrets } from '../secrets/secrets.ts';
-import { Challenge } from './challenge.ts';
+import { Challenge, type ProvenRequest } from './challenge.ts';
 
 const ASK_AGAIN_SECONDS = 5;
 
@@ -38,7 +38,7 @@ export class Joining {
 
   /** @throws RequestError 401 without proof; RefusedError with the reason for everything else */
   async join(request: JoinRequest): Promise<JoinReply> {
-    this.challenge.demandProof(request);
+    await this.#demandProof(request);
     const known = await this.#joinedAlready(request);
     return this.#reply(known ?? (await this.#spend(request)));
   }
@@ -48,7 +48,7 @@ export class Joining {
    * @throws RequestError 410 `cluster-removed` for a key whose cluster left, 401 without proof
    */
   async credentials(request: CredentialsRequest): Promise<JoinReply> {
-    this.challenge.demandProof(request);
+    await this.#demandProof(request);
     const cluster = await this.store.read.clusters.find({ publicKey: request.publicKey });
     if (cluster === null) throw refused('no cluster has joined with this key; join with a token first');
     if (cluster.phase === 'Left') {
@@ -90,6 +90,10 @@ export class Joining {
         return { result: cluster, targetKind: 'cluster', targetId: id, detail };
       },
     );
+  }
+
+  async #demandProof(request: ProvenRequest): Promise<void> {
+    this.challenge.demandProof(request, (await this.store.read.clock.now()).getTime());
   }
 
   async #tenantOf(request: JoinRequest): Promise<string> {
