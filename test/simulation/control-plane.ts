@@ -22,6 +22,7 @@ import { JobMetrics } from '../../apps/control-plane/src/jobs/job-metrics.ts';
 import { Jobs } from '../../apps/control-plane/src/jobs/jobs.ts';
 import { OutputPublisher } from '../../apps/control-plane/src/jobs/publish-output.ts';
 import { removeExpired } from '../../apps/control-plane/src/jobs/removal.ts';
+import { KeptFleet } from '../../apps/control-plane/src/leader/kept-fleet.ts';
 import { hintLagging } from '../../apps/control-plane/src/leader/lagging-hints.ts';
 import type { Term } from '../../apps/control-plane/src/leader/leader.service.ts';
 import { LeaderClock } from '../../apps/control-plane/src/leader/leader-clock.ts';
@@ -232,7 +233,8 @@ export class ControlPlane implements SimulatedProcess {
   private runLoops(signal: AbortSignal, end: () => void, epoch: number, clock: LeaderClock): void {
     const nats = { connection: this.connection, isConnected: () => this.client.isConnected };
     const serving = new ServingDemand();
-    const scheduler = new SchedulerLoop(this.store, epoch, this.metrics, clock, serving);
+    const fleet = new KeptFleet(this.store.read);
+    const scheduler = new SchedulerLoop(this.store, epoch, this.metrics, clock, serving, fleet);
     const liveness = new LivenessLoop(this.store, this.liveness, nats.isConnected, epoch, this.metrics);
     const wakeScheduler = this.loop(signal, end, {
       intervalMs: 5_000,
@@ -244,13 +246,13 @@ export class ControlPlane implements SimulatedProcess {
       restMs: 0,
       run: () => relayOutbox(this.store, nats, epoch, signal),
     });
-    const rollouts = new RolloutLoop(this.store, epoch, this.traffic, this.metrics, clock);
+    const rollouts = new RolloutLoop(this.store, epoch, this.traffic, this.metrics, clock, fleet);
     const wakeRollouts = this.loop(signal, end, {
       intervalMs: 2_000,
       restMs: 200,
       run: () => rollouts.run(signal),
     });
-    const jobs = this.hasJobs ? this.jobLoops(signal, end, { epoch, clock, serving }) : [];
+    const jobs = this.hasJobs ? this.jobLoops(signal, end, { epoch, clock, fleet, serving }) : [];
     this.loop(signal, end, { intervalMs: 1_000, restMs: 0, run: () => clock.follow() });
     this.loop(signal, end, { intervalMs: 1_000, restMs: 0, run: () => liveness.run() });
     this.loop(signal, end, { intervalMs: 10_000, restMs: 0, run: () => hintLagging(this.store, this.connection) });

@@ -11,6 +11,7 @@ import { RoutesPublisher } from '../federation/routes-publisher.ts';
 import { ControlPlaneNats } from '../nats/control-plane-nats.ts';
 import { keepConflicts } from './conflicts-loop.ts';
 import { keepHouse } from './housekeeping.ts';
+import { KeptFleet } from './kept-fleet.ts';
 import { hintLagging } from './lagging-hints.ts';
 import { LeaderClock } from './leader-clock.ts';
 import { LivenessLoop } from './liveness-loop.ts';
@@ -45,6 +46,8 @@ export interface Term {
   readonly signal: AbortSignal;
   /** What time it is, for all that is judged by time. */
   readonly clock: LeaderClock;
+  /** As all that plan deployments see it. */
+  readonly fleet: KeptFleet;
   /** What the scheduler finds no free devices for. */
   readonly serving: ServingDemand;
 }
@@ -128,7 +131,8 @@ export class LeaderService {
   private loops(epoch: number, signal: AbortSignal, clock: LeaderClock): LoopOptions[] {
     const { store, nats, onError } = { store: this.store, nats: this.nats, onError: this.report };
     const serving = new ServingDemand();
-    const scheduler = new SchedulerLoop(store, epoch, this.metrics, clock, serving);
+    const fleet = new KeptFleet(store.read);
+    const scheduler = new SchedulerLoop(store, epoch, this.metrics, clock, serving, fleet);
     const liveness = new LivenessLoop(store, this.liveness, () => nats.isConnected(), epoch, this.metrics);
     const mirror = new MirrorLoop(store, epoch, clock.now);
     const onIntent = (wake: () => void) => store.onChange('intent', wake);
@@ -211,7 +215,7 @@ export class LeaderService {
         onError,
       },
       { name: 'clock', intervalMs: CLOCK_INTERVAL_MS, run: () => clock.follow(), onError },
-      ...this.added.flatMap((loopsOf) => loopsOf({ epoch, signal, clock, serving })),
+      ...this.added.flatMap((loopsOf) => loopsOf({ epoch, signal, clock, fleet, serving })),
     ];
   }
 

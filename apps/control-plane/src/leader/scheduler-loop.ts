@@ -20,7 +20,6 @@ export class SchedulerLoop {
   private readonly failures = new FailureMemory();
   private readonly decisions: DecisionLog;
   private readonly ages: PhaseAges;
-  private readonly kept: KeptFleet;
   /** The fleet in which nothing was to be done, whenever that is asked; null: there is something. */
   private settled: Fleet | null = null;
   private wants: readonly ServingWant[] = [];
@@ -32,10 +31,10 @@ export class SchedulerLoop {
     /** The term's. */
     private readonly clock: Pick<LeaderClock, 'nowMs'>,
     private readonly serving?: Pick<ServingDemand, 'tell'>,
+    private readonly kept: Pick<KeptFleet, 'look'> = new KeptFleet(store.read),
   ) {
     this.ages = new PhaseAges(clock);
     this.decisions = new DecisionLog(epoch);
-    this.kept = new KeptFleet(store.read);
   }
 
   /** One cycle. A plan that cannot be committed does not keep the others from being so. */

@@ -7,9 +7,9 @@ import type { Rollout, Store } from '#domain';
 import { type FleetSnapshot, type RolloutFacts, type RolloutStep, rolloutFactsOf, stepRollout } from '#scheduling';
 import type { AbortKind, ActiveRollout, FederationMetrics } from '../federation/metrics.ts';
 import type { OutcomesMemory } from '../federation/outcomes-memory.ts';
+import { KeptFleet } from '../leader/kept-fleet.ts';
 import type { LeaderClock } from '../leader/leader-clock.ts';
 import { PhaseAges } from '../leader/phase-ages.ts';
-import { readSchedulingSnapshot } from '../leader/snapshot.ts';
 import { Baselines } from './baselines.ts';
 import { SoakClock } from './soak-clock.ts';
 import { isPassedBy, supersede, writeStep } from './write-step.ts';
@@ -27,6 +27,7 @@ export class RolloutLoop {
     private readonly metrics: FederationMetrics,
     /** The term's. */
     private readonly clock: Pick<LeaderClock, 'nowMs'>,
+    private readonly kept: Pick<KeptFleet, 'look'> = new KeptFleet(store.read),
   ) {
     this.ages = new PhaseAges(clock);
     this.soaks = new SoakClock(clock);
@@ -40,9 +41,9 @@ export class RolloutLoop {
     this.soaks.retain(ids);
     this.baselines.retain(ids);
     if (active.length === 0) return this.metrics.rollouts([]);
-    const read = await readSchedulingSnapshot(this.store.read, { nowMs: this.clock.nowMs() });
+    const read = await this.kept.look();
     const rollouts = new Map([...read.rollouts].map(([id, rollout]) => [id, this.soaks.apply(rollout)]));
-    const snapshot = this.ages.apply({ ...read, rollouts });
+    const snapshot = this.ages.apply({ ...read, rollouts, nowMs: this.clock.nowMs(), failedIn: new Map() });
     this.metrics.rollouts(countedOf(read));
     const failed: unknown[] = [];
     for (const rollout of read.rollouts.values()) {
@@ -86,7 +87,7 @@ export class RolloutLoop {
   }
 }
 
-function countedOf({ rollouts, deployments }: FleetSnapshot): ActiveRollout[] {
+function countedOf({ rollouts, deployments }: Pick<FleetSnapshot, 'rollouts' | 'deployments'>): ActiveRollout[] {
   const models = new Map(deployments.map(({ id, servedModel }) => [id, servedModel]));
   return [...rollouts.values()].map(({ deploymentId, phase, wave }) => ({
     servedModel: models.get(deploymentId) ?? '',

@@ -26,9 +26,9 @@ export class RolloutLoops implements OnModuleInit {
     this.leader.addLoops((term) => [this.loop(term)]);
   }
 
-  private loop({ epoch, signal, clock }: Term): LoopOptions {
+  private loop({ epoch, signal, clock, fleet }: Term): LoopOptions {
     const { store } = this;
-    const rollouts = new RolloutLoop(store, epoch, this.outcomes, this.metrics, clock);
+    const rollouts = new RolloutLoop(store, epoch, this.outcomes, this.metrics, clock, fleet);
     return {
       name: 'rollouts',
       intervalMs: ROLLOUTS_INTERVAL_MS,
