@@ -1,5 +1,6 @@
 /** What the deployment loop does, and does not do, when it is woken and next to nothing has changed. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { Client } from 'pg';
 import type { Node, Rows, Store } from '#domain';
 import { eventually } from '#testing';
 import { CountedFederation } from '../../apps/control-plane/src/federation/metrics.ts';
@@ -129,6 +130,30 @@ describe('what time alone may change', () => {
     expect((await clusters()).sort()).toEqual([dc.id, other.id].sort());
   });
 });
+
+describe('a fleet of which something was written that was not told', () => {
+  it('P22 is read anew once plans were refused again and again', async () => {
+    await turn();
+    await unseen('UPDATE clusters SET cordoned = true');
+    const deployment = await insertDeployment(world.store, { claim: gpus(1), selector: {} });
+    const outcomes: string[] = [];
+    for (let turns = 0; turns < 4; turns += 1) {
+      await turn();
+      const [newest] = await world.store.read.decisions.newest(deployment.id, 1);
+      outcomes.push(newest!.outcome);
+    }
+    const refused = expect.stringContaining('was not taken: it was cordoned meanwhile');
+    expect(outcomes).toEqual([refused, refused, refused, expect.stringContaining('0/1 clusters fit')]);
+  });
+});
+
+/** As from a tool that keeps triggers from firing. */
+async function unseen(statement: string): Promise<void> {
+  const client = new Client({ connectionString: world.databaseUrl });
+  await client.connect();
+  await client.query('SET session_replication_role = replica');
+  await client.query(statement).finally(() => client.end());
+}
 
 describe('a turn in which something failed', () => {
   it('is made again although nothing was written since', async () => {

@@ -78,6 +78,13 @@ export class KeptFleet {
     return look;
   }
 
+  /** The next look reads all again. */
+  forget(): void {
+    this.lastLook = this.lastLook.then(() => {
+      this.mark = null;
+    });
+  }
+
   /** Kept only once all of it is here: a read that fails leaves everything as it was, and the next look is told the same. */
   private async lookOnce(): Promise<Fleet> {
     const { mark, changed } = await this.rows.changes.look(this.mark);

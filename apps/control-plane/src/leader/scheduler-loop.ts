@@ -14,6 +14,12 @@ import type { LeaderClock } from './leader-clock.ts';
 import { PhaseAges } from './phase-ages.ts';
 import { type ServingDemand, type ServingWant, servingWantsOf } from './serving-wants.ts';
 
+/** Of a plan: `refused`, where not all of it was taken. */
+type Outcome = 'idle' | 'taken' | 'refused' | 'failed';
+
+/** Cycles in a row in which something was refused, before the whole fleet is read anew. */
+const REFUSALS_MAX = 3;
+
 export class SchedulerLoop {
   private readonly logger = new Logger('scheduler');
   private readonly planner = new DeploymentPlanner();
@@ -23,6 +29,8 @@ export class SchedulerLoop {
   /** The fleet in which nothing was to be done, whenever that is asked; null: there is something. */
   private settled: Fleet | null = null;
   private wants: readonly ServingWant[] = [];
+  /** Cycles in a row in which something was refused. */
+  private refusals = 0;
 
   constructor(
     private readonly store: Store,
@@ -31,7 +39,7 @@ export class SchedulerLoop {
     /** The term's. */
     private readonly clock: Pick<LeaderClock, 'nowMs'>,
     private readonly serving?: Pick<ServingDemand, 'tell'>,
-    private readonly kept: Pick<KeptFleet, 'look'> = new KeptFleet(store.read),
+    private readonly kept: Pick<KeptFleet, 'look' | 'forget'> = new KeptFleet(store.read),
   ) {
     this.ages = new PhaseAges(clock);
     this.decisions = new DecisionLog(epoch);
@@ -60,29 +68,37 @@ export class SchedulerLoop {
     this.wants = servingWantsOf(snapshot, plans);
     this.serving?.tell(this.wants);
     const failed: unknown[] = [];
-    let committed = 0;
+    const outcomes = new Set<Outcome>();
     for (const plan of plans) {
       if (signal.aborted) return failed;
-      try {
-        if (await this.commit(snapshot, plan)) committed += 1;
-      } catch (error) {
+      const outcome = this.commit(snapshot, plan).catch((error: unknown): Outcome => {
         failed.push(error);
-      }
+        return 'failed';
+      });
+      outcomes.add(await outcome);
     }
-    const isIdle = committed + failed.length === 0;
+    outcomes.delete('idle');
     const isLasting = !isTimeBound(snapshot) && snapshot.failedIn.size === 0;
-    if (isIdle && isLasting) this.settled = fleet;
+    if (outcomes.size === 0 && isLasting) this.settled = fleet;
+    this.doubt(outcomes);
     return failed;
   }
 
-  /** @returns whether there was anything to commit */
-  private async commit(snapshot: FleetSnapshot, plan: DeploymentPlan): Promise<boolean> {
+  /** What is refused again and again may be told wrongly here. */
+  private doubt(outcomes: ReadonlySet<Outcome>): void {
+    this.refusals = outcomes.has('refused') ? this.refusals + 1 : 0;
+    if (this.refusals < REFUSALS_MAX) return;
+    this.kept.forget();
+    this.refusals = 0;
+  }
+
+  private async commit(snapshot: FleetSnapshot, plan: DeploymentPlan): Promise<Outcome> {
     const decision = await this.decisions.decide(this.store.read, snapshot, plan);
     const { deletedAt } = snapshot.deployments.find(({ id }) => id === plan.deploymentId)!;
     const isIdle = plan.assign.length + plan.drain.length + plan.remove.length === 0;
     const isOver =
       deletedAt !== null && !snapshot.placements.some((placement) => placement.deploymentId === plan.deploymentId);
-    if (isIdle && !isOver && decision === null) return false;
+    if (isIdle && !isOver && decision === null) return 'idle';
     const applied = await applyPlan(this.store, this.epoch, plan, isOver ? null : decision);
     if (applied.isGone) this.decisions.forget(plan.deploymentId);
     else if (decision !== null) this.decisions.remember(plan);
@@ -94,6 +110,7 @@ export class SchedulerLoop {
       this.logger.warn(`deployment ${plan.deploymentId}: ${assignment.clusterName} was not taken: ${reason}`);
     }
     this.logger.log(`deployment ${plan.deploymentId}: ${plan.decision.outcome}`);
-    return true;
+    const isWhole = applied.rejected.length === 0 && applied.drained === plan.drain.length;
+    return isWhole && applied.removed === plan.remove.length ? 'taken' : 'refused';
   }
 }
