@@ -61,6 +61,8 @@ export interface FleetOptions {
   readonly clusters?: readonly ClusterPlan[];
   /** Changes the configuration of one of Atoll's processes before it is written, by the process' name. */
   readonly adjust?: (name: string, configuration: Record<string, unknown>) => Record<string, unknown>;
+  /** What one of Atoll's processes finds in its environment besides, at each start. */
+  readonly environment?: (name: string) => Readonly<Record<string, string>>;
 }
 
 /** What ends by itself is started again after this long, as a service manager would. */
@@ -333,6 +335,7 @@ export class QuickstartFleet {
       name,
       command: process.execPath,
       args: [join(PROJECT_ROOT, '.cache/dist', entry), '--config', configurationFile],
+      environment: this.options.environment?.(name),
       logFile: join(await this.instance.makeFolder('logs'), `${name}.log`),
       workingDirectory: PROJECT_ROOT,
     });

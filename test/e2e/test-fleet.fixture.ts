@@ -36,6 +36,7 @@ export class TestFleet {
   static async start(options: FleetOptions = {}): Promise<TestFleet> {
     const instance = await Instance.at(await mkdtemp(join(tmpdir(), 'atoll-e2e-')));
     const processes = new QuickstartFleet(instance, {
+      ...options,
       adjust: (name, configuration) => {
         // So that both edges are in use, whichever of them this machine makes faster.
         const own = name === 'gateway' ? { ...configuration, routing: { pick: 'least-outstanding' } } : configuration;
