@@ -316,6 +316,17 @@ describe('what clusters say and should do', () => {
     expect(await store.read.observations.receivedAt([id, silent.id])).toEqual(new Map([[id, NOW]]));
   });
 
+  it('gives the newest reports without what is said of tasks', async () => {
+    const [{ id }, silent] = [await insertCluster(store), await insertCluster(store)];
+    await observe(store, id, { bootId: 'boot', revision: 3, tasks: [] });
+    const { report, ...rest } = (await store.read.observations.find(id))!;
+    const { tasks: _tasks, ...want } = report;
+    expect(await store.read.observations.findAll([id, silent.id])).toEqual([{ ...rest, report }]);
+    expect(await store.read.observations.findAll([id, silent.id], 'without-tasks')).toEqual([
+      { ...rest, report: want },
+    ]);
+  });
+
   it('knows no reports of a cluster that does not exist', async () => {
     await expect(observe(store, v7())).rejects.toThrow(RefusedError);
   });

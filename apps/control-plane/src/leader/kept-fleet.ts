@@ -126,9 +126,9 @@ export class KeptFleet {
   private async readReports(changed: Changed, { clusters }: Intent): Promise<Surroundings['reports']> {
     const { rows, intent: known } = this;
     const clusterIds = new Set(clusters.map(({ id }) => id));
-    if (changed === null) return { clusterIds, found: await rows.observations.all() };
-    for (const { id } of known.clusters) if (!changed.rows.observations.has(id)) clusterIds.delete(id);
-    return { clusterIds, found: await rows.observations.findAll([...clusterIds]) };
+    const isKept = ({ id }: Cluster) => changed !== null && !changed.rows.observations.has(id);
+    for (const cluster of known.clusters) if (isKept(cluster)) clusterIds.delete(cluster.id);
+    return { clusterIds, found: await rows.observations.findAll([...clusterIds], 'without-tasks') };
   }
 
   private async readWork(changed: Changed): Promise<JobsWork> {

@@ -191,12 +191,19 @@ export interface Observation {
   readonly receivedAt: Date;
 }
 
+/** Without `receivedAt`: it came just now, by the installation's clock. */
+export type NewObservation = Omit<Observation, 'receivedAt'> & Partial<Pick<Observation, 'receivedAt'>>;
+
 export abstract class ObservationRows {
   /** `forUpdate` also makes two first reports of one cluster wait for each other. */
   abstract find(clusterId: string, forUpdate?: boolean): Promise<Observation | null>;
-  abstract upsert(observation: Observation): Promise<void>;
-  /** Of those among the clusters that have reported, in no order. */
-  abstract findAll(clusterIds: readonly string[]): Promise<Observation[]>;
+  abstract upsert(observation: NewObservation): Promise<void>;
+  /**
+   * Of those among the clusters that have reported, in no order.
+   *
+   * @param parts `without-tasks`: not what is said of jobs' tasks, which is most of a report where jobs run. Default `all`
+   */
+  abstract findAll(clusterIds: readonly string[], parts?: 'all' | 'without-tasks'): Promise<Observation[]>;
   /** Cluster id → when its newest report came, without the report. */
   abstract receivedAt(clusterIds: readonly string[]): Promise<Map<string, Date>>;
   /** Of clusters that have not left. */

@@ -1,9 +1,10 @@
 import { In } from 'typeorm';
-import { type ClusterReport, type Observation, ObservationRows } from '#domain';
+import { type ClusterReport, type NewObservation, type Observation, ObservationRows } from '#domain';
 import { contentHash, storableJson } from '../canonical.ts';
 import { ObservationRow } from '../entities/observed.ts';
 import { isId } from '../paging.ts';
 import type { Session } from '../session.ts';
+import { INSTALLATION_NOW } from '../timed-ids.ts';
 import { mustHaveWritten } from './written.ts';
 
 export class PostgresObservationRows extends ObservationRows {
@@ -19,19 +20,20 @@ export class PostgresObservationRows extends ObservationRows {
     return row === null ? null : fromRow(row);
   }
 
-  async upsert(observation: Observation): Promise<void> {
+  async upsert(observation: NewObservation): Promise<void> {
     const written = await this.session.write(UPSERT, [
       observation.clusterId,
       storableJson(observation.report),
       contentHash(contentOf(observation.report)),
       JSON.stringify(observation.replacedBoots),
-      observation.receivedAt,
+      observation.receivedAt ?? null,
     ]);
     mustHaveWritten(written, 'cluster', observation.clusterId);
   }
 
-  async findAll(clusterIds: readonly string[]): Promise<Observation[]> {
+  async findAll(clusterIds: readonly string[], parts: 'all' | 'without-tasks' = 'all'): Promise<Observation[]> {
     if (clusterIds.length === 0) return [];
+    if (parts === 'without-tasks') return this.session.rows<Observation>(WITHOUT_TASKS, [[...clusterIds]]);
     return (await this.session.find(ObservationRow, { clusterId: In([...clusterIds]) })).map(fromRow);
   }
 
@@ -49,6 +51,11 @@ const LOCK_CLUSTER_REPORTS = `SELECT pg_advisory_xact_lock(hashtextextended('obs
 
 const RECEIVED_AT = `SELECT cluster_id AS id, received_at AS at FROM observations WHERE cluster_id = ANY ($1::uuid[])`;
 
+const WITHOUT_TASKS = `
+  SELECT cluster_id AS "clusterId", report - 'tasks' AS report, replaced_boots AS "replacedBoots",
+    received_at AS "receivedAt"
+  FROM observations WHERE cluster_id = ANY ($1::uuid[])`;
+
 const ALL_PRESENT = `
   SELECT cluster_id AS "clusterId", report, replaced_boots AS "replacedBoots", received_at AS "receivedAt"
   FROM observations JOIN clusters ON clusters.id = cluster_id
@@ -56,7 +63,7 @@ const ALL_PRESENT = `
 
 const UPSERT = `
   INSERT INTO observations (cluster_id, tenant_id, report, content_hash, replaced_boots, received_at)
-  SELECT id, tenant_id, $2::jsonb, $3, $4::jsonb, $5 FROM clusters WHERE id = $1
+  SELECT id, tenant_id, $2::jsonb, $3, $4::jsonb, coalesce($5, ${INSTALLATION_NOW}) FROM clusters WHERE id = $1
   ON CONFLICT (cluster_id) DO UPDATE SET
     report = excluded.report, content_hash = excluded.content_hash,
     replaced_boots = excluded.replaced_boots, received_at = excluded.received_at`;
