@@ -234,7 +234,7 @@ function placementRows({ tables: { placements, deviceHolds }, now, touched }: Ro
   };
 }
 
-function observationRows({ tables, touched }: RowsContext): Async<Rows['observations']> {
+function observationRows({ tables, now, touched }: RowsContext): Async<Rows['observations']> {
   const { clusters, observations } = tables;
   const contentOf = (observation: Observation | undefined) =>
     JSON.stringify({
@@ -244,7 +244,8 @@ function observationRows({ tables, touched }: RowsContext): Async<Rows['observat
     });
   return {
     find: async (clusterId) => observations.get(clusterId) ?? null,
-    upsert: async (observation) => {
+    upsert: async (given) => {
+      const observation = { receivedAt: new Date(now().getTime() + tables.clockAheadMs), ...given };
       const before = observations.get(observation.clusterId);
       if (contentOf(before) !== contentOf(observation)) touched.add('observation');
       observations.set(observation.clusterId, observation);

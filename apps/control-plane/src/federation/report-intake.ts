@@ -69,8 +69,7 @@ export class ReportIntake {
     const outcome = judgeReport(cluster.id, known, report);
     if (outcome !== 'accepted') return { outcome, desired: null };
     const replacedBoots = replacedBootsAfter(known, report.bootId);
-    const receivedAt = await rows.clock.now();
-    await rows.observations.upsert({ clusterId: cluster.id, report, replacedBoots, receivedAt });
+    await rows.observations.upsert({ clusterId: cluster.id, report, replacedBoots });
     const desired = await rows.desired.position(cluster.id);
     await noteLead(rows, cluster, desired, report);
     return { outcome, desired, ...(isReturn(known, report.bootId) ? { replaced: known! } : {}) };

@@ -41,25 +41,38 @@ export class LeaderClock {
 
   readonly now = (): Date => new Date(this.nowMs());
 
-  /** One look at the database's clock. @throws what the store throws; then it counts on as before */
-  async follow(): Promise<void> {
+  /**
+   * One look at the database's clock.
+   *
+   * @returns by how many milliseconds that has jumped since the look before; about 0 when it has not
+   * @throws what the store throws; then it counts on as before
+   */
+  async follow(): Promise<number> {
     const { clock, store, epoch } = this;
     const askedMs = clock.nowMs();
     const { at, aheadMs } = await store.read.clock.read();
     const fromMs = clock.nowMs();
     const unixMs = this.exactMs(fromMs);
-    const databaseMs = at.getTime() - aheadMs;
-    const behindMs = outside(unixMs, databaseMs, databaseMs + fromMs - askedMs);
+    // Nobody knows where in between the answer was given: what was thought stays, unless that cannot be.
+    const leastMs = at.getTime() - aheadMs - unixMs;
+    const leftMs = this.leftMs(fromMs);
+    const behindMs = Math.min(leastMs + fromMs - askedMs, Math.max(leastMs, leftMs));
     this.counted = { fromMs, unixMs, behindMs };
     const keptMs = Math.abs(behindMs) < AHEAD_MS_MIN ? 0 : Math.round(-behindMs);
     if (isWorthKeeping(keptMs, aheadMs)) await store.transaction((rows) => rows.clock.keepAhead(epoch, keptMs));
+    return behindMs - leftMs;
   }
 
   private exactMs(nowMs: number): number {
     const { fromMs, unixMs, behindMs } = this.counted;
-    const passedMs = Math.max(0, nowMs - fromMs);
-    const mostMs = passedMs / FOLLOWED_SECONDS;
-    return unixMs + passedMs + Math.min(mostMs, Math.max(-mostMs, behindMs));
+    return unixMs + Math.max(0, nowMs - fromMs) + behindMs - this.leftMs(nowMs);
+  }
+
+  /** What is left to be followed. */
+  private leftMs(nowMs: number): number {
+    const { fromMs, behindMs } = this.counted;
+    const followedMs = Math.max(0, nowMs - fromMs) / FOLLOWED_SECONDS;
+    return behindMs > 0 ? Math.max(0, behindMs - followedMs) : Math.min(0, behindMs + followedMs);
   }
 }
 
@@ -70,11 +83,6 @@ interface Counted {
   readonly unixMs: number;
   /** How much the database's clock was ahead of that; made up for bit by bit. */
   readonly behindMs: number;
-}
-
-/** How far a time is from where it may be: nobody knows where in between the answer was given. */
-function outside(ms: number, earliestMs: number, latestMs: number): number {
-  return ms < earliestMs ? earliestMs - ms : ms > latestMs ? latestMs - ms : 0;
 }
 
 function isWorthKeeping(aheadMs: number, keptMs: number): boolean {

@@ -214,9 +214,17 @@ export class LeaderService {
         run: () => keepHouse(store, epoch, clock.nowMs()),
         onError,
       },
-      { name: 'clock', intervalMs: CLOCK_INTERVAL_MS, run: () => clock.follow(), onError },
+      { name: 'clock', intervalMs: CLOCK_INTERVAL_MS, run: () => this.follow(clock), onError },
       ...this.added.flatMap((loopsOf) => loopsOf({ epoch, signal, clock, fleet, serving })),
     ];
+  }
+
+  private async follow(clock: LeaderClock): Promise<void> {
+    const jumpedSeconds = Math.round((await clock.follow()) / 1_000);
+    if (jumpedSeconds === 0) return;
+    this.logger.warn(
+      `the database's clock has jumped by ${jumpedSeconds} s; it is followed slowly, nothing moves at once`,
+    );
   }
 
   private readonly report = (name: string, error: unknown): void => {
