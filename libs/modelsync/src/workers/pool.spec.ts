@@ -1,5 +1,5 @@
 import type { Worker } from 'node:worker_threads';
-import { afterAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { applyDiff, CorruptDiffError, encodeDiff, MemorySink, memorySource, WorkerPool } from '../index.ts';
 import { safetensorsFile, updated, weights } from '../model-files.builders.ts';
 
@@ -21,7 +21,10 @@ const base = file(bytes);
 const next = file(updated(bytes, 2, 0.5));
 
 describe('WorkerPool', () => {
-  const pool = new WorkerPool(2);
+  let pool: WorkerPool;
+  beforeAll(() => {
+    pool = new WorkerPool(2);
+  });
   afterAll(() => pool.close());
 
   it('gives what one thread gives, in the same order', async () => {
