@@ -183,6 +183,10 @@ describe('models, versions, deployments', () => {
     const versions = await Promise.all([begin(), begin(), begin(), begin()]);
     expect(versions.map((version) => version.number).sort()).toEqual([2, 3, 4, 5]);
     expect((await store.read.versions.listOfModel(modelId)).map((version) => version.number)).toEqual([5, 4, 3, 2, 1]);
+    const other = await insertDeployment(store);
+    const ofBoth = await store.read.versions.ofModels([modelId, other.modelId]);
+    expect(ofBoth.map((version) => version.number).sort()).toEqual([1, 1, 2, 3, 4, 5]);
+    expect(await store.read.versions.ofModels([])).toEqual([]);
   });
 
   it('publish a version once, with its size', async () => {

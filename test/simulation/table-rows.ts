@@ -130,6 +130,7 @@ function versionRows({ tables: { versions } }: RowsContext): Partial<Async<Rows[
         : ([...versions.values()].find(({ modelId, number }) => modelId === by.modelId && number === by.number) ??
           null),
     findAll: async (ids) => ids.flatMap((id) => versions.get(id) ?? []),
+    ofModels: async (of) => [...versions.values()].filter(({ modelId }) => of.includes(modelId)),
     listOfModel: async (of) =>
       [...versions.values()].filter(({ modelId }) => modelId === of).sort((a, b) => b.number - a.number),
   };

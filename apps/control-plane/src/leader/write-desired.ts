@@ -44,11 +44,7 @@ export async function writeDesired(
 export async function readVersionsServed(rows: Rows, placements: readonly Placement[]): Promise<ModelVersion[]> {
   const assigned = placements.filter(({ phase }) => phase === 'Assigned').map(({ versionId }) => versionId);
   const served = await rows.versions.findAll([...new Set(assigned)]);
-  const versions: ModelVersion[] = [];
-  for (const modelId of new Set(served.map((version) => version.modelId))) {
-    versions.push(...(await rows.versions.listOfModel(modelId)));
-  }
-  return versions;
+  return rows.versions.ofModels([...new Set(served.map(({ modelId }) => modelId))]);
 }
 
 /**

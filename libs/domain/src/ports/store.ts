@@ -113,6 +113,8 @@ export abstract class VersionRows {
   abstract findAll(ids: readonly string[]): Promise<ModelVersion[]>;
   /** Newest first. */
   abstract listOfModel(modelId: string): Promise<ModelVersion[]>;
+  /** Of all these models, in no order. */
+  abstract ofModels(modelIds: readonly string[]): Promise<ModelVersion[]>;
   abstract publish(
     id: string,
     digest: string,

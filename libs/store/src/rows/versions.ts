@@ -38,6 +38,11 @@ export class PostgresVersionRows extends VersionRows {
     return (await this.session.find(ModelVersionRow, { id: In([...ids]) })).map((row) => ({ ...row }));
   }
 
+  async ofModels(modelIds: readonly string[]): Promise<ModelVersion[]> {
+    if (modelIds.length === 0) return [];
+    return (await this.session.find(ModelVersionRow, { modelId: In([...modelIds]) })).map((row) => ({ ...row }));
+  }
+
   async listOfModel(modelId: string): Promise<ModelVersion[]> {
     if (!isId(modelId)) return [];
     const rows = await this.session.find(ModelVersionRow, { modelId }, { order: { number: 'DESC' } });
