@@ -470,6 +470,7 @@ describe('back-pressure', () => {
       { timeouts: { headersMs: 2_000, bodyIdleMs: 500, clientIdleMs: 1_500 } },
     );
     const req = http.request({ port, host: '127.0.0.1', method: 'POST', path: '/' });
+    closers.push(() => req.destroy());
     req.on('error', () => {});
     req.end('{}');
     const [res] = (await once(req, 'response')) as [http.IncomingMessage];
