@@ -98,6 +98,7 @@ function clockRows({ tables, now }: RowsContext): Rows['clock'] {
   return {
     read: async () => ({ at: at(), aheadMs: tables.clockAheadMs }),
     now: async () => at(),
+    nowMs: async () => at().getTime(),
     keepAhead: async (epoch, aheadMs) => {
       if (epoch === tables.epoch) tables.clockAheadMs = aheadMs;
     },

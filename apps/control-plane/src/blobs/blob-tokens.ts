@@ -160,7 +160,7 @@ export class BlobTokens {
   }
 
   async #sign(clusterId: string, audience: string, listed: Pick<Claims, 'ver' | 'art'>): Promise<string> {
-    const nowSeconds = Math.floor((await this.store.read.clock.now()).getTime() / 1_000);
+    const nowSeconds = Math.floor((await this.store.read.clock.nowMs()) / 1_000);
     return new SignJWT(listed)
       .setProtectedHeader({ alg: 'EdDSA' })
       .setSubject(clusterId)

@@ -31,7 +31,7 @@ export class AgentController {
   @ApiOperation({ summary: 'Get a nonce to sign, good for 60 s' })
   @ApiResponse({ status: 200, standardSchema: challengeReplySchema })
   async issue() {
-    return this.challenge.issue((await this.store.read.clock.now()).getTime());
+    return this.challenge.issue(await this.store.read.clock.nowMs());
   }
 
   @Post('join')

@@ -33,17 +33,16 @@ export class ClusterExplanations {
 
   async #readFacts(rows: Rows, cluster: Cluster): Promise<ClusterFacts> {
     const { id } = cluster;
-    const now = await rows.clock.now();
     const observation = await rows.observations.find(id);
     const placements = await rows.placements.live({ clusterId: id });
     const reported = observation?.report.replicas ?? [];
     const deploymentIds = [...placements, ...reported].map(({ deploymentId }) => deploymentId);
     return {
-      nowMs: now.getTime(),
+      nowMs: await rows.clock.nowMs(),
       ...{ cluster, observation, placements },
       desired: await rows.desired.find(id),
       deploymentNames: await namesOfDeployments(rows, [...new Set(deploymentIds)]),
-      drain: await readDrain(rows, cluster, now),
+      drain: await readDrain(rows, cluster),
       conflicts: await readConflicts(rows, cluster),
       silentMs: this.liveness.silentMs(id),
       disconnectedMs: this.advisories.disconnectedMs(id),

@@ -17,7 +17,7 @@ export async function viewCluster(rows: Rows, cluster: Cluster): Promise<Cluster
     phase: cluster.phase,
     phaseSince: cluster.phaseSince.toISOString(),
     cordoned: cluster.cordoned,
-    drain: await readDrain(rows, cluster, await rows.clock.now()),
+    drain: await readDrain(rows, cluster),
     ahead: cluster.ahead,
     sync: { ...cluster.sync, windows: [...cluster.sync.windows] },
     createdAt: cluster.createdAt.toISOString(),

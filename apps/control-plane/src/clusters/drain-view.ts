@@ -18,7 +18,7 @@ export interface DrainFacts {
   readonly outcomes: ReadonlyMap<string, string>;
 }
 
-export async function readDrain(rows: Rows, cluster: Cluster, now: Date): Promise<ClusterDrainDto | null> {
+export async function readDrain(rows: Rows, cluster: Cluster): Promise<ClusterDrainDto | null> {
   const { id, drain } = cluster;
   if (drain === null) return null;
   const placements = await rows.placements.live({ clusterId: id });
@@ -37,7 +37,7 @@ export async function readDrain(rows: Rows, cluster: Cluster, now: Date): Promis
       jobNames: new Map(jobs.map((job) => [job.id, job.name])),
       outcomes: new Map(decisions.map(({ subjectId, outcome }) => [subjectId, outcome])),
     },
-    now,
+    await rows.clock.now(),
   );
 }
 

@@ -93,7 +93,7 @@ export class Joining {
   }
 
   async #demandProof(request: ProvenRequest): Promise<void> {
-    this.challenge.demandProof(request, (await this.store.read.clock.now()).getTime());
+    this.challenge.demandProof(request, await this.store.read.clock.nowMs());
   }
 
   async #tenantOf(request: JoinRequest): Promise<string> {

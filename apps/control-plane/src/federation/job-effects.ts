@@ -51,8 +51,7 @@ export async function takeCheckpoint(
 }
 
 async function writeCheckpoint(rows: Rows, job: Job, attempt: Attempt, event: CheckpointSaved): Promise<void> {
-  const savedAtMs = (await rows.clock.now()).getTime();
-  const checkpoint = checkpointOf(attempt, event.checkpoint, savedAtMs, job.checkpoint);
+  const checkpoint = checkpointOf(attempt, event.checkpoint, await rows.clock.nowMs(), job.checkpoint);
   await rows.jobs.update([{ id: job.id, revision: job.revision, change: { checkpoint } }]);
   // One every few seconds would drive all other events out.
   if (attempt.phase !== 'Stopping' && checkpoint.sequence > 1) return;

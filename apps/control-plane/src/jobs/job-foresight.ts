@@ -52,8 +52,8 @@ export class JobForesight {
     if ((await read.jobs.find({ tenantId, name: job.name })) !== null) {
       throw new RefusedError(refuse.conflict('a job with this name exists; choose another name'));
     }
-    const nowMs = async () => (await read.clock.now()).getTime();
-    const foreseen = await this.turns.take(async () => planJobs(read, job, await nowMs(), this.kept));
+    const plan = async () => planJobs(read, job, await read.clock.nowMs(), this.kept);
+    const foreseen = await this.turns.take(plan);
     const view = await viewForeseen(read, job, foreseen);
     const changes = job.phase === 'Waiting' ? [`${job.reason}: what is said here holds once these have ended`] : [];
     const warning = await this.#warningOf(job);

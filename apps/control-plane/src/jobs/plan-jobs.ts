@@ -87,6 +87,6 @@ export const DECISIONS_EXPLAINED_MAX = 20;
 /** @param rows `Store.read`: several reads at once */
 export async function explainJob(rows: Rows, job: Job, kept?: Foreseeing): Promise<ExplainedJob> {
   const decisions = await rows.decisions.newest(job.id, DECISIONS_EXPLAINED_MAX);
-  const nowMs = (await rows.clock.now()).getTime();
+  const nowMs = await rows.clock.nowMs();
   return { foreseen: isPending(job) ? await planJobs(rows, job, nowMs, kept) : null, decisions };
 }

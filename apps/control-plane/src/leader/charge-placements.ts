@@ -4,7 +4,7 @@ import { type Placement, type QueueUsage, type Rows, usageOf } from '#domain';
 /** @param ended as they were before: what was Removed already was charged then */
 export async function chargePlacements(rows: Rows, ended: readonly Placement[]): Promise<void> {
   if (ended.length === 0) return;
-  const nowMs = (await rows.clock.now()).getTime();
+  const nowMs = await rows.clock.nowMs();
   const entries: QueueUsage[] = [];
   for (const [id, placements] of Map.groupBy(ended, ({ deploymentId }) => deploymentId)) {
     const deployment = await rows.deployments.find({ id });

@@ -37,7 +37,7 @@ export async function readSchedulingSnapshot(rows: Rows, options: SnapshotOption
   const settled = await readSettled(rows, placements);
   const reports = new Map(observations.map(({ clusterId, report }) => [clusterId, report]));
   return {
-    nowMs: options.nowMs ?? (await rows.clock.now()).getTime(),
+    nowMs: options.nowMs ?? (await rows.clock.nowMs()),
     deployments,
     clusters: clusters.map((cluster) => clusterOf(cluster, reports.get(cluster.id), settled.get(cluster.id))),
     placements,

@@ -81,7 +81,7 @@ const ENTRIES_ORDERED_MAX = 2_000;
 export async function viewPending(rows: Rows, queue: Queue, totals: DeviceCounts): Promise<QueueDetailDto['pending']> {
   const jobs = await rows.jobs.pending(queue.id, ENTRIES_ORDERED_MAX);
   const queued = jobs.filter(({ phase }) => phase === 'Queued');
-  const nowMs = (await rows.clock.now()).getTime();
+  const nowMs = await rows.clock.nowMs();
   const ordered = orderPending(queued.map(workloadOf), queue.order, nowMs, { totals });
   const places = new Map(ordered.map(({ id }, index) => [id, index + 1]));
   const placeOf = ({ id }: Job) => places.get(id) ?? null;

@@ -14,6 +14,8 @@ export abstract class ClockRows {
   abstract read(): Promise<ClockReading>;
   /** `at` of a reading. */
   abstract now(): Promise<Date>;
+  /** The same, Unix milliseconds. */
+  abstract nowMs(): Promise<number>;
   /** What readings are ahead from now on; nothing while `epoch` is not the newest. Whole milliseconds. */
   abstract keepAhead(epoch: number, aheadMs: number): Promise<void>;
 }

@@ -15,6 +15,10 @@ export class PostgresClockRows extends ClockRows {
     return (await this.read()).at;
   }
 
+  async nowMs(): Promise<number> {
+    return (await this.now()).getTime();
+  }
+
   async keepAhead(epoch: number, aheadMs: number): Promise<void> {
     await this.session.write(KEEP, [epoch, aheadMs]);
   }
