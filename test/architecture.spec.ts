@@ -236,6 +236,16 @@ describe('what may not be called', () => {
     expect([...called, ...read.map(({ path }) => `${path} process.env`)]).toEqual([]);
   });
 
+  it('what the leader decides by time it decides by the clock of its term, not by the machine’s (ADR 25)', () => {
+    const leading = production.filter(({ path }) => /^apps\/control-plane\/src\/(jobs|leader|rollouts)\//.test(path));
+    const called = uncalled(leading, ({ name, node }) => {
+      if (name === 'Date') return ts.isCallExpression(node) || (node.arguments ?? []).length === 0;
+      return name === 'Date.now';
+    });
+    const read = leading.filter(({ properties }) => properties.has('Date.now'));
+    expect([...called, ...read.map(({ path }) => `${path} Date.now`)]).toEqual([]);
+  });
+
   it('no forwardRef, no module mocks, no forced exit, no request scope, no save()', () => {
     const called = uncalled(sources, ({ name }) =>
       /^(forwardRef|jest\.(unstable_)?(mock|mockModule|doMock))$|\.save$/.test(name),

@@ -62,13 +62,13 @@ describe('the mirror loop', () => {
 
   it('brings a new version at once, writes nothing again, and takes away what is published no more', async () => {
     const { cluster, version } = await makeServing();
-    const loop = new MirrorLoop(world.store, 0);
+    const loop = new MirrorLoop(world.store, 0, () => new Date());
     await loop.run(never);
     expect([await numbersOf(cluster), await revisionOf(cluster)]).toEqual([[1], 1]);
     const second = await makeVersion(world.store, version.modelId);
     await loop.run(never);
     await loop.run(never);
-    await new MirrorLoop(world.store, 0).run(never); // the next leader finds it done
+    await new MirrorLoop(world.store, 0, () => new Date()).run(never); // the next leader finds it done
     expect([await numbersOf(cluster), await revisionOf(cluster)]).toEqual([[1, 2], 2]);
     await world.store.transaction((rows) => rows.versions.abandon(second.id));
     await loop.run(never);
@@ -77,7 +77,7 @@ describe('the mirror loop', () => {
 
   it('leaves a hint for each document that changed, and none for others', async () => {
     const { cluster } = await makeServing();
-    const loop = new MirrorLoop(world.store, 0);
+    const loop = new MirrorLoop(world.store, 0, () => new Date());
     await loop.run(never);
     const pending = await world.store.read.outbox.pending();
     const other = await makeServing();
@@ -118,7 +118,7 @@ describe('the mirror loop', () => {
 
   it('a cordon takes away nothing that is there, and brings nothing new', async () => {
     const { cluster, version } = await makeServing();
-    const loop = new MirrorLoop(world.store, 0);
+    const loop = new MirrorLoop(world.store, 0, () => new Date());
     const second = await makeVersion(world.store, version.modelId);
     await loop.run(never);
     await observe(world.store, cluster.id, { versions: [held(second)] });
@@ -132,7 +132,7 @@ describe('the mirror loop', () => {
 
   it('R11 writes nothing once its epoch is over', async () => {
     const { cluster } = await makeServing();
-    await expect(new MirrorLoop(world.store, 7).run(never)).rejects.toBeInstanceOf(StaleEpochError);
+    await expect(new MirrorLoop(world.store, 7, () => new Date()).run(never)).rejects.toBeInstanceOf(StaleEpochError);
     expect(await numbersOf(cluster)).toBeUndefined();
   });
 

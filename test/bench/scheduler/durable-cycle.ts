@@ -89,7 +89,7 @@ export async function measureCycles(store: Store, epoch: number): Promise<Measur
   try {
     const publisher = new OutputPublisher(await BlobStore.open(directory), { pickleAllowed: false });
     const metrics = new Noted();
-    const loop = new JobLoop({ store, epoch, publisher, metrics, serving: () => [] });
+    const loop = new JobLoop({ store, epoch, publisher, metrics, serving: () => [], clock: { nowMs: Date.now } });
     const turn = () => oneCycle(loop, metrics);
     const first = await turn();
     const clusters = await store.read.observations.all();

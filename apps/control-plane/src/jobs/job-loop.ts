@@ -34,8 +34,8 @@ export interface JobLoopParts {
   readonly metrics: JobMetrics;
   /** Replicas that wait for devices. */
   readonly serving: () => readonly ServingWant[];
-  /** The term's. Default, where nobody else leads: the wall clock. */
-  readonly clock?: Pick<LeaderClock, 'nowMs'>;
+  /** The term's. */
+  readonly clock: Pick<LeaderClock, 'nowMs'>;
 }
 
 export class JobLoop {
@@ -50,7 +50,7 @@ export class JobLoop {
 
   constructor(private readonly parts: JobLoopParts) {
     this.decisions = new JobDecisions(parts.epoch);
-    this.clock = parts.clock ?? { nowMs: Date.now };
+    this.clock = parts.clock;
     this.ages = new PhaseAges(this.clock);
     this.kept = new KeptWorld(parts.store.read);
   }

@@ -14,7 +14,7 @@ export class MirrorLoop {
   constructor(
     private readonly store: Store,
     private readonly epoch: number,
-    private readonly now: () => Date = () => new Date(),
+    private readonly now: () => Date,
   ) {}
 
   /** One look at all clusters. One that cannot be written keeps none of the others from it. */
