@@ -60,7 +60,8 @@ export class JobTimes {
     if (old.startedAt !== null || isFinal(old.phase)) return;
     const lateMs = this.world.nowMs - sinceMs - startDeadlineSeconds * 1_000;
     const isFailed = job.phase === 'Failed' && job.reason.startsWith('it found no room');
-    const begins = job.attempts > old.attempts;
+    // One whose attempt was ended before it ran may begin another one in the same cycle, before its deadline is judged.
+    const begins = old.attempts === 0 && job.attempts > 0;
     if (isFailed) this.see('start deadline over');
     if (begins) this.see('start deadline kept');
     if (isFailed && lateMs < -FORGIVEN_MS)
