@@ -46,7 +46,8 @@ async function planNow() {
   const seen = await new KeptWorld(read).look(world.nowMs);
   const plan = planWorkloads(toWorkloadSnapshot(seen, new JobMemory(), []));
   const { units } = unitsOf(plan, seen, new JobDecisions(world.epoch), (id) => id);
-  return { plan, apply: (): Promise<AppliedJobs> => applyJobs(world.store, world.epoch, units, seen) };
+  const apply = (some = units): Promise<AppliedJobs> => applyJobs(world.store, world.epoch, some, seen);
+  return { plan, apply, starts: units.filter(({ start }) => start !== null) };
 }
 
 const holders = async () =>
@@ -221,7 +222,7 @@ describe('a plan that no longer holds', () => {
     const second = await planNow();
     const planned = [first, second].map(({ plan }) => plan.starts.map(({ workloadId }) => workloadId));
     expect(planned).toEqual([[lower.id], [higher.id]]);
-    const results = await Promise.all([first.apply(), second.apply()]);
+    const results = await Promise.all([first, second].map(({ apply, starts }) => apply(starts)));
     expect(results.flatMap(({ attempts }) => attempts)).toHaveLength(1);
     expect(results.flatMap(({ rejected }) => rejected)).toMatchObject([{ reason: 'its devices were taken meanwhile' }]);
     expect(await holders()).toHaveLength(4);
