@@ -14,6 +14,10 @@ export default {
   // Of specs that say that they may run side by side: those that mostly wait, for processes.
   maxConcurrency: 4,
   testSequencer: '<rootDir>/test/heaviest-first.sequencer.js',
+  // Two milliseconds after its last spec a worker leaves its event loop; but a busy machine needs more than Jest's half second
+  // to take down the heap of some hundred specs, and Jest then says that something was left open. What is left open keeps a
+  // worker for ever, and is still told.
+  workerGracefulExitTimeout: 10_000,
   projects: [
     {
       ...shared,
