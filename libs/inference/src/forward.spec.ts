@@ -1,103 +1,13 @@
 // Real sockets on both sides: a client, a proxy that only forwards, and an upstream that misbehaves.
 import { once } from 'node:events';
 import http from 'node:http';
-import net, { type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import type { Pool } from 'undici';
 import { startStopwatch } from '#testing';
-import { type ForwardRequest, forwardRequest } from './forward.ts';
-import { type ForwardOutcome, writeRefusal } from './forward-outcome.ts';
-import { forwardableRequestHeaders } from './headers.ts';
+import { closeAll, closers, post, rig, startStream, token, tokens, type Upstream } from './forward.fixture.ts';
+import type { ForwardRequest } from './forward.ts';
 import { sseDone, sseEvent } from './sse.ts';
-import { createUpstreamPool } from './upstream-pool.ts';
 
-type Upstream = (req: http.IncomingMessage, res: http.ServerResponse, body: Buffer) => void;
-const closers: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close();
-});
-
-async function listen(server: http.Server | net.Server): Promise<number> {
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  closers.push(() => {
-    if (server instanceof http.Server) server.closeAllConnections();
-    return new Promise<void>((resolve) => void server.close(() => resolve()));
-  });
-  return (server.address() as AddressInfo).port;
-}
-
-interface Rig {
-  readonly port: number;
-  readonly outcome: Promise<ForwardOutcome>;
-  readonly pool: Pool;
-}
-
-async function rig(upstream: Upstream | number, options: Partial<ForwardRequest> = {}): Promise<Rig> {
-  const upstreamPort =
-    typeof upstream === 'number'
-      ? upstream
-      : await listen(
-          http.createServer(async (req, res) => {
-            const chunks: Buffer[] = [];
-            for await (const chunk of req) chunks.push(chunk as Buffer);
-            upstream(req, res, Buffer.concat(chunks));
-          }),
-        );
-  const pool = createUpstreamPool(`http://127.0.0.1:${upstreamPort}`);
-  closers.push(() => pool.destroy());
-  const { promise: outcome, resolve } = Promise.withResolvers<ForwardOutcome>();
-  const proxy = http.createServer(async (req, res) => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of req) chunks.push(chunk as Buffer);
-    const ended = await forwardRequest({
-      dispatcher: pool,
-      method: 'POST',
-      path: req.url!,
-      headers: forwardableRequestHeaders(req.rawHeaders, new Set(['authorization'])),
-      body: Buffer.concat(chunks),
-      res,
-      timeouts: { headersMs: 2_000, bodyIdleMs: 2_000 },
-      ...options,
-    });
-    if (ended.kind === 'refused') writeRefusal(res, ended, ['x-atoll-attempts', '1']);
-    resolve(ended);
-  });
-  return { port: await listen(proxy), outcome, pool };
-}
-
-interface Answer {
-  readonly status: number;
-  readonly headers: http.IncomingHttpHeaders;
-  readonly text: string;
-  /** False when the connection broke before the end of the message. */
-  readonly isWhole: boolean;
-}
-
-function post(port: number, body = '{"a":1}'): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json', authorization: 'Bearer client', 'x-client': 'é' };
-    const req = http.request({ port, host: '127.0.0.1', method: 'POST', path: '/v1/x?y=1', headers }, (res) => {
-      let text = '';
-      res.setEncoding('utf8');
-      res.on('data', (part: string) => {
-        text += part;
-      });
-      const finish = () => resolve({ status: res.statusCode!, headers: res.headers, text, isWhole: res.complete });
-      res.on('end', finish);
-      res.on('error', finish);
-    });
-    req.on('error', reject);
-    req.end(body);
-  });
-}
-
-const token = (index: number): string => sseEvent({ choices: [{ index: 0, delta: { content: `t${index} ` } }] });
-const tokens = (count: number): string => Array.from({ length: count }, (_, index) => token(index)).join('');
-
-function startStream(res: http.ServerResponse, count: number): void {
-  res.writeHead(200, { 'content-type': 'text/event-stream' });
-  res.write(tokens(count));
-}
+afterEach(closeAll);
 
 describe('forwarding what is whole', () => {
   it('passes body and answer untouched, drops hop-by-hop headers, adds its own', async () => {
@@ -145,71 +55,6 @@ describe('forwarding what is whole', () => {
     expect(await post(port)).toMatchObject({ status: 200, text: whole, isWhole: true });
     expect(await outcome).toMatchObject({ kind: 'completed', isEventStream: true, usage });
     expect(firstBytes).toBe(1);
-  });
-
-  it.each<[string, string, (res: http.ServerResponse) => void]>([
-    [
-      'a stream',
-      tokens(3) + sseDone,
-      (res) => res.writeHead(200, { 'content-type': 'text/event-stream' }).end(tokens(3) + sseDone),
-    ],
-    ['an answer in one piece', 'tea', (res) => res.writeHead(200, { 'content-length': '3' }).end('tea')],
-    [
-      'an answer until the end of its connection',
-      'tea',
-      (res) => res.writeHead(200, { connection: 'close' }).end('tea'),
-    ],
-    ['an answer without content', '', (res) => res.writeHead(204).end()],
-  ])('holds back %s until it may be sent, and then sends all', async (_name, want, answer) => {
-    const asked = Promise.withResolvers<void>();
-    const sendable = Promise.withResolvers<void>();
-    const answered = Promise.withResolvers<void>();
-    let firstBytes = 0;
-    const upstream: Upstream = (_req, res) => {
-      res.on('finish', answered.resolve);
-      answer(res);
-    };
-    const { port, outcome } = await rig(upstream, {
-      readsUsage: true,
-      untilSendable: () => {
-        asked.resolve();
-        return sendable.promise;
-      },
-      onFirstByte: () => {
-        firstBytes += 1;
-      },
-    });
-    const answering = post(port);
-    await Promise.all([asked.promise, answered.promise]);
-    await new Promise(setImmediate);
-    expect(firstBytes).toBe(0);
-    sendable.resolve();
-    expect(await answering).toMatchObject({ text: want, isWhole: true });
-    expect([(await outcome).kind, firstBytes]).toEqual(['completed', 1]);
-  });
-
-  it('lets go of an answer that may not be sent yet when its client leaves', async () => {
-    const asked = Promise.withResolvers<void>();
-    const gone = Promise.withResolvers<void>();
-    const { port, outcome } = await rig(
-      (_req, res) => {
-        res.on('close', gone.resolve);
-        res.writeHead(200, { 'content-type': 'text/event-stream' });
-        res.write(tokens(1));
-      },
-      {
-        untilSendable: () => {
-          asked.resolve();
-          return new Promise(() => undefined);
-        },
-      },
-    );
-    const client = http.request({ port, host: '127.0.0.1', method: 'POST', path: '/' }).on('error', () => undefined);
-    client.end('{}');
-    await asked.promise;
-    client.destroy();
-    await gone.promise;
-    expect(await outcome).toMatchObject({ kind: 'client-gone', bytesSent: 0 });
   });
 
   it.each([
