@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { sweepDrafts, syncFolder, writeDraft, writeDurably } from './durable-file.ts';
+import { sweepDrafts, syncFolder, writeDraft, writeDurably, writeLightly } from './durable-file.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -28,6 +28,13 @@ describe('a durable file', () => {
     await mkdir(join(folder, 'taken'));
     await expect(writeDurably(join(folder, 'taken'), 'text')).rejects.toThrow(/EISDIR|ENOTEMPTY|EEXIST/);
     expect(await readdir(folder)).toEqual(['taken']);
+  });
+
+  it('that need not outlive the machine is replaced as a whole too', async () => {
+    await writeLightly(join(folder, 'note'), 'a long first text');
+    await writeLightly(join(folder, 'note'), 'second');
+    expect([await readFile(join(folder, 'note'), 'utf8'), await readdir(folder)]).toEqual(['second', ['note']]);
+    expect((await stat(join(folder, 'note'))).mode & 0o777).toBe(0o600);
   });
 
   it('in a folder that is not there throws', async () => {

@@ -1,7 +1,7 @@
 // Writing that survives a power cut: the new content is on disk before it takes the old one's place, and the folder's
 // entry is on disk before the caller hears that it is done.
 import { randomUUID } from 'node:crypto';
-import { open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 /** So old, what nobody answers for was left by a crash. */
@@ -47,6 +47,15 @@ export async function writeDurably(path: string, text: string, mode = 0o600): Pr
     throw cause;
   }
   await syncFolder(dirname(path));
+}
+
+/**
+ * As `writeDurably`, and waits for no disk: for notes of the moment, which need not outlive the machine's boot. One writer
+ * at a time.
+ */
+export async function writeLightly(path: string, text: string, mode = 0o600): Promise<void> {
+  await writeFile(`${path}.tmp`, text, { mode });
+  await rename(`${path}.tmp`, path);
 }
 
 /**

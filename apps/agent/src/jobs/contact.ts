@@ -9,9 +9,9 @@ import { uptime } from 'node:os';
 import { dirname } from 'node:path';
 import type { Logger } from 'pino';
 import { z } from 'zod';
+import { writeLightly } from '#files';
 import { messageOf } from '../errors.ts';
 import type { ContactRecord } from './runner/runner-contract.ts';
-import { noteLightly } from './task-folder.ts';
 
 /** While tasks are here; half of the ten seconds that may pass at most. */
 const ASK_MS = 5_000;
@@ -69,7 +69,7 @@ export class Contact {
     const { file, machineBootId, log } = this.#options;
     const record: ContactRecord = { atSeconds: this.#atSeconds, machineBootId };
     this.#noting = this.#noting
-      .then(() => noteLightly(file, record))
+      .then(() => writeLightly(file, JSON.stringify(record)))
       .catch((cause: unknown) =>
         log.warn({ reason: messageOf(cause) }, 'contact not noted; tasks may be ended for it'),
       );

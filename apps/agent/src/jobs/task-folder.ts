@@ -7,7 +7,7 @@
 //   ../checkpoint/ ../output/ ../resume/ ../saved/<sequence>/ ../rendezvous.json
 //
 // Invariant: a task whose `run.json` was taken by a runner has run; the agent never writes a second one.
-import { access, mkdir, readdir, readFile, rename, rm, symlink, unlink, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rm, symlink, unlink } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -247,10 +247,4 @@ async function readJson<Schema extends z.ZodType>(path: string, schema: Schema):
   } catch {
     return null;
   }
-}
-
-/** A note of the moment, which needs not outlive the machine's boot. By a rename. */
-export async function noteLightly(path: string, value: unknown): Promise<void> {
-  await writeFile(`${path}.tmp`, JSON.stringify(value), { mode: 0o600 });
-  await rename(`${path}.tmp`, path);
 }

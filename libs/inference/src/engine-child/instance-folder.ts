@@ -2,9 +2,10 @@
 // embedded one or the simulator. The agent makes it before the spawn, with `spec.json` and `token`; the engine adds
 // `pid.json` and `ready.json`. A `spec.json` that is gone means "withdrawn": the engine ends by itself, also when the agent
 // died meanwhile, so that an agent's restart leaves no orphans.
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { writeLightly } from '#files';
 import { EngineExit, exitInvalidSpec, exitWithdrawn } from './engine-exit.ts';
 
 export const instanceSpecSchema = z.object({
@@ -96,8 +97,7 @@ export class InstanceFolder {
   async #write(name: string, value: unknown): Promise<void> {
     const target = join(this.path, name);
     try {
-      await writeFile(`${target}.tmp`, `${JSON.stringify(value)}\n`, { mode: 0o600 });
-      await rename(`${target}.tmp`, target);
+      await writeLightly(target, `${JSON.stringify(value)}\n`);
     } catch (cause) {
       throw new EngineExit(`${name} could not be written: the folder is gone or not ours`, exitWithdrawn, { cause });
     }

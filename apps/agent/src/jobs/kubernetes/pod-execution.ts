@@ -4,17 +4,18 @@
 //
 // The Job is the attempt's: the first member that starts makes it, for all members, and whoever ends one ends it. A pod
 // that the API server is silent about is alive.
-import { rename, writeFile } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { DesiredTask } from '#domain';
+import { writeLightly } from '#files';
 import { EngineError, messageOf } from '../../errors.ts';
 import type { Contact } from '../contact.ts';
 import { requestCheckpoint } from '../runner/checkpoint-request.ts';
 import { type ExitRecord, logPartName } from '../runner/runner-contract.ts';
 import { silenceStep } from '../runner/silence.ts';
 import { TaskExecution } from '../task-execution.ts';
-import { isThere, noteLightly, TaskFolder } from '../task-folder.ts';
+import { isThere, TaskFolder } from '../task-folder.ts';
 import type { KubernetesTaskLauncher, MemberState } from './task-launcher.ts';
 import { type GangOrder, podGraceSeconds } from './task-objects.ts';
 
@@ -130,7 +131,7 @@ export class PodExecution extends TaskExecution {
     const path = join(this.#folder.files.logs, logPartName(0));
     await launcher
       .readLog(attemptId, rank)
-      .then((text) => (text === '' ? undefined : writeWhole(path, text)))
+      .then((text) => (text === '' ? undefined : writeLightly(path, text)))
       .catch((cause: unknown) =>
         log.warn({ attempt: attemptId, rank, reason: messageOf(cause) }, 'log of a pod not read'),
       );
@@ -199,7 +200,7 @@ export class PodExecution extends TaskExecution {
   async #writeExit(exit: Omit<ExitRecord, 'ranSeconds'>): Promise<void> {
     const startedAtSeconds = this.#startedAtSeconds ?? this.#options.uptime();
     const ranSeconds = Math.max(0, this.#options.uptime() - startedAtSeconds);
-    await noteLightly(this.#folder.files.exit, { ...exit, ranSeconds });
+    await writeLightly(this.#folder.files.exit, JSON.stringify({ ...exit, ranSeconds }));
   }
 
   #stopLater(): void {
@@ -223,9 +224,4 @@ export class PodExecution extends TaskExecution {
   #member(): { attemptId: string; rank: number } {
     return this.#folder;
   }
-}
-
-async function writeWhole(path: string, text: string): Promise<void> {
-  await writeFile(`${path}.tmp`, text, { mode: 0o600 });
-  await rename(`${path}.tmp`, path);
 }
