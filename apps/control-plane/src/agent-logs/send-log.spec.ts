@@ -85,6 +85,13 @@ describe('a follower', () => {
     await eventually(() => expect(follower.heard()).toContain('two'));
   });
 
+  it('is told at once that its answer begins, before anything was written', async () => {
+    const follower = await ask('follow');
+    await eventually(() => expect(follower.heard()).toMatch(/^HTTP\/1\.1 200 [\s\S]*text\/plain[\s\S]*\r\n\r\n$/));
+    says('one\n');
+    await eventually(() => expect(follower.heard()).toContain('one'));
+  });
+
   it('is asked by TCP whether its machine is still there, within 30 s of silence', async () => {
     const follower = await ask('follow');
     says('one\n');

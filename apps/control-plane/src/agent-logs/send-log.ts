@@ -24,5 +24,13 @@ export async function sendLog(
     request.raw.socket.setTimeout(0);
     request.raw.socket.setKeepAlive(true, KEEP_ALIVE_MS);
   }
-  await reply.type('text/plain; charset=utf-8').send(Readable.from(pieces, { objectMode: false }));
+  const body = follows ? announced(reply, pieces) : pieces;
+  await reply.type('text/plain; charset=utf-8').send(Readable.from(body, { objectMode: false }));
+}
+
+/** The head of the answer goes at once: what has written nothing yet may be silent for long, and proxies wait for a head. */
+async function* announced(reply: FastifyReply, pieces: AsyncGenerator<string>): AsyncGenerator<string> {
+  // Nobody asks for the first piece before the head is complete.
+  reply.raw.flushHeaders();
+  yield* pieces;
 }

@@ -2,7 +2,9 @@
  * How the admin API is asked: an answer is parsed by the route's own schema, a problem is thrown as `ProblemError`. Keeps
  * no state and never repeats a mutation.
  */
+import type { IncomingMessage } from 'node:http';
 import type { z } from 'zod';
+import { ANSWER_WAITS, type AnswerWaits, beginLongAnswer, SilentError } from './long-answer.ts';
 import { type Problem, pageOf, problemSchema } from './problems.ts';
 
 /** The API said no, or could not be reached (`problem` is then null). `message` is fit to be shown. */
@@ -21,10 +23,11 @@ const TIMEOUT_MS = 30_000;
 const PAGES_MAX = 1_000;
 
 export class AdminCaller {
-  /** `url` without `/api/v1`; `token` is an admin key. */
+  /** `url` without `/api/v1`; `token` is an admin key; `waits` are those of answers that are long. */
   constructor(
     private readonly url: string,
     private readonly token: string,
+    private readonly waits: AnswerWaits = ANSWER_WAITS,
   ) {}
 
   /** Follows the pages of a list to its end. */
@@ -90,39 +93,60 @@ export class AdminCaller {
     );
   }
 
-  /** A body of any length and duration; without `signal` it may take as long as the server lets it. */
-  protected async stream(path: string, signal: AbortSignal | undefined): Promise<AsyncIterable<Uint8Array>> {
-    const response = await this.request('GET', path, signal === undefined ? {} : { signal });
-    if (!response.ok) throw problemOf(response, await response.text());
-    return this.pieces(response.body);
+  /**
+   * A body of any length and duration, in pieces. One that is followed may be silent between two of them for as long as it
+   * likes; any other is broken off after five minutes without one.
+   */
+  protected async stream(
+    path: string,
+    { signal, isFollowed = false }: { signal?: AbortSignal | undefined; isFollowed?: boolean },
+  ): Promise<AsyncIterable<Uint8Array>> {
+    const { waits } = this;
+    const question = { url: this.urlOf(path), headers: this.authorization(), isFollowed, signal, waits };
+    const answer = await beginLongAnswer(question).catch((cause: unknown) => {
+      throw this.unreachable(cause);
+    });
+    const { statusCode: status = 0 } = answer;
+    if (status >= 200 && status < 300) return this.pieces(answer);
+    let text = '';
+    for await (const bytes of this.pieces(answer.setEncoding('utf8'))) text += bytes;
+    throw problemOf({ status, url: question.url }, text);
   }
 
   /** A text that grows, in pieces that cut no character. */
-  protected async *text(path: string, signal: AbortSignal | undefined): AsyncGenerator<string> {
+  protected async *text(
+    path: string,
+    how: { signal?: AbortSignal | undefined; isFollowed?: boolean },
+  ): AsyncGenerator<string> {
     const decoder = new TextDecoder();
-    for await (const bytes of await this.stream(path, signal)) yield decoder.decode(bytes, { stream: true });
+    for await (const bytes of await this.stream(path, how)) yield decoder.decode(bytes, { stream: true });
     yield decoder.decode();
   }
 
-  private async *pieces(body: Response['body']): AsyncGenerator<Uint8Array> {
-    if (body === null) return;
+  private async *pieces(answer: IncomingMessage): AsyncGenerator<Uint8Array> {
     try {
-      for await (const piece of body as unknown as AsyncIterable<Uint8Array>) yield piece;
+      for await (const piece of answer as AsyncIterable<Uint8Array>) yield piece;
     } catch (cause) {
-      throw new ProblemError(`The control plane at ${this.url} broke off in the middle of its answer.`, null, {
-        cause,
-      });
+      const what = cause instanceof SilentError ? `said nothing for ${cause.seconds} s` : 'broke off';
+      throw new ProblemError(`The control plane at ${this.url} ${what} in the middle of its answer.`, null, { cause });
     }
   }
 
   private async request(method: string, path: string, init: RequestInit): Promise<Response> {
-    const url = `${this.url.replace(/\/$/, '')}/api/v1${path}`;
-    const headers = { ...(init.headers as Record<string, string> | undefined), authorization: `Bearer ${this.token}` };
+    const headers = { ...(init.headers as Record<string, string> | undefined), ...this.authorization() };
     try {
-      return await fetch(url, { ...init, method, headers, redirect: 'error' });
+      return await fetch(this.urlOf(path), { ...init, method, headers, redirect: 'error' });
     } catch (cause) {
       throw this.unreachable(cause);
     }
+  }
+
+  private urlOf(path: string): string {
+    return `${this.url.replace(/\/$/, '')}/api/v1${path}`;
+  }
+
+  private authorization(): { authorization: string } {
+    return { authorization: `Bearer ${this.token}` };
   }
 
   private unreachable(cause: unknown): ProblemError {
@@ -130,7 +154,7 @@ export class AdminCaller {
   }
 }
 
-function problemOf(response: Response, text: string): ProblemError {
+function problemOf(response: Pick<Response, 'status' | 'url'>, text: string): ProblemError {
   const parsed = problemSchema.safeParse(parseJson(text));
   if (!parsed.success) return new ProblemError(`HTTP ${response.status} from ${response.url}, not from Atoll`, null);
   const fields = (parsed.data.errors ?? []).map(({ field, message }) => `\n  ${field}: ${message}`).join('');

@@ -164,7 +164,7 @@ export class AdminClient extends JobCalls {
   ): AsyncGenerator<string> {
     const { signal, ...wanted } = options;
     const path = `/deployments/${encodeURIComponent(deployment)}/replicas/${encodeURIComponent(replicaId)}/logs`;
-    yield* this.text(`${path}?${queryOf(wanted)}`, signal);
+    yield* this.text(`${path}?${queryOf(wanted)}`, { signal, isFollowed: wanted.follow === true });
   }
 
   async removeDeployment(name: string): Promise<void> {

@@ -84,7 +84,8 @@ export class JobCalls extends BudgetCalls {
   /** Its pieces as they come; with `follow` until the member ended. */
   async *followJobLog(name: string, options: JobLogOptions & { follow?: boolean } = {}): AsyncGenerator<string> {
     const { signal, ...wanted } = options;
-    yield* this.text(`/jobs/${encodeURIComponent(name)}/logs?${queryOf(wanted)}`, signal);
+    const path = `/jobs/${encodeURIComponent(name)}/logs?${queryOf(wanted)}`;
+    yield* this.text(path, { signal, isFollowed: wanted.follow === true });
   }
 
   jobArtifacts(name: string): Promise<JobArtifactsDto> {
@@ -94,6 +95,6 @@ export class JobCalls extends BudgetCalls {
   /** The bytes of one file of the output. */
   jobArtifact(name: string, path: string, signal?: AbortSignal): Promise<AsyncIterable<Uint8Array>> {
     const segments = path.split('/').map(encodeURIComponent).join('/');
-    return this.stream(`/jobs/${encodeURIComponent(name)}/artifacts/${segments}`, signal);
+    return this.stream(`/jobs/${encodeURIComponent(name)}/artifacts/${segments}`, { signal });
   }
 }
