@@ -100,9 +100,10 @@ describe('submitting', () => {
   it.each<[string, object, string]>([
     ['an unknown queue', { queue: 'nowhere' }, 'queue'],
     ['an unknown class', { priorityClass: 'royal' }, 'priorityClass'],
-    ['a job that is not there', { dependsOn: [{ job: 'ghost' }] }, 'dependsOn[0].job'],
-    ['itself', { dependsOn: [{ job: 'bad' }] }, 'dependsOn[0].job'],
-    ['the same job twice', { dependsOn: [{ job: 'plain' }, { job: 'plain' }] }, 'dependsOn'],
+    ['D03: a job that is not there', { dependsOn: [{ job: 'ghost' }] }, 'dependsOn[0].job'],
+    ['D03: itself', { dependsOn: [{ job: 'bad' }] }, 'dependsOn[0].job'],
+    ['D03: itself, always', { dependsOn: [{ job: 'bad', when: 'always' }] }, 'dependsOn[0].job'],
+    ['D03: the same job twice', { dependsOn: [{ job: 'plain' }, { job: 'plain' }] }, 'dependsOn'],
     ['an unknown model', { mounts: { base: { model: 'nothing' } } }, 'mounts.base.model'],
     ['an unknown version', { mounts: { base: { model: 'tiny', version: 9 } } }, 'mounts.base.version'],
     ['an unknown device type', { claim: { deviceType: 'tpu', count: 1 } }, 'claim'],
@@ -225,6 +226,20 @@ describe('looking', () => {
     const foreign = { name: 'thief', command: ['true'], mounts: { base: { model: 'tiny' } } };
     expect((await callApi(url, 'POST', at, { key: strangerKey, body: foreign })).status).toBe(422);
   });
+});
+
+it('D03: two jobs cannot wait for each other: the first would have to name one that is not there yet', async () => {
+  const first = { name: 'chicken', dependsOn: [{ job: 'egg' }] };
+  expect(await submit(first)).toMatchObject({ status: 422 });
+  expect(await submit({ name: 'egg' })).toMatchObject({ status: 201 });
+  expect(await submit(first)).toMatchObject({ status: 201 });
+  const { id } = await get('egg');
+  expect(await submit({ name: 'egg', dependsOn: [{ job: 'chicken' }] })).toMatchObject({ status: 409 });
+  for (const method of ['PUT', 'PATCH'] as const) {
+    const change = await installation.call(method, `${at}/egg`, { body: { dependsOn: [{ job: 'chicken' }] } });
+    expect([404, 405]).toContain(change.status);
+  }
+  expect(await get('egg')).toMatchObject({ id, dependsOn: [] });
 });
 
 describe('steering', () => {
