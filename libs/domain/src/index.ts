@@ -38,6 +38,7 @@ export * from './routes.ts';
 export * from './serving.ts';
 export * from './sync.ts';
 export * from './task-reconciliation.ts';
+export * from './task-variables.ts';
 export * from './tenancy.ts';
 export * from './token-usage.ts';
 export * from './usage.ts';

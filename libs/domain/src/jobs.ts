@@ -43,6 +43,8 @@ export type DependencyCondition = (typeof DEPENDENCY_CONDITIONS)[number];
 export interface JobDependency {
   readonly jobId: string;
   readonly when: DependencyCondition;
+  /** What it was called when the dependent was submitted, for when it is gone; left out in rows of before. */
+  readonly name?: string;
 }
 
 /** How a gang's members are started; the agent fills in rank, world size and rendezvous. See docs/jobs.md. */

@@ -13,6 +13,7 @@ import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { v7 as uuidv7 } from 'uuid';
+import { ENGINE_FOLDER_VARIABLE } from '#domain';
 import { deviceEnvironment } from '../devices/visible-devices.ts';
 import { EngineError, messageOf } from '../errors.ts';
 import type { AgentMetrics } from '../metrics.ts';
@@ -21,7 +22,7 @@ import type { EngineInstance, EngineSpec, EngineState } from './engine-adapter.t
 import { boundLog, lastLine, logPath, openLog, sweepLogs } from './engine-log.ts';
 import * as folders from './instance-folder.ts';
 
-export const INSTANCE_VARIABLE = 'ATOLL_INSTANCE_DIR';
+export const INSTANCE_VARIABLE = ENGINE_FOLDER_VARIABLE;
 const EXIT_POLL_MS = 50;
 const KILL_MS_MAX = 5_000;
 /** Looks at all processes, of one that starts others faster than they can be ended. */

@@ -2,7 +2,7 @@
 //
 // Nothing of the agent's own comes in but what every program needs to find its libraries; what the job sets wins over
 // that, and what Atoll sets wins over the job.
-import type { DesiredTask, NodeDevices } from '#domain';
+import { type DesiredTask, mountVariable, type NodeDevices, type TaskVariable } from '#domain';
 import { deviceEnvironment } from '../devices/visible-devices.ts';
 import { TASK_VARIABLE } from './runner/runner-contract.ts';
 
@@ -39,12 +39,21 @@ export function taskEnvironment(
     ...deviceEnvironment(task.claim.deviceType, place.devices),
     ...rankEnvironment(task, place),
     ...mountEnvironment(task, place),
+    ...ownEnvironment(task, place),
     // Python's setproctitle (Ray, vLLM) writes over the environment by which tasks are known.
     SPT_NOENV: '1',
+  };
+}
+
+/** All that is Atoll's own but for what tells of devices: no mount may be called so that its variable is one of these. */
+function ownEnvironment(task: DesiredTask, place: TaskPlace): Record<Exclude<TaskVariable, 'ATOLL_DEVICES'>, string> {
+  return {
     [TASK_VARIABLE]: place.folder,
     ATOLL_JOB_ID: task.jobId,
     ATOLL_JOB_NAME: task.jobName,
     ATOLL_ATTEMPT: String(task.attempt),
+    ATOLL_RANK: String(task.rank),
+    ATOLL_WORLD_SIZE: String(task.worldSize),
     ATOLL_CHECKPOINT_DIR: place.checkpointFolder,
     ATOLL_CHECKPOINT_REQUEST: place.requestFile,
     ATOLL_CHECKPOINT_DONE: place.doneFile,
@@ -66,8 +75,6 @@ function withoutReserved(environment: DesiredTask['environment']): Record<string
 function rankEnvironment(task: DesiredTask, { masterAddress, masterPort }: TaskPlace): Record<string, string> {
   const [rank, worldSize] = [String(task.rank), String(task.worldSize)];
   return {
-    ATOLL_RANK: rank,
-    ATOLL_WORLD_SIZE: worldSize,
     RANK: rank,
     WORLD_SIZE: worldSize,
     // Each member sees only its own devices, so it is the first on them.
@@ -78,6 +85,5 @@ function rankEnvironment(task: DesiredTask, { masterAddress, masterPort }: TaskP
 }
 
 function mountEnvironment({ mounts }: DesiredTask, { mountsFolder }: TaskPlace): Record<string, string> {
-  const variable = (name: string) => `ATOLL_${name.toUpperCase().replaceAll('-', '_')}_DIR`;
-  return Object.fromEntries(mounts.map(({ name }) => [variable(name), `${mountsFolder}/${name}`]));
+  return Object.fromEntries(mounts.map(({ name }) => [mountVariable(name), `${mountsFolder}/${name}`]));
 }

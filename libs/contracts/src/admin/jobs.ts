@@ -14,6 +14,7 @@ import {
   JOB_PHASES,
   JOB_TEMPLATES,
   LAUNCHERS,
+  mountNameProblem,
   PREEMPTION_POLICIES,
   STOP_CAUSES,
   TASK_PHASES,
@@ -115,6 +116,7 @@ const createJobShape = {
   /** Name → version that is laid into the working folder, read-only. `base` is what a fine-tune starts from. */
   mounts: z
     .record(nameSchema, jobMountSchema)
+    .superRefine(refuseTakenNames)
     .refine((mounts) => Object.keys(mounts).length <= JOB_MOUNTS_MAX, `at most ${JOB_MOUNTS_MAX} mounts`)
     .default({}),
   checkpoint: z
@@ -194,6 +196,13 @@ function textSchema(charactersMax: number) {
     .string()
     .max(charactersMax)
     .refine((text) => !text.includes('\0'), 'must not contain NUL');
+}
+
+function refuseTakenNames(mounts: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
+  for (const name of Object.keys(mounts)) {
+    const message = mountNameProblem(name);
+    if (message !== null) context.addIssue({ code: 'custom', path: [name], message });
+  }
 }
 
 const timeSchema = z.iso.datetime();
