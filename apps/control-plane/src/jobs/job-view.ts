@@ -45,9 +45,9 @@ export function describeJob(job: Job, around: JobSurroundings, decision: Decisio
     conditions: conditionsOf(job, attempt, decision),
     place: phase === 'Queued' ? (decision?.detail?.place ?? null) : null,
     cancelRequested: job.cancelRequestedAt !== null,
-    dependsOn: job.dependsOn.map(({ jobId, when }) => {
+    dependsOn: job.dependsOn.map(({ jobId, when, name = jobId }) => {
       const dependency = around.jobs.get(jobId);
-      return { job: dependency?.name ?? jobId, when, phase: dependency?.phase ?? null };
+      return { job: dependency?.name ?? name, when, phase: dependency?.phase ?? null };
     }),
     tasks: attempt === null ? [] : viewBindings(attempt.tasks, around),
     progress: attempt === null ? null : (around.reports.get(taskIdOf(attempt.id, 0))?.progress ?? null),

@@ -106,7 +106,9 @@ export class Jobs {
       demandMatch(target.ifMatch, job);
       if (intent === 'retry' && isFinal(job.phase)) await demandRoomForOneMore(rows, actor.tenantId);
       const now = await rows.clock.now();
-      return writeIntent(rows, job, INTENTS[intent](job, actor, now, await dependencyNames(rows, job)));
+      const outcome = INTENTS[intent](job, actor, now);
+      if (intent === 'retry') await demandDependenciesKept(rows, job);
+      return writeIntent(rows, job, outcome);
     });
   }
 
@@ -116,7 +118,7 @@ export class Jobs {
       const job = await findJob(rows, actor.tenantId, target.name, true);
       demandMatch(target.ifMatch, job);
       if (!isFinal(job.phase)) {
-        return writeIntent(rows, job, INTENTS.cancel(job, actor, await rows.clock.now(), []));
+        return writeIntent(rows, job, INTENTS.cancel(job, actor, await rows.clock.now()));
       }
       await demandNoDependents(rows, job);
       await rows.jobs.remove([job.id]);
@@ -125,7 +127,7 @@ export class Jobs {
   }
 }
 
-type JudgeIntent = (job: Job, actor: Actor, now: Date, dependsOn: readonly string[]) => IntentOutcome | null;
+type JudgeIntent = (job: Job, actor: Actor, now: Date) => IntentOutcome | null;
 
 /** Each gives the change, null when it is so already, or throws a conflict. */
 const INTENTS: Readonly<Record<JobIntent, JudgeIntent>> = {
@@ -136,16 +138,17 @@ const INTENTS: Readonly<Record<JobIntent, JudgeIntent>> = {
   },
   suspend: (job, actor) => {
     if (isFinal(job.phase)) throw conflict(job, 'there is nothing to suspend');
-    if (job.cancelRequestedAt !== null) throw new RefusedError(refuse.conflict(`job "${job.name}" is being cancelled`));
+    demandNotBeingCancelled(job);
     if (job.suspended) return null;
     return { change: { suspended: true }, kind: 'SuspendRequested', message: `asked by ${actor.name}` };
   },
   resume: (job, actor) => {
     if (isFinal(job.phase)) throw conflict(job, 'try it once more with retry');
+    demandNotBeingCancelled(job);
     if (!job.suspended) return null;
     return { change: { suspended: false }, kind: 'ResumeRequested', message: `asked by ${actor.name}` };
   },
-  retry: (job, actor, now, dependsOn) => {
+  retry: (job, actor, now) => {
     if (!isFinal(job.phase)) {
       throw new RefusedError(refuse.conflict(`job "${job.name}" has not ended: it is ${job.phase}`));
     }
@@ -154,16 +157,21 @@ const INTENTS: Readonly<Record<JobIntent, JudgeIntent>> = {
     if (runDeadlineSeconds !== null && job.ranSeconds >= runDeadlineSeconds) {
       throw conflict(job, `it ran out of its runDeadlineSeconds of ${runDeadlineSeconds}; submit it anew with more`);
     }
-    const begin = beginning(
-      dependsOn.map((name) => ({ job: name })),
-      now,
-    );
-    const { phase, reason, queuedAt } = begin;
+    const { phase, reason, queuedAt } = beginning(isPastDependencies(job) ? [] : dependencyNames(job), now);
     const cleared = { suspended: false, cancelRequestedAt: null, failures: 0, retryAt: null, nomination: null };
     const change = { phase, reason, queuedAt, endedAt: null, ...cleared };
     return { change, kind: 'RetryRequested', message: `asked by ${actor.name}` };
   },
 };
+
+/** Whoever was queued once has them behind it, whatever became of them since. */
+function isPastDependencies({ queuedAt }: Pick<Job, 'queuedAt'>): boolean {
+  return queuedAt !== null;
+}
+
+function demandNotBeingCancelled({ name, cancelRequestedAt }: Job): void {
+  if (cancelRequestedAt !== null) throw new RefusedError(refuse.conflict(`job "${name}" is being cancelled`));
+}
 
 function conflict(job: Job, advice: string): RefusedError {
   return new RefusedError(refuse.conflict(`job "${job.name}" has ended (${job.phase}): ${advice}`));
@@ -185,11 +193,19 @@ function tell(rows: Rows, { id, tenantId }: Job, kind: string, message: string):
   return rows.jobEvents.add([{ tenantId, jobId: id, attemptId: null, kind, message }]);
 }
 
-/** Of those that are still kept. */
-async function dependencyNames(rows: Rows, { dependsOn }: Job): Promise<string[]> {
-  if (dependsOn.length === 0) return [];
-  const found = await rows.jobs.findAll(dependsOn.map(({ jobId }) => jobId));
-  return dependsOn.map(({ jobId }) => found.find(({ id }) => id === jobId)?.name ?? jobId);
+function dependencyNames({ dependsOn }: Pick<Job, 'dependsOn'>): string[] {
+  return dependsOn.map(({ jobId, name = jobId }) => name);
+}
+
+/** One that was cancelled while it waited would wait for the success of what nobody knows any more. */
+async function demandDependenciesKept(rows: Rows, job: Job): Promise<void> {
+  const needed = isPastDependencies(job) ? [] : job.dependsOn.filter(({ when }) => when === 'success');
+  if (needed.length === 0) return;
+  const kept = new Set((await rows.jobs.findAll(needed.map(({ jobId }) => jobId))).map(({ id }) => id));
+  const gone = needed.find(({ jobId }) => !kept.has(jobId));
+  if (gone === undefined) return;
+  const what = `job ${gone.name ?? gone.jobId}, which had to succeed first, is no longer kept`;
+  throw conflict(job, `${what}; submit it anew without that dependency, or after a new one`);
 }
 
 /** Counted without a lock: those that come at the same moment may be some more. */

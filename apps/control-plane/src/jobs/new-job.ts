@@ -48,7 +48,10 @@ export async function newJob(
     ...{ id: uuidv7(), tenantId, name, kind, queueId: queue.id, dependsOn },
     ...{ priorityClass: priorityClass.name, priority, preemption, preemptible },
     spec: specOf(wanted, { mounts, output, resolved }),
-    ...beginning(wanted.dependsOn, now),
+    ...beginning(
+      wanted.dependsOn.map((each) => each.job),
+      now,
+    ),
     ...{ suspended: false, cancelRequestedAt: null, attempts: 0, failures: 0, preemptions: 0, retryAt: null },
     ...{ startedAt: null, endedAt: null, ranSeconds: 0, usedDeviceSeconds: 0, lostDeviceSeconds: 0 },
     ...{ checkpoint: null, nomination: null, outputDigest: null, publishedVersionId: null },
@@ -57,15 +60,14 @@ export async function newJob(
   return { job, sized: resolved.sized };
 }
 
-/** The phase of a job that was just submitted, or is to be tried once more. */
+/** The phase of a job that was just submitted, or is to be tried once more. @param names of what it waits for */
 export function beginning(
-  dependsOn: readonly { readonly job: string }[],
+  names: readonly string[],
   now: Date,
 ): Pick<Job, 'phase' | 'reason' | 'phaseSince' | 'queuedAt'> {
-  if (dependsOn.length === 0) {
+  if (names.length === 0) {
     return { phase: 'Queued', reason: 'waits to be scheduled', phaseSince: now, queuedAt: now };
   }
-  const names = dependsOn.map(({ job }) => job);
   const more = names.length > 5 ? ` and ${names.length - 5} more` : '';
   const reason = `waits for ${names.slice(0, 5).join(', ')}${more}`;
   return { phase: 'Waiting', reason, phaseSince: now, queuedAt: null };
@@ -106,7 +108,7 @@ async function namedDependencies(rows: Rows, tenantId: string, wanted: WantedJob
     if (name === wanted.name) throw new RefusedError(refuse.invalid(field, 'a job cannot depend on itself'));
     const job = await rows.jobs.find({ tenantId, name });
     if (job === null) throw new RefusedError(refuse.invalid(field, `there is no job "${name}"; submit it first`));
-    found.push({ jobId: job.id, when });
+    found.push({ jobId: job.id, when, name });
   }
   return found;
 }
