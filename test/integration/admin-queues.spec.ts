@@ -63,7 +63,10 @@ describe('queues', () => {
     });
     expect(made).toMatchObject({
       status: 201,
-      body: { weight: 2, quota: { cpu: 3, 'nvidia.com/gpu': 8 }, borrowingLimit: { cpu: 5 }, lendingLimit: null },
+      body: {
+        ...{ weight: 2, quota: { cpu: 3, 'nvidia.com/gpu': 8 }, borrowingLimit: { cpu: 5 }, lendingLimit: null },
+        warning: 'queue research has a quota of 8 nvidia.com/gpu, and the fleet has 0',
+      },
     });
     expect(made.headers.get('etag')).toBe('"1"');
     const child = await api('POST', '/queues', { name: 'vision', parent: 'research', quota: { cpu: 1 } });
@@ -79,6 +82,7 @@ describe('queues', () => {
     ['a negative limit', { lendingLimit: { cpu: -1 } }, 'lendingLimit.cpu'],
     ['a negative weight', { weight: -1 }, 'weight'],
     ['an absurd weight', { weight: 1e9 }, 'weight'],
+    ['a weight that no share can be divided by', { weight: 5e-324 }, 'weight'],
     ['an unknown order', { order: 'random' }, 'order'],
     ['an unknown parent', { parent: 'nobody' }, 'parent'],
     ['more than its parent has', { parent: 'research', quota: { cpu: 3 } }, 'quota'],
@@ -143,13 +147,50 @@ describe('queues', () => {
       status: 200,
       body: { quota: { cpu: 0 }, borrowed: { cpu: 2 }, warning: expect.stringMatching(/uses 2 cpu of a quota of 0/) },
     });
+    for (const quota of [{}, { 'nvidia.com/gpu': 1 }]) {
+      const { body } = await api('PATCH', '/queues/vision', { quota });
+      expect(body).toMatchObject({ quota, warning: expect.stringMatching(/uses 2 cpu of a quota of 0/) });
+    }
+    expect((await api('PATCH', '/queues/vision', { paused: false })).body).not.toHaveProperty('warning');
   });
 
-  it('goes only when nothing names it', async () => {
-    expect((await api('DELETE', '/queues/research')).status).toBe(409);
-    expect((await api('DELETE', '/queues/vision')).status).toBe(409);
-    expect((await api('DELETE', '/queues/default')).status).toBe(409);
-    await api('POST', '/queues', { name: 'spare' });
+  it('is not changed by what says nothing new: who read it before may still change it', async () => {
+    const { headers, body: before } = await api('GET', '/queues/vision');
+    for (const same of [{}, { weight: before.weight, quota: before.quota, paused: false }]) {
+      expect((await api('PATCH', '/queues/vision', same)).headers.get('etag')).toBe(headers.get('etag'));
+    }
+    await api('POST', '/priority-classes', { name: 'steady', priority: 3 });
+    expect((await api('PATCH', '/priority-classes/steady', {})).headers.get('etag')).toBe('"1"');
+    expect((await api('PATCH', '/priority-classes/steady', { priority: 3 })).body.revision).toBe(1);
+    expect((await api('PATCH', '/priority-classes/steady', { priority: 4 })).body.revision).toBe(2);
+    expect((await api('DELETE', '/priority-classes/steady')).status).toBe(204);
+  });
+
+  it('goes only when nothing names it, and says what does', async () => {
+    const detailOf = async (name: string) => {
+      const { status, body } = await api('DELETE', `/queues/${name}`);
+      return { status, detail: body?.detail };
+    };
+    expect(await detailOf('research')).toEqual({
+      status: 409,
+      detail: 'the queue research is still named by queues below it (vision)',
+    });
+    expect(await detailOf('vision')).toEqual({
+      status: 409,
+      detail: 'the queue vision is still named by queues below it (third); jobs that have not ended (runs)',
+    });
+    expect((await detailOf('default')).status).toBe(409);
+    await api('POST', '/queues', { name: 'spare', paused: true });
+    await submit('over', { queue: 'spare' });
+    await api('POST', '/jobs/over/cancel');
+    await eventually(async () => expect((await api('GET', '/jobs/over')).body.phase).toBe('Cancelled'));
+    expect(await detailOf('spare')).toEqual({
+      status: 409,
+      detail: expect.stringMatching(
+        /^the queue spare is still named by ended jobs \(over\), kept until \d{4}-\S+Z unless/,
+      ),
+    });
+    expect((await api('DELETE', '/jobs/over')).status).toBe(204);
     expect((await api('DELETE', '/queues/spare')).status).toBe(204);
     expect((await api('GET', '/queues/spare')).status).toBe(404);
   });

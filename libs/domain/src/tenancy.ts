@@ -8,7 +8,10 @@ export interface Tenant {
   readonly createdAt: Date;
 }
 
-/** Whole devices by type; a type that is not named is 0 (of a quota) or unlimited (of a limit). */
+/**
+ * Whole devices by type. A type that is not named is unlimited (of a limit); of a quota it is what the queues below add up
+ * to, and 0 where there are none.
+ */
 export type DeviceCounts = Readonly<Partial<Record<DeviceType, number>>>;
 
 /** How a queue puts its own entries in order; see `libs/scheduling/src/workloads/orders.ts` for the formulas. */
@@ -26,7 +29,7 @@ export interface Queue {
   readonly name: string;
   /** Of the same tenant; null: a root. At most QUEUE_DEPTH_MAX levels. */
   readonly parentId: string | null;
-  /** Share of what is idle, against siblings. 0: only what nobody else wants (F07). Default 1, at most 1,000. */
+  /** Share of what is idle, against siblings. 0: only what nobody else wants (F07). Default 1, else 0.001 to 1,000. */
   readonly weight: number;
   /** What is its own: others may borrow it while it is idle, and it is reclaimed when wanted. */
   readonly quota: DeviceCounts;
@@ -47,6 +50,8 @@ export const DEFAULT_QUEUE_NAME = 'default';
 export const DEFAULT_QUEUE_ID = '00000000-0000-7000-8000-000000000002';
 export const QUEUE_DEPTH_MAX = 3;
 export const QUEUES_PER_TENANT_MAX = 200;
+/** But for 0. Shares are divided by it, and stay numbers that somebody can read. */
+export const QUEUE_WEIGHT_MIN = 0.001;
 export const QUEUE_WEIGHT_MAX = 1_000;
 /** Above any fleet; below it, sums of a thousand queues stay exact. */
 export const QUOTA_MAX = 1_000_000_000;
@@ -118,6 +123,12 @@ export interface QueueUsage {
   readonly servingDeviceSeconds: number;
   /** Of the job seconds, those that were lost: run, and not in a checkpoint when the attempt ended early. */
   readonly lostDeviceSeconds: number;
+}
+
+/** Why a number cannot be a queue's weight, or null when it can (F14). */
+export function queueWeightProblem(weight: number): string | null {
+  if (weight === 0 || (weight >= QUEUE_WEIGHT_MIN && weight <= QUEUE_WEIGHT_MAX)) return null;
+  return `must be 0, or from ${QUEUE_WEIGHT_MIN} to ${QUEUE_WEIGHT_MAX}`;
 }
 
 /** Why counts cannot be a quota or a limit, or null when they can (F14). */

@@ -75,7 +75,7 @@ export { CapacityAccount, QuotaAccount } from './workloads/ports.ts';
 export { selfGrantProblem } from './workloads/queue-grants.ts';
 export { QuotaTree } from './workloads/quota-tree.ts';
 export type { QueueShape } from './workloads/quota-tree-problem.ts';
-export { queueTreeProblem, quotaBelowUsage } from './workloads/quota-tree-problem.ts';
+export { queueTreeProblem, quotaWarning } from './workloads/quota-tree-problem.ts';
 export type {
   PendingWorkload,
   QueueSnapshot,

@@ -58,7 +58,7 @@ it.each([
   ['queue create research --quota 8', 'type=count'],
   ['queue create research --quota tpu=8', 'tpu is no device type'],
   ['queue create research --quota cpu=-1', 'type=count'],
-  ['queue create research --weight 2000', 'from 0 to 1000'],
+  ['queue create research --weight 2000', 'must be 0, or from 0.001 to 1000'],
   ['queue create research --order random', 'Allowed choices are fcfs'],
   ['queue update research', 'nothing to change was said'],
   ['queue update research --pause --unpause', 'cannot be used with option'],

@@ -5,8 +5,8 @@ import {
   type DeviceCounts,
   deviceCountsProblem,
   QUEUE_ORDERS,
-  QUEUE_WEIGHT_MAX,
   type QueueOrder,
+  queueWeightProblem,
 } from '#domain';
 import { parseName } from '../arguments.ts';
 import { addConnectionOptions, type ConnectionOptions, connect } from '../connection.ts';
@@ -118,9 +118,9 @@ function changesOf(options: QueueOptions): UpdateQueue {
 }
 
 function parseWeight(text: string): number {
-  const weight = /^\d{1,4}(\.\d{1,6})?$/.test(text) ? Number(text) : Number.NaN;
-  if (weight <= QUEUE_WEIGHT_MAX) return weight;
-  throw new InvalidArgumentError(`It must be a number from 0 to ${QUEUE_WEIGHT_MAX}.`);
+  const problem = queueWeightProblem(/^\d{1,4}(\.\d{1,6})?$/.test(text) ? Number(text) : Number.NaN);
+  if (problem === null) return Number(text);
+  throw new InvalidArgumentError(`It ${problem}.`);
 }
 
 function collectCounts(text: string, earlier: DeviceCounts = {}): DeviceCounts {

@@ -9,6 +9,7 @@ import type { Actor } from '../auth/actor.ts';
 import { demandMatch, repeatable } from '../mutations/headers.ts';
 import { Mutations } from '../mutations/mutations.ts';
 import { type Page, readPage } from '../mutations/pages.ts';
+import { changesIn } from './changes-in.ts';
 import type { QueueTarget } from './queues.ts';
 
 @Injectable()
@@ -45,14 +46,11 @@ export class PriorityClasses {
     target: QueueTarget,
     change: z.output<typeof updatePriorityClassSchema>,
   ): Promise<PriorityClassDto> {
-    const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
     return this.mutations.run(actor, 'priority-classes.update', async (rows) => {
       const present = await findPriorityClass(rows, actor.tenantId, target.name);
       demandMatch(target.ifMatch, present);
-      if (!(await rows.priorityClasses.update(present.id, present.revision, given))) {
-        throw new RefusedError(refuse.precondition('The class was changed by somebody else just now; read it again.'));
-      }
-      const changed = { ...present, ...given, revision: present.revision + 1 };
+      const given = changesIn(present, change);
+      const changed = { ...present, ...given, revision: await writeClass(rows, present, given) };
       return { ...of(present, { name: present.name, ...given }), result: viewPriorityClass(changed) };
     });
   }
@@ -69,6 +67,13 @@ export class PriorityClasses {
       return { ...of(present, { name: present.name }), result: undefined };
     });
   }
+}
+
+/** @returns the revision from then on. @throws RefusedError precondition */
+async function writeClass(rows: Rows, present: PriorityClass, given: Partial<PriorityClass>): Promise<number> {
+  if (Object.keys(given).length === 0) return present.revision;
+  if (await rows.priorityClasses.update(present.id, present.revision, given)) return present.revision + 1;
+  throw new RefusedError(refuse.precondition('The class was changed by somebody else just now; read it again.'));
 }
 
 function of({ id }: PriorityClass, detail: Record<string, unknown>) {

@@ -7,6 +7,7 @@ import type { createQueueSchema, QueueDetailDto, QueueDto, updateQueueSchema } f
 import {
   DEFAULT_QUEUE_NAME,
   DEFAULT_TENANT_ID,
+  type DeviceCounts,
   QUEUES_PER_TENANT_MAX,
   type Queue,
   RefusedError,
@@ -14,13 +15,15 @@ import {
   refuse,
   Store,
 } from '#domain';
-import { queueTreeProblem, quotaBelowUsage, selfGrantProblem } from '#scheduling';
+import { queueTreeProblem, quotaWarning, selfGrantProblem } from '#scheduling';
 import type { Actor } from '../auth/actor.ts';
 import { demandMatch, repeatable } from '../mutations/headers.ts';
 import { Mutations } from '../mutations/mutations.ts';
 import { type Page, readPage } from '../mutations/pages.ts';
+import { changesIn } from './changes-in.ts';
 import { FleetDevicesReader } from './fleet-devices.ts';
-import { queuesOf, readAccounts, viewPending, viewQueue } from './queue-view.ts';
+import { type QueueAccounts, queuesOf, readAccounts, viewPending, viewQueue } from './queue-view.ts';
+import { whatNamesQueue } from './what-names-queue.ts';
 
 export interface QueueTarget {
   readonly name: string;
@@ -50,7 +53,7 @@ export class Queues {
       demandTree(present, queue);
       demandGranted(actor, present, queue);
       await rows.queues.insert(queue);
-      const result = viewQueue(queue, await readAccounts(rows, actor.tenantId, totals));
+      const result = warned(queue, await readAccounts(rows, actor.tenantId, totals), totals);
       return { result, targetKind: 'queue', targetId: queue.id, detail: { ...wanted } };
     });
   }
@@ -68,13 +71,19 @@ export class Queues {
     const { read } = this.store;
     const { totals } = await this.fleet.read();
     const accounts = await readAccounts(read, tenantId, totals);
-    const queue = accounts.queues.find((each) => each.name === name);
-    if (queue === undefined) throw new RefusedError(refuse.notFound('queue', name));
+    const queue = findQueue(accounts.queues, name);
     return { ...viewQueue(queue, accounts), pending: await viewPending(read, queue, totals) };
   }
 
+  /** As `get`, without who waits in it: other tenants' work is named to nobody. */
+  async getAccount(tenantId: string, name: string): Promise<QueueDto> {
+    const accounts = await readAccounts(this.store.read, tenantId, (await this.fleet.read()).totals);
+    return viewQueue(findQueue(accounts.queues, name), accounts);
+  }
+
   /**
-   * A quota below what is used is taken, with a warning: what is above is borrowed from then on.
+   * A quota below what is used, or above what there is, is taken with a warning: what is used above it is borrowed from
+   * then on. What says nothing new changes nothing.
    *
    * @param tenantId whose queue; default: the actor's own
    */
@@ -85,39 +94,57 @@ export class Queues {
     tenantId: string = actor.tenantId,
   ): Promise<QueueDto> {
     const { totals } = await this.fleet.read();
-    const given = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined));
     return this.mutations.run(actor, 'queues.update', async (rows) => {
       const present = await lockQueues(rows, tenantId);
-      const queue = present.find(({ name }) => name === target.name);
-      if (queue === undefined) throw new RefusedError(refuse.notFound('queue', target.name));
+      const queue = findQueue(present, target.name);
       demandMatch(target.ifMatch, queue);
+      const given = changesIn(queue, change);
       const changed: Queue = { ...queue, ...given };
       demandTree(present, changed);
       demandGranted(actor, present, changed);
-      if (!(await rows.queues.update(queue.id, queue.revision, given))) {
-        throw new RefusedError(refuse.precondition('The queue was changed by somebody else just now; read it again.'));
-      }
+      const revision = await writeQueue(rows, queue, given);
       const accounts = await readAccounts(rows, tenantId, totals);
-      const written = { ...changed, revision: queue.revision + 1 };
-      const warning = quotaBelowUsage(written, accounts.tree.usage(queue.id));
-      const result = { ...viewQueue(written, accounts), ...(warning === null ? {} : { warning }) };
+      const written = { ...changed, revision };
+      const result = change.quota === undefined ? viewQueue(written, accounts) : warned(written, accounts, totals);
       return { result, targetKind: 'queue', targetId: queue.id, detail: { name: queue.name, ...given } };
     });
   }
 
-  /** Refused while anything names it. */
+  /** Refused while anything names it, and says what. */
   async remove(actor: Actor, target: QueueTarget): Promise<void> {
     await this.mutations.run(actor, 'queues.delete', async (rows) => {
+      const present = await lockQueues(rows, actor.tenantId);
       const queue = await rows.queues.find({ tenantId: actor.tenantId, name: target.name }, true);
       if (queue === null) throw new RefusedError(refuse.notFound('queue', target.name));
       demandMatch(target.ifMatch, queue);
       if (queue.name === DEFAULT_QUEUE_NAME) {
         throw new RefusedError(refuse.conflict(`the queue ${DEFAULT_QUEUE_NAME} is where work goes that names none`));
       }
+      const reason = await whatNamesQueue(rows, queue, present);
+      if (reason !== null) throw new RefusedError(refuse.conflict(reason));
       await rows.queues.remove(queue.id);
       return { result: undefined, targetKind: 'queue', targetId: queue.id, detail: { name: queue.name } };
     });
   }
+}
+
+/** @throws RefusedError not-found */
+function findQueue(queues: readonly Queue[], wanted: string): Queue {
+  const queue = queues.find(({ name }) => name === wanted);
+  if (queue === undefined) throw new RefusedError(refuse.notFound('queue', wanted));
+  return queue;
+}
+
+/** @returns the revision from then on. @throws RefusedError precondition */
+async function writeQueue(rows: Rows, queue: Queue, given: Partial<Queue>): Promise<number> {
+  if (Object.keys(given).length === 0) return queue.revision;
+  if (await rows.queues.update(queue.id, queue.revision, given)) return queue.revision + 1;
+  throw new RefusedError(refuse.precondition('The queue was changed by somebody else just now; read it again.'));
+}
+
+function warned(queue: Queue, accounts: QueueAccounts, fleet: DeviceCounts): QueueDto {
+  const warning = quotaWarning(accounts.queues, queue, { used: accounts.tree.usage(queue.id), fleet });
+  return { ...viewQueue(queue, accounts), ...(warning === null ? {} : { warning }) };
 }
 
 /** Two changes of one tree would each fit alone and not together: whoever changes one holds the row that is always there. */
@@ -133,10 +160,12 @@ function newQueue(tenantId: string, wanted: z.output<typeof createQueueSchema>, 
   return { id: uuidv7(), tenantId, ...rest, parentId: above?.id ?? null, createdAt: new Date(), revision: 1 };
 }
 
-/** @throws RefusedError invalid `quota`: the only field whose rule needs the other queues, besides `parent` */
+/** @throws RefusedError invalid */
 function demandTree(present: readonly Queue[], candidate: Queue): void {
   const problem = queueTreeProblem(present, candidate);
-  if (problem !== null) throw new RefusedError(refuse.invalid(/levels/.test(problem) ? 'parent' : 'quota', problem));
+  if (problem === null) return;
+  const field = /levels/.test(problem) ? 'parent' : /^weight/.test(problem) ? 'weight' : 'quota';
+  throw new RefusedError(refuse.invalid(field, problem));
 }
 
 /** S4: nobody gives itself more of the fleet. @throws RefusedError forbidden, but for the installation's own keys */

@@ -11,6 +11,7 @@ import {
   PRIORITY_MIN,
   QUEUE_ORDERS,
   QUEUE_WEIGHT_MAX,
+  queueWeightProblem,
 } from '#domain';
 import { idSchema, nameSchema } from '../primitives.ts';
 
@@ -23,7 +24,14 @@ export const deviceCountsSchema = z.record(z.string().max(64), z.number()).super
 }) as unknown as z.ZodType<DeviceCounts, Record<string, number>>;
 
 const limitSchema = deviceCountsSchema.nullable();
-const weightSchema = z.number().min(0).max(QUEUE_WEIGHT_MAX);
+const weightSchema = z
+  .number()
+  .min(0)
+  .max(QUEUE_WEIGHT_MAX)
+  .superRefine((weight, context) => {
+    const message = queueWeightProblem(weight);
+    if (message !== null) context.addIssue({ code: 'custom', message });
+  });
 
 /** `POST /api/v1/queues` */
 export const createQueueSchema = z.strictObject({
@@ -31,7 +39,7 @@ export const createQueueSchema = z.strictObject({
   /** Name of the queue that it is part of; default: none, a root. */
   parent: nameSchema.optional(),
   weight: weightSchema.default(1),
-  /** A type that is not named is 0. */
+  /** A type that is not named is what the queues below it add up to, and 0 where there are none. */
   quota: deviceCountsSchema.default({}),
   /** A type that is not named is unlimited; null: no limit at all. */
   borrowingLimit: limitSchema.default(null),
@@ -75,7 +83,7 @@ export const queueSchema = z.object({
   running: z.int(),
   createdAt: z.iso.datetime(),
   revision: z.int(),
-  /** Taken, but not as it should be: a quota below what is used, for one. Only in answers to changes. */
+  /** Taken, but not as it should be: a quota below what is used, or above what the fleet has. Only in answers to changes. */
   warning: z.string().optional(),
 });
 export type QueueDto = z.infer<typeof queueSchema>;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import type { DeviceCounts } from '#domain';
-import { type QueueShape, queueTreeProblem, quotaBelowUsage } from './quota-tree-problem.ts';
+import type { DeviceCounts, DeviceType } from '#domain';
+import { QuotaTree } from './quota-tree.ts';
+import { type QueueShape, queueTreeProblem, quotaWarning } from './quota-tree-problem.ts';
 import { queue } from './workloads.builders.ts';
 
 const GPU = 'nvidia.com/gpu';
@@ -41,11 +42,11 @@ describe('which queues may be', () => {
       candidate: own('q', 1, { lendingLimit: { [GPU]: -1 } }),
       want: 'lendingLimit: nvidia.com/gpu must not be negative',
     },
-    ...[-1, 1_001, Number.NaN].map((weight) => ({
+    ...[-1, 5e-324, 0.0009, 1_001, Number.NaN].map((weight) => ({
       name: `F14 a weight of ${weight}`,
       queues: [],
       candidate: own('q', 1, { weight }),
-      want: 'weight must be between 0 and 1000',
+      want: 'weight must be 0, or from 0.001 to 1000',
     })),
     { name: 'F07 a weight of zero', queues: [], candidate: own('q', 1, { weight: 0 }), want: null },
     {
@@ -121,8 +122,16 @@ describe('which queues may be', () => {
   });
 });
 
-describe('F14 a quota below what is used is a warning', () => {
-  const table: { name: string; quota: DeviceCounts; used: DeviceCounts; want: string | null }[] = [
+describe('F14 a quota below what is used, or above what there is, is a warning', () => {
+  const parts = own('part', 3, { parentId: 'q' });
+  const table: {
+    name: string;
+    quota: DeviceCounts;
+    used: DeviceCounts;
+    below?: QueueShape[];
+    fleet?: DeviceCounts;
+    want: string | null;
+  }[] = [
     { name: 'above', quota: { [GPU]: 4 }, used: { [GPU]: 3 }, want: null },
     { name: 'equal', quota: { [GPU]: 4 }, used: { [GPU]: 4 }, want: null },
     {
@@ -131,16 +140,46 @@ describe('F14 a quota below what is used is a warning', () => {
       used: { [GPU]: 6, cpu: 3 },
       want: 'queue q uses 6 nvidia.com/gpu of a quota of 4 and 3 cpu of a quota of 2 now: what is above is borrowed and may be reclaimed',
     },
-    {
-      name: 'to zero',
-      quota: { [GPU]: 0 },
+    ...[{ [GPU]: 0 }, {}, { cpu: 2 }].map((quota) => ({
+      name: `a type that is named with 0, or not named, is 0: ${JSON.stringify(quota)}`,
+      quota,
       used: { [GPU]: 1 },
       want: 'queue q uses 1 nvidia.com/gpu of a quota of 0 now: what is above is borrowed and may be reclaimed',
+    })),
+    { name: 'not named: what the queues below add up to', quota: {}, used: { [GPU]: 3 }, below: [parts], want: null },
+    {
+      name: 'not named, and more than the queues below add up to',
+      quota: {},
+      used: { [GPU]: 4 },
+      below: [parts],
+      want: 'queue q uses 4 nvidia.com/gpu of a quota of 3 now: what is above is borrowed and may be reclaimed',
     },
-    { name: 'a type without quota is borrowed as ever', quota: {}, used: { [GPU]: 6 }, want: null },
+    { name: 'as much as there is', quota: { [GPU]: 16 }, used: {}, want: null },
+    {
+      name: 'more than there is',
+      quota: { [GPU]: 17, 'cambricon.com/mlu': 1 },
+      used: {},
+      want: 'queue q has a quota of 17 nvidia.com/gpu, and the fleet has 16; of 1 cambricon.com/mlu, and the fleet has 0',
+    },
+    {
+      name: 'both',
+      quota: { cpu: 9 },
+      used: { [GPU]: 1 },
+      want: 'queue q uses 1 nvidia.com/gpu of a quota of 0 now: what is above is borrowed and may be reclaimed; queue q has a quota of 9 cpu, and the fleet has 4',
+    },
   ];
 
-  it.each(table)('$name', ({ quota, used, want }) => {
-    expect(quotaBelowUsage({ name: 'q', quota }, used)).toBe(want);
+  it.each(table)('$name', ({ quota, used, below = [], fleet = { [GPU]: 16, cpu: 4 }, want }) => {
+    expect(quotaWarning(below, queue('q', { quota }), { used, fleet })).toBe(want);
+  });
+
+  it('counts as the planner does: what is warned of is above nominal there', () => {
+    for (const { quota, used, below = [], want } of table) {
+      const queues = [queue('q', { quota }), ...below.map((each) => queue(each.name, each))];
+      const tree = new QuotaTree(queues, { [GPU]: 16, cpu: 4 });
+      for (const [type, count] of Object.entries(used)) tree.charge(below[0]?.id ?? 'q', type as DeviceType, count);
+      const isWithin = Object.keys(used).every((type) => tree.isWithinNominal('q', type as DeviceType));
+      expect({ quota, isWarned: /borrowed/.test(want ?? '') }).toEqual({ quota, isWarned: !isWithin });
+    }
   });
 });

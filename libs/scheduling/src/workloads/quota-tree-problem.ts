@@ -5,8 +5,8 @@ import {
   type DeviceType,
   deviceCountsProblem,
   QUEUE_DEPTH_MAX,
-  QUEUE_WEIGHT_MAX,
   type Queue,
+  queueWeightProblem,
 } from '#domain';
 
 export type QueueShape = Pick<
@@ -36,13 +36,41 @@ export function queueTreeProblem(queues: readonly QueueShape[], candidate: Queue
   return null;
 }
 
-/** A warning, no refusal: what runs keeps running, and is given back when its owners ask for it. Null: none. */
-export function quotaBelowUsage(queue: Pick<Queue, 'name' | 'quota'>, used: DeviceCounts): string | null {
-  const below = DEVICE_TYPES.filter(
-    (deviceType) => (used[deviceType] ?? 0) > (queue.quota[deviceType] ?? Number.POSITIVE_INFINITY),
-  ).map((deviceType) => `${used[deviceType]} ${deviceType} of a quota of ${queue.quota[deviceType]}`);
-  if (below.length === 0) return null;
-  return `queue ${queue.name} uses ${below.join(' and ')} now: what is above is borrowed and may be reclaimed`;
+/**
+ * What is not as it should be about the quota of `candidate`, in sentences; null: nothing. Warnings, no refusals: what runs
+ * keeps running, and is given back when its owners ask for it; and a fleet may be smaller than what was promised of it.
+ * As the planner counts it (`quota-tree-nodes.ts`): a type that is not named is what the queues below add up to, else 0.
+ *
+ * @param queues as for `queueTreeProblem`
+ * @param used of the candidate's subtree
+ * @param fleet devices of the whole fleet
+ */
+export function quotaWarning(
+  queues: readonly QueueShape[],
+  candidate: QueueShape,
+  { used, fleet }: { readonly used: DeviceCounts; readonly fleet: DeviceCounts },
+): string | null {
+  const byId = new Map([...queues, candidate].map((queue) => [queue.id, queue]));
+  const types = DEVICE_TYPES.map((deviceType) => ({
+    deviceType,
+    nominal: nominalOf(candidate, deviceType, byId),
+    used: used[deviceType] ?? 0,
+    there: fleet[deviceType] ?? 0,
+  }));
+  const below = types
+    .filter((each) => each.used > each.nominal)
+    .map((each) => `${each.used} ${each.deviceType} of a quota of ${each.nominal}`);
+  const beyond = types
+    .filter((each) => each.nominal > each.there)
+    .map((each) => `${each.nominal} ${each.deviceType}, and the fleet has ${each.there}`);
+  const { name } = candidate;
+  const sentences = [
+    ...(below.length === 0
+      ? []
+      : [`queue ${name} uses ${below.join(' and ')} now: what is above is borrowed and may be reclaimed`]),
+    ...(beyond.length === 0 ? [] : [`queue ${name} has a quota of ${beyond.join('; of ')}`]),
+  ];
+  return sentences.length === 0 ? null : sentences.join('; ');
 }
 
 function countsProblem({ quota, borrowingLimit, lendingLimit }: QueueShape): string | null {
@@ -54,7 +82,8 @@ function countsProblem({ quota, borrowingLimit, lendingLimit }: QueueShape): str
 }
 
 function weightProblem({ weight }: QueueShape): string | null {
-  return weight >= 0 && weight <= QUEUE_WEIGHT_MAX ? null : `weight must be between 0 and ${QUEUE_WEIGHT_MAX}`;
+  const problem = queueWeightProblem(weight);
+  return problem === null ? null : `weight ${problem}`;
 }
 
 function parentProblem(candidate: QueueShape, byId: ReadonlyMap<string, QueueShape>): string | null {
