@@ -27,6 +27,8 @@ const get = async (name: string) => (await installation.call('GET', `${at}/${nam
 const steer = (name: string, intent: string, headers: Record<string, string> = {}) =>
   installation.call('POST', `${at}/${name}/${intent}`, { headers });
 
+const AFTER_LOST = { dependsOn: [{ job: 'lost', when: 'always' }] };
+
 /** As the leader would leave it. */
 async function become(name: string, change: Partial<Job>): Promise<void> {
   await store.transaction(async (rows) => {
@@ -112,6 +114,7 @@ describe('submitting', () => {
     ['a minimum above the size', { tasks: { size: 2, minimum: 3 } }, 'tasks.minimum'],
     ['an absurd gang', { tasks: { size: 1e9 } }, 'tasks.size'],
     ['more members than a document carries', { tasks: { size: 4_096 } }, 'tasks'],
+    ['a mount whose folder would be told by a variable of ours', { mounts: { output: { model: 'tiny' } } }, 'mounts.output'],
     ['no command', { command: undefined }, 'command'],
     ['an empty command', { command: [] }, 'command'],
     ['command and template', { template: { name: 'shell', parameters: { script: 'true' } } }, 'command'],
@@ -160,7 +163,7 @@ describe('looking', () => {
     expect((await installation.call('GET', `${at}/plain/artifacts/a/b.txt`)).status).toBe(404);
     expect(await installation.call('GET', `${at}/plain/logs`)).toMatchObject({
       status: 404,
-      body: { detail: 'There is no attempt of job "plain".' },
+      body: { detail: expect.stringMatching(/^There is no log: job "plain" has not begun\. It is Queued: \S/) },
     });
   });
 
@@ -304,6 +307,51 @@ describe('steering', () => {
       expect((await installation.call('GET', `${at}/${name}`)).status).toBe(404);
     }
     await installation.call('PATCH', '/api/v1/queues/default', { body: { paused: false } });
+  });
+
+  it('D05: one that was queued once is tried again without what it waited for then', async () => {
+    await installation.call('PATCH', '/api/v1/queues/default', { body: { paused: true } });
+    await submit({ name: 'gone' });
+    await submit({ name: 'behind', dependsOn: [{ job: 'gone' }] });
+    await become('gone', { phase: 'Succeeded', endedAt: new Date() });
+    await eventually(async () => expect((await get('behind')).phase).toBe('Queued'));
+    await become('behind', { phase: 'Failed', endedAt: new Date() });
+    expect((await installation.call('DELETE', `${at}/gone`)).status).toBe(204);
+    expect(await steer('behind', 'retry')).toMatchObject({
+      status: 202,
+      body: { phase: 'Queued', dependsOn: [{ job: 'gone', when: 'success', phase: null }] },
+    });
+    expect((await installation.call('GET', `${at}/behind/events`)).body.items[0]).toMatchObject({
+      kind: 'RetryRequested',
+    });
+  });
+
+  it('D05: one that never was, and whose parent is gone, is refused by name instead of cancelled again', async () => {
+    for (const name of ['lost', 'kept-after']) await submit({ name, ...(name === 'lost' ? {} : AFTER_LOST) });
+    await submit({ name: 'never', dependsOn: [{ job: 'lost' }] });
+    for (const name of ['never', 'kept-after']) await become(name, { phase: 'Cancelled', endedAt: new Date() });
+    await become('lost', { phase: 'Succeeded', endedAt: new Date() });
+    expect((await installation.call('DELETE', `${at}/lost`)).status).toBe(204);
+    expect(await steer('never', 'retry')).toMatchObject({
+      status: 409,
+      body: { detail: expect.stringContaining('job lost, which had to succeed first, is no longer kept; submit it') },
+    });
+    expect(await steer('kept-after', 'retry')).toMatchObject({
+      status: 202,
+      body: { reason: expect.stringMatching(/^waits for (lost|room|to be scheduled)/) },
+    });
+    await installation.call('PATCH', '/api/v1/queues/default', { body: { paused: false } });
+  });
+
+  it('a job that is being cancelled is neither suspended nor resumed', async () => {
+    await submit({ name: 'going' });
+    await become('going', { suspended: true, phase: 'Stopping', cancelRequestedAt: new Date() });
+    for (const intent of ['suspend', 'resume']) {
+      expect(await steer('going', intent)).toMatchObject({
+        status: 409,
+        body: { detail: 'job "going" is being cancelled' },
+      });
+    }
   });
 });
 

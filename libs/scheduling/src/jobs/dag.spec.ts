@@ -78,6 +78,12 @@ describe('what a job waits for', () => {
       want: { state: 'cancel', reason: 'job gone, which had to succeed first, is no longer known' },
     },
     {
+      name: 'D02 a job that is gone is called by the name that it had',
+      dependsOn: [{ jobId: '01a22ba5-0000-7000-8000-000000000000', when: 'success', name: 'prepare' }],
+      phases: {},
+      want: { state: 'cancel', reason: 'job prepare, which had to succeed first, is no longer known' },
+    },
+    {
       name: 'D05 a parent that failed and is tried again holds its children',
       dependsOn: onSuccess('a'),
       phases: { a: 'Queued' },

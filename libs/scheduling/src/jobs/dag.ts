@@ -26,10 +26,10 @@ export function dependencyVerdict(
   dependenciesById: ReadonlyMap<string, Dependency>,
 ): DependencyVerdict {
   const waitsFor: string[] = [];
-  for (const { jobId, when } of dependsOn) {
+  for (const { jobId, when, name } of dependsOn) {
     const dependency = dependenciesById.get(jobId);
     if (when === 'success') {
-      const reason = lostBecause(jobId, dependency);
+      const reason = lostBecause(name ?? jobId, dependency);
       if (reason !== null) return { state: 'cancel', reason };
     }
     if (dependency !== undefined && !isFinal(dependency.phase)) {
@@ -42,8 +42,8 @@ export function dependencyVerdict(
 }
 
 /** Why a dependency that had to succeed never will; null while it can, or when it did. */
-function lostBecause(jobId: string, dependency: Dependency | undefined): string | null {
-  if (dependency === undefined) return `job ${jobId}, which had to succeed first, is no longer known`;
+function lostBecause(nameThen: string, dependency: Dependency | undefined): string | null {
+  if (dependency === undefined) return `job ${nameThen}, which had to succeed first, is no longer known`;
   const { name, phase, reason } = dependency;
   if (!isFinal(phase) || phase === 'Succeeded') return null;
   return `job ${name}, which had to succeed first, is ${phase}${reason === '' ? '' : `: ${reason}`}`;
