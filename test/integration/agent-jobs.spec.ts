@@ -200,6 +200,7 @@ describe('an agent that runs tasks', () => {
       world.want({ tasks: [world.taskOf(counting(600, 100))] });
       await world.startAgent(STOPS_TASKS);
       await world.waitForTask(world.taskId, isIn('Running'), 'runs');
+      await until(async () => (await world.logOf(world.taskId)).includes('counts to'), 'its log has begun');
       world.want({ tasks: [] });
       await until(() => world.lastReport?.tasks?.length === 0, 'it is not told of any more');
       expect(await world.processes()).toEqual([]);
