@@ -178,6 +178,24 @@ describe('what cannot be begun', () => {
     expect((await read(query)).status).toBe(status);
   });
 
+  it.each([
+    ['has not begun. It is Queued: waits for room', { phase: 'Queued', reason: 'waits for room' }],
+    ['ended without having begun. It is Cancelled: on request', { phase: 'Cancelled', reason: 'on request' }],
+  ] as const)('of a job that has no attempt it is said that it %s', async (want, stands) => {
+    const name = `idle-${stands.phase.toLowerCase()}`;
+    await store.transaction((rows) => rows.jobs.insert([jobOf({ name, attempts: 0, ...stands })]));
+    for (const query of ['', '?follow=true', '?attempt=1']) {
+      expect(await read(query, name)).toMatchObject({
+        status: 404,
+        body: { detail: `There is no log: job "${name}" ${want}` },
+      });
+    }
+  });
+
+  it('of an attempt that is not there it is said which is the newest', async () => {
+    expect((await read('?attempt=2')).body.detail).toBe('There is no attempt 2 of job "count" here; its newest is 1.');
+  });
+
   it('a log that the agent no longer has is not found', async () => {
     const { connection } = installation.controlPlane.app.get(ControlPlaneNats, { strict: false });
     const reply: TaskLogsReply = { found: false, reason: 'it is older than an hour' };

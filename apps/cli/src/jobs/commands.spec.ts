@@ -105,6 +105,31 @@ describe('job submit', () => {
     ]);
   });
 
+  it('a file with fields that no job has says which', async () => {
+    const file = { readInput: () => 'command: ["true"]\ncolour: red\nretry: { often: true }\n' };
+    const { exitCode, err } = await atoll('job submit count --file -', file);
+    expect([exitCode, err]).toEqual([2, 'error: retry.often: is not a known field\n  colour: is not a known field\n']);
+  });
+
+  it.each([
+    [
+      [{ field: 'tasks.size', message: 'must be at least 1' }],
+      'Some values are not valid: tasks.size: must be at least 1\n',
+    ],
+    [
+      [
+        { field: 'tasks.size', message: 'must be at least 1' },
+        { field: 'retry.limit', message: 'must be at most 100' },
+      ],
+      'Some values are not valid:\n  tasks.size: must be at least 1\n  retry.limit: must be at most 100\n',
+    ],
+  ])('what the control plane finds wrong is said once: %j', async (errors, want) => {
+    const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
+    const { body, status } = problem(422, 'invalid', `${errors[0]!.field}: ${errors[0]!.message}${more}`, errors);
+    server.on('POST /jobs', { status, body: { ...body, title: 'Some values are not valid' } });
+    expect(await atoll('job submit count -- true')).toEqual({ exitCode: 1, out: '', err: `error: ${want}` });
+  });
+
   it('a warning goes to the errors, and the job is submitted all the same', async () => {
     server.on('POST /jobs', { status: 201, body: aJob({ warning: 'can never fit' }) });
     expect(await atoll('job submit count -- true')).toMatchObject({ exitCode: 0, err: 'warning: can never fit\n' });
@@ -245,6 +270,56 @@ describe('logs', () => {
       exitCode: 0,
       out: 'first\nsecond\n',
       err: 'attempt 2 of count:\n',
+    });
+  });
+
+  it('of a job that has not begun: it is said why, once a reason, until it begins', async () => {
+    const queued = (reason: string) => aJob({ attempts: 0, phase: 'Queued', reason });
+    const jobs = [
+      ...[queued('waits for room'), queued('waits for room'), queued('waits for room'), queued('quota is used up')],
+      ...[aJob(), aJob({ phase: 'Succeeded' })],
+    ];
+    server.on('GET /jobs/count', (_request, response) => response.end(JSON.stringify(jobs.shift())));
+    server.on('GET /jobs/count/logs', text('first\n'));
+    expect(await atoll('job logs count --follow')).toEqual({
+      exitCode: 0,
+      out: 'first\n',
+      err: [
+        'count has not begun. It is Queued: waits for room\n',
+        'count has not begun. It is Queued: quota is used up\n',
+      ].join(''),
+    });
+  });
+
+  it('of a job whose next attempt has to wait: it is said why', async () => {
+    const jobs = [
+      ...[aJob(), aJob({ phase: 'Stopping', reason: 'preempted by job urgent' })],
+      aJob({ phase: 'Queued', reason: 'preempted by job urgent' }),
+      aJob({ phase: 'Cancelled', reason: 'cancelled on request' }),
+    ];
+    server.on('GET /jobs/count', (_request, response) => response.end(JSON.stringify(jobs.shift())));
+    server.on('GET /jobs/count/logs', text('first\n'));
+    expect(await atoll('job logs count --follow')).toEqual({
+      exitCode: 0,
+      out: 'first\n',
+      err: 'count has not begun again. It is Queued: preempted by job urgent\n',
+    });
+  });
+
+  it('of a job that ends without having begun: there are none, and never will be', async () => {
+    const jobs = [
+      ...[aJob({ attempts: 0, phase: 'Queued', reason: 'waits for room' })],
+      ...[aJob({ attempts: 0, phase: 'Queued', reason: 'waits for room' })],
+      aJob({ attempts: 0, phase: 'Failed', reason: 'it found no room within its 5 s' }),
+    ];
+    server.on('GET /jobs/count', (_request, response) => response.end(JSON.stringify(jobs.shift())));
+    expect(await atoll('job logs count --follow')).toEqual({
+      exitCode: 1,
+      out: '',
+      err: [
+        'count has not begun. It is Queued: waits for room\n',
+        'error: count ended without having begun, so it has no log. It is Failed: it found no room within its 5 s\n',
+      ].join(''),
     });
   });
 

@@ -1,12 +1,12 @@
 // Following a job: to its end, or along what it writes, over all of its attempts.
 import { setTimeout as delay } from 'node:timers/promises';
 import { type AdminClient, type JobDto, type JobLogOptions } from '#contracts';
-import { isFinal } from '#domain';
-import { InterruptedError } from '../errors.ts';
+import { isFinal, type JobPhase } from '#domain';
+import { FailedError, InterruptedError } from '../errors.ts';
 import { poll, type Waiting } from '../polling.ts';
 import type { Terminal } from '../terminal.ts';
 
-const LOOK_MS = 1_000;
+const LOOK_MS = 500;
 
 /** Resolves when it has ended, however. */
 export function waitUntilEnded(client: AdminClient, name: string, waiting: Waiting): Promise<JobDto> {
@@ -20,9 +20,14 @@ export function waitUntilEnded(client: AdminClient, name: string, waiting: Waiti
   });
 }
 
+/** It is not being run, and may not be for long. */
+const IDLE_PHASES: ReadonlySet<JobPhase> = new Set(['Waiting', 'Queued', 'Suspended']);
+
 /**
  * Writes what the newest attempt wrote and, when it ends without the job having ended, what the next one writes. A log
- * that is not there yet is waited for.
+ * that is not there yet is waited for, and so is an attempt: with a word about why, and another when that changes.
+ *
+ * @throws FailedError when the job ended without an attempt: there is no log and never will be
  */
 export async function followLogs(
   client: AdminClient,
@@ -49,13 +54,21 @@ async function nextAttempt(
   client: AdminClient,
   name: string,
   number: number,
-  { signal }: Terminal,
+  terminal: Terminal,
 ): Promise<number | null> {
+  const begins = number === 0 ? 'has not begun' : 'has not begun again';
+  let said = '';
   for (;;) {
-    const job = await client.job(name);
-    if (job.attempts > number) return number + 1;
-    if (isFinal(job.phase)) return null;
-    await delay(LOOK_MS, undefined, { signal }).catch(() => {
+    const { attempts, phase, reason } = await client.job(name);
+    if (attempts > number) return number + 1;
+    if (isFinal(phase)) {
+      if (number > 0) return null;
+      throw new FailedError(`${name} ended without having begun, so it has no log. It is ${phase}: ${reason}`);
+    }
+    const waits = `${name} ${begins}. It is ${phase}: ${reason}\n`;
+    if (IDLE_PHASES.has(phase) && waits !== said) terminal.err(waits);
+    said = waits;
+    await delay(LOOK_MS, undefined, { signal: terminal.signal }).catch(() => {
       throw new InterruptedError(`${name} goes on.`);
     });
   }

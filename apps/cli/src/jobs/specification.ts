@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parse as parseYaml } from 'yaml';
+import type { z } from 'zod';
 import { type CreateJob, createJobSchema } from '#contracts';
 import {
   CLUSTER_KINDS,
@@ -156,12 +157,19 @@ export function jobSpecificationOf(
   const body = { ...fromFile, ...fromOptions(options, fromFile), ...(command.length > 0 ? { command } : {}), name };
   const parsed = createJobSchema.safeParse(body);
   if (parsed.success) return body as CreateJob;
-  const faults = parsed.error.issues.map((issue) => {
-    // What is wrong with a key of a record is said one level below.
-    const { message } = issue.code === 'invalid_key' ? (issue.issues[0] ?? issue) : issue;
-    return `${issue.path.join('.') || 'job'}: ${message}`;
-  });
+  const faults = parsed.error.issues.flatMap(faultsOf);
   throw new UsageError(faults.slice(0, 10).join('\n  '));
+}
+
+/** One line a field, in the words of the control plane. */
+function faultsOf(issue: z.core.$ZodIssue): string[] {
+  const { path } = issue;
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => `${[...path, key].join('.')}: is not a known field`);
+  }
+  // What is wrong with a key of a record is said one level below.
+  const { message } = issue.code === 'invalid_key' ? (issue.issues[0] ?? issue) : issue;
+  return [`${path.join('.') || 'job'}: ${message}`];
 }
 
 function readSpecification(path: string, { readInput, cwd }: Terminal): Partial<CreateJob> {

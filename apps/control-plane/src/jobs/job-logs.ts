@@ -1,7 +1,7 @@
 /** The log of one member of a job, which its agent keeps. */
 import { Injectable } from '@nestjs/common';
 import { type JobLogsQuery, TASK_LOG_ANSWER_BYTES_MAX, type TaskLogsRequest } from '#contracts';
-import { type Attempt, RefusedError, refuse, Store, taskIdOf } from '#domain';
+import { type Attempt, isFinal, type Job, RefusedError, refuse, Store, taskIdOf } from '#domain';
 import { AgentLogs, type LogSource } from '../agent-logs/agent-log.ts';
 import { RequestError } from '../errors.ts';
 import { findJob } from './jobs.ts';
@@ -13,7 +13,7 @@ export class JobLogs {
     private readonly logs: AgentLogs,
   ) {}
 
-  /** Its pieces as they come. @throws RefusedError not-found or invalid, RequestError 503 when its cluster cannot be asked */
+  /** Its pieces as they come. @throws RefusedError not-found or invalid, RequestError 404 or 503 when its cluster cannot be asked */
   async read(
     tenantId: string,
     name: string,
@@ -29,13 +29,11 @@ export class JobLogs {
     const job = await findJob(read, tenantId, name);
     const attempts = await read.attempts.ofJob(job.id);
     const attempt = attempts.find((each) => number === undefined || each.number === number);
-    if (attempt === undefined) {
-      const which = number === undefined ? 'attempt' : `attempt ${number}`;
-      throw new RefusedError(refuse.notFound(`${which} of job`, name));
-    }
+    if (attempt === undefined) throw new RequestError(404, 'not-found', whyNoAttempt(job, number));
     const task = attempt.tasks.find((each) => each.rank === rank);
     if (task === undefined) {
-      const reason = `attempt ${attempt.number} has the ranks 0 to ${attempt.tasks.length - 1}`;
+      const last = attempt.tasks.length - 1;
+      const reason = `attempt ${attempt.number} has ${last === 0 ? 'only rank 0' : `the ranks 0 to ${last}`}`;
       throw new RefusedError(refuse.invalid('rank', reason));
     }
     const cluster = await read.clusters.find({ id: task.clusterId });
@@ -56,4 +54,11 @@ export class JobLogs {
     const attempt = await this.store.read.attempts.find(id);
     return attempt === null || attempt.phase === 'Ended';
   }
+}
+
+function whyNoAttempt({ name, attempts, phase, reason }: Job, number: number | undefined): string {
+  const job = `job ${JSON.stringify(name)}`;
+  if (attempts > 0) return `There is no attempt ${number ?? attempts} of ${job} here; its newest is ${attempts}.`;
+  const what = isFinal(phase) ? 'ended without having begun' : 'has not begun';
+  return `There is no log: ${job} ${what}. It is ${phase}: ${reason}`;
 }

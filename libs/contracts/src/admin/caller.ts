@@ -157,8 +157,16 @@ export class AdminCaller {
 function problemOf(response: Pick<Response, 'status' | 'url'>, text: string): ProblemError {
   const parsed = problemSchema.safeParse(parseJson(text));
   if (!parsed.success) return new ProblemError(`HTTP ${response.status} from ${response.url}, not from Atoll`, null);
-  const fields = (parsed.data.errors ?? []).map(({ field, message }) => `\n  ${field}: ${message}`).join('');
-  return new ProblemError(`${parsed.data.title}: ${parsed.data.detail}${fields}`, parsed.data);
+  return new ProblemError(wordsOf(parsed.data), parsed.data);
+}
+
+/** Title, detail, and the fields at fault, each once: the detail of a problem with fields begins with the first of them. */
+function wordsOf({ title, detail, errors = [] }: Problem): string {
+  const faults = errors.map(({ field, message }) => `${field}: ${message}`);
+  const isSaid = faults[0] !== undefined && detail.startsWith(faults[0]);
+  if (isSaid && faults.length === 1) return `${title}: ${detail}`;
+  const lines = faults.map((fault) => `\n  ${fault}`).join('');
+  return isSaid ? `${title}:${lines}` : `${title}: ${detail}${lines}`;
 }
 
 /** Undefined for an empty body, and for what is not JSON: something between us and the control plane answered. */
