@@ -256,6 +256,7 @@ export async function makeDeployment(
     replicas: 1,
     claim: CPU,
     selector: {},
+    spread: null,
     disconnect: DEFAULT_DISCONNECT_POLICY,
     serving: DEFAULT_DEPLOYMENT_SERVING,
     queueId: DEFAULT_QUEUE_ID,

@@ -65,6 +65,7 @@ async function useAllButTwo(): Promise<void> {
       replicas: 0,
       claim: { deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } },
       selector: {},
+      spread: null,
       disconnect: DEFAULT_DISCONNECT_POLICY,
       serving: DEFAULT_DEPLOYMENT_SERVING,
       queueId: DEFAULT_QUEUE_ID,

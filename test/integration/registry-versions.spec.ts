@@ -270,6 +270,7 @@ function follower(modelId: string, tenantId: string, versionId: string): Deploym
     replicas: 0,
     claim: { deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } },
     selector: {},
+    spread: null,
     disconnect: DEFAULT_DISCONNECT_POLICY,
     serving: DEFAULT_DEPLOYMENT_SERVING,
     queueId: DEFAULT_QUEUE_ID,

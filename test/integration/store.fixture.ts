@@ -74,6 +74,7 @@ export async function insertDeployment(store: Store, change: Partial<Deployment>
     replicas: 1,
     claim: CLAIM,
     selector: { kinds: ['edge'] },
+    spread: null,
     disconnect: DEFAULT_DISCONNECT_POLICY,
     serving: DEFAULT_DEPLOYMENT_SERVING,
     queueId: DEFAULT_QUEUE_ID,

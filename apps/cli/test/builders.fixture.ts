@@ -85,6 +85,7 @@ export function aDeployment(changes: Partial<DeploymentDto> = {}): DeploymentDto
     readyReplicas: 1,
     claim: { deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } },
     selector: { kinds: ['edge'] },
+    spread: null,
     disconnect: DEFAULT_DISCONNECT_POLICY,
     engine: null,
     routing: DEFAULT_ROUTING_POLICY,

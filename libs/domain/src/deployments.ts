@@ -14,6 +14,17 @@ export interface ClusterSelector {
   readonly clusterNames?: readonly string[];
 }
 
+/** What replicas can be spread over. A zone is one of its region: equal names in two regions are two zones. */
+export const SPREAD_FIELDS = ['region', 'zone', 'cluster'] as const;
+export type SpreadField = (typeof SPREAD_FIELDS)[number];
+
+/** Over how many groups of clusters replicas must lie, so that the loss of one group leaves some. */
+export interface SpreadConstraint {
+  readonly by: SpreadField;
+  /** At least 1. Fewer replicas than groups lie in a group of its own each. */
+  readonly minGroups: number;
+}
+
 export const RECONCILE_RULES = ['prefer-central', 'prefer-edge'] as const;
 /** elsewhere: replicas of a lost cluster are placed in others; never: they are waited for, however long it takes. */
 export const REPLACE_RULES = ['elsewhere', 'never'] as const;
@@ -75,6 +86,8 @@ export interface Deployment {
   readonly replicas: number;
   readonly claim: ResourceClaim;
   readonly selector: ClusterSelector;
+  /** Null: wherever there is room. */
+  readonly spread: SpreadConstraint | null;
   readonly disconnect: DisconnectPolicy;
   readonly serving: DeploymentServing;
   /** Whose account it is charged to. */

@@ -122,6 +122,7 @@ export function deployment(name: string, rest: Partial<Deployment> = {}): Deploy
     replicas: 1,
     claim: claim(),
     selector: {},
+    spread: null,
     disconnect: DEFAULT_DISCONNECT_POLICY,
     serving: DEFAULT_DEPLOYMENT_SERVING,
     queueId: 'queue',

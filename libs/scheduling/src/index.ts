@@ -20,7 +20,7 @@ export {
 } from './parallel/model-shape.ts';
 export type { NoParallelPlan, ParallelPlan } from './parallel/plan-parallel.ts';
 export { planParallel } from './parallel/plan-parallel.ts';
-export type { DeploymentPlan, PlannedAssignment, PlannedChange } from './plan.ts';
+export type { DeploymentPlan, PlannedAssignment, PlannedChange, SpreadRoom } from './plan.ts';
 export { DeploymentPlanner, planDeployment, planFleet } from './plan-deployment.ts';
 export { FIRST_BYTE_FLOOR_MS, medianFirstByteMs, wilsonLowerBound } from './rollout/abort.ts';
 export type { ComparedOutcomes, RolloutCluster, RolloutFacts, RolloutReplica } from './rollout/facts.ts';

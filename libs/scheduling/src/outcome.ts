@@ -15,6 +15,8 @@ export interface OutcomeParts {
   readonly standings: readonly Standing[];
   /** A strict rollout before its switch. */
   readonly beside: { readonly assign: readonly { readonly clusterName: string }[]; readonly words: string };
+  /** What keeps replicas from being spread as demanded; empty: nothing. */
+  readonly spread: string;
 }
 
 export function describeOutcome(fleet: WorkingFleet, deployment: Deployment, parts: OutcomeParts): string {
@@ -31,6 +33,7 @@ export function describeOutcome(fleet: WorkingFleet, deployment: Deployment, par
   const lost = parts.standings.filter(({ state }) => state === 'lost').length;
   if (lost > 0 && fleet.isMassUnknown) clauses.push(describeMassUnknown(fleet, lost));
   if (parts.waiting > 0) clauses.push(describeFit(parts.candidates));
+  if (parts.spread !== '') clauses.push(parts.spread);
   const beside = parts.beside.assign.map(({ clusterName }) => clusterName);
   if (beside.length > 0) clauses.push(`the new version makes ready in ${beside.join(', ')}`);
   if (parts.beside.words !== '') clauses.push(parts.beside.words);
@@ -47,11 +50,16 @@ function describeMassUnknown(fleet: WorkingFleet, lost: number): string {
 export function describeFit(candidates: readonly Candidate[]): string {
   if (candidates.length === 0) return 'no cluster has joined yet';
   const fitting = candidates.filter(({ rejection }) => rejection === null).length;
+  const words = countReasons(candidates);
+  return `${fitting}/${candidates.length} clusters fit${words === '' ? '' : `: ${words}`}`;
+}
+
+/** "5 lack huawei.com/ascend-npu ×2 in one node, 4 Unknown"; empty when all fit. */
+export function countReasons(candidates: readonly Candidate[]): string {
   const counts = new Map<string, number>();
   for (const { rejection } of candidates) {
     if (rejection !== null) counts.set(rejection.summary, (counts.get(rejection.summary) ?? 0) + 1);
   }
   const reasons = [...counts].sort(([a, many], [b, more]) => more - many || (a < b ? -1 : 1));
-  const words = reasons.map(([summary, count]) => `${count} ${summary}`).join(', ');
-  return `${fitting}/${candidates.length} clusters fit${words === '' ? '' : `: ${words}`}`;
+  return reasons.map(([summary, count]) => `${count} ${summary}`).join(', ');
 }

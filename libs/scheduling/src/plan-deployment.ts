@@ -14,6 +14,8 @@ import { describeOutcome } from './outcome.ts';
 import type { DeploymentPlan, PlannedAssignment, PlannedChange } from './plan.ts';
 import { placeSideBySide } from './side-by-side.ts';
 import type { FleetSnapshot } from './snapshot.ts';
+import { Spread } from './spread.ts';
+import { describeSpread } from './spread-words.ts';
 import { FAILED_MOVES_MAX, isFailing, judgeStandings, type Standing } from './standing.ts';
 import { assignUpgrades, inReplacementOrder, replaceInPlace, upgradesOf } from './upgrade.ts';
 import { drain, drainReplaced, drainSurplus, isReplacedInPlace } from './withdraw.ts';
@@ -55,7 +57,7 @@ function planOn(fleet: WorkingFleet, deployment: Deployment, explains: boolean):
   const kept = of('kept');
   const held = kept.length + (fleet.isMassUnknown ? of('lost').length : 0);
   const begun = Math.max(0, held + of('outgoing').length - wanted);
-  const { order: outgoing, replaced } = inReplacementOrder(of('outgoing'), kept, begun);
+  const { order: outgoing, replaced } = inReplacementOrder(fleet, deployment, of('outgoing'), { kept, begun, wanted });
 
   // 2 End what is over; its room is free from here on.
   const ended = of('ended');
@@ -65,16 +67,19 @@ function planOn(fleet: WorkingFleet, deployment: Deployment, explains: boolean):
   const missing = Math.max(0, wanted - held);
   const needed = Math.min(missing, Math.max(0, wanted + surgeOf(wanted) - held - outgoing.length));
   const upgrades = upgradesOf(fleet, deployment, outgoing);
-  const inPlace = of('leaving').filter(({ placement }) => isReplacedInPlace(placement)).length;
-  const unbound = Math.min(needed, Math.max(0, missing - upgrades.length - inPlace));
-  const fresh = assignUnbound(fleet, deployment, unbound, ended);
+  const inPlace = of('leaving').filter(({ placement }) => isReplacedInPlace(placement));
+  const unbound = Math.min(needed, Math.max(0, missing - upgrades.length - inPlace.length));
   const left = upgrades.filter(({ standing }) => !replaced.has(standing)).slice(begun - replaced.size);
+  const bound = left.filter(({ place }) => place !== 'elsewhere').map(({ standing }) => standing);
+  const counted = [...kept, ...(fleet.isMassUnknown ? of('lost') : []), ...inPlace, ...bound];
+  const spread = Spread.of(fleet, deployment, wanted, counted);
+  const fresh = assignUnbound(fleet, deployment, unbound, ended, spread);
   const newIn = new Set(kept.map(({ placement }) => placement.clusterId));
-  const upgraded = assignUpgrades(fleet, deployment, left, needed - fresh.assign.length, newIn);
+  const upgraded = assignUpgrades(fleet, deployment, left, needed - fresh.assign.length, newIn, spread);
   const assign = [...fresh.assign, ...upgraded.assign];
 
   // 4 Try another cluster for one replica that keeps failing where it is.
-  const moved = missing === 0 ? moveFailing(fleet, deployment, kept, wanted) : null;
+  const moved = missing === 0 ? moveFailing(fleet, deployment, kept, wanted, spread) : null;
 
   // 5 Withdraw what is too much, has been replaced, or may not wait; without room for old and new side by side, in place.
   const keptServing = kept.filter(({ isServing }) => isServing).length;
@@ -86,7 +91,7 @@ function planOn(fleet: WorkingFleet, deployment: Deployment, explains: boolean):
   const isAtRest = keptServing === kept.length && of('leaving').length === 0 && drained.length === 0;
   const stuck = needed > 0 && assign.length === 0 && isAtRest ? upgraded.left : [];
   const isLastServing = keptServing + outgoing.filter(({ mayServe }) => mayServe).length <= 1;
-  const exchanged = replaceInPlace(fleet, deployment, stuck, isLastServing);
+  const exchanged = replaceInPlace(fleet, deployment, stuck, isLastServing, spread);
   drained.push(...exchanged.drain);
   assign.push(...exchanged.assign, ...(moved === null ? [] : [moved.assign]));
 
@@ -107,6 +112,7 @@ function planOn(fleet: WorkingFleet, deployment: Deployment, explains: boolean):
     candidates,
     standings,
     beside,
+    spread: describeSpread(deployment, spread, waiting > 0, candidates),
   });
   return {
     deploymentId: deployment.id,
@@ -119,6 +125,7 @@ function planOn(fleet: WorkingFleet, deployment: Deployment, explains: boolean):
       reason,
     })),
     waiting: waiting + beside.waiting,
+    spread: spread.room(),
     decision: { candidates: candidates.map(({ verdict }) => verdict), outcome },
   };
 }
@@ -132,20 +139,30 @@ function surgeOf(wanted: number): number {
  * Places for replicas that no cluster has a claim to. Where one was stopped to make room for its replacement, that comes
  * first. The candidates are those of the attempt that failed, or else of the first.
  */
-function assignUnbound(fleet: WorkingFleet, deployment: Deployment, needed: number, ended: readonly Standing[]) {
+function assignUnbound(
+  fleet: WorkingFleet,
+  deployment: Deployment,
+  needed: number,
+  ended: readonly Standing[],
+  spread: Spread,
+) {
   const assign: PlannedAssignment[] = [];
   if (needed === 0) return { assign, candidates: [] };
   const cleared = ended.flatMap(({ placement, here }) => (isReplacedInPlace(placement) ? (here ?? []) : []));
   for (const here of cleared.slice(0, needed)) {
     const assignment = assignBest(fleet, deployment, [judgeOneCluster(fleet, deployment, here)]);
-    if (assignment !== null) assign.push(assignment);
+    if (assignment === null) continue;
+    assign.push(assignment);
+    spread.add(assignment.clusterId);
   }
-  const first = judgeCandidates(fleet, deployment);
-  for (let candidates = first; assign.length < needed; ) {
+  let judged = judgeCandidates(fleet, deployment);
+  const first = spread.judge(judged);
+  for (let candidates = first; assign.length < needed; candidates = spread.judge(judged)) {
     const assignment = assignBest(fleet, deployment, candidates);
     if (assignment === null) return { assign, candidates };
     assign.push(assignment);
-    candidates = judgeAgain(fleet, deployment, candidates, assignment.clusterId);
+    spread.add(assignment.clusterId);
+    judged = judgeAgain(fleet, deployment, judged, assignment.clusterId);
   }
   return { assign, candidates: first };
 }
@@ -154,7 +171,13 @@ function assignUnbound(fleet: WorkingFleet, deployment: Deployment, needed: numb
  * Bounded: one replica a cycle, and at most `FAILED_MOVES_MAX` clusters for a version; then it stays with its reason. One
  * that a rollout tries out stays too: that it fails there is what the rollout is to find.
  */
-function moveFailing(fleet: WorkingFleet, deployment: Deployment, kept: readonly Standing[], wanted: number) {
+function moveFailing(
+  fleet: WorkingFleet,
+  deployment: Deployment,
+  kept: readonly Standing[],
+  wanted: number,
+  spread: Spread,
+) {
   const onTrial = fleet.rolloutOf(deployment)?.toVersionId;
   const failing =
     kept.length > wanted
@@ -162,8 +185,10 @@ function moveFailing(fleet: WorkingFleet, deployment: Deployment, kept: readonly
       : kept.find((standing) => isFailing(standing) && standing.placement.versionId !== onTrial);
   if (failing === undefined || fleet.failedIn(deployment.id).size > FAILED_MOVES_MAX) return null;
   const { cluster } = failing.here!;
-  const assign = assignBest(fleet, deployment, judgeCandidates(fleet, deployment, [cluster.id]));
+  const candidates = spread.without(cluster.id).judge(judgeCandidates(fleet, deployment, [cluster.id]));
+  const assign = assignBest(fleet, deployment, candidates);
   if (assign === null) return null;
+  spread.move(cluster.id, assign.clusterId);
   const reason = `it failed ${failing.observed!.restarts} times in ${cluster.name}; ${assign.clusterName} is tried instead`;
   return { assign, drain: drain(fleet, failing, reason) };
 }

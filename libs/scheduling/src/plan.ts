@@ -19,6 +19,16 @@ export interface PlannedChange {
   readonly reason: string;
 }
 
+/** Where replicas without a place may go, of a deployment whose replicas are to be spread. */
+export interface SpreadRoom {
+  /** Groups that must still get a replica. */
+  readonly missing: number;
+  /** So many replicas may go anywhere; the others only where no replica of it is: one to each group. */
+  readonly anywhere: number;
+  /** Where none may go: clusters of no group and, while none may go anywhere, of the groups that have some. */
+  readonly closedClusterIds: readonly string[];
+}
+
 /** Lists are empty when nothing is to be done. */
 export interface DeploymentPlan {
   readonly deploymentId: string;
@@ -31,6 +41,8 @@ export interface DeploymentPlan {
   readonly remove: readonly PlannedChange[];
   /** Replicas that should have a place now and found none; the outcome says why. */
   readonly waiting: number;
+  /** Null: it may go anywhere. */
+  readonly spread: SpreadRoom | null;
   /** `candidates` is empty when `planFleet` had nothing to place. */
   readonly decision: { readonly candidates: readonly CandidateVerdict[]; readonly outcome: string };
 }

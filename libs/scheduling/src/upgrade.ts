@@ -9,6 +9,7 @@ import { type Candidate, judgeCandidates, judgeOneCluster } from './candidates.t
 import { FILTERS, rejectWhere } from './filters.ts';
 import type { PlannedAssignment, PlannedChange } from './plan.ts';
 import type { Rejection } from './selector-filters.ts';
+import { firstToSpare, type Spread } from './spread.ts';
 import { isGivenUp, isOutdated, type Standing } from './standing.ts';
 import { drainInPlace, serviceOf } from './withdraw.ts';
 import type { WorkingFleet } from './working-fleet.ts';
@@ -43,12 +44,14 @@ function fitsInPlace(fleet: WorkingFleet, deployment: Deployment, { placement, h
 /**
  * The order in which outgoing replicas are drained: first those whose replacement exists, so that each goes for its own,
  * then what does not serve, then where replacing has begun. Replacements that are not used up yet are `begun` of the kept
- * ones, as many as there are beyond what is wanted: taken for them are those that do not serve, then the youngest.
+ * ones, as many as there are beyond what is wanted: taken for them are those that do not serve, then the youngest. Of
+ * what is simply too much, those go first that the spread can spare, among equally good ones.
  */
 export function inReplacementOrder(
+  fleet: WorkingFleet,
+  deployment: Deployment,
   outgoing: readonly Standing[],
-  kept: readonly Standing[],
-  begun: number,
+  { kept, begun, wanted }: { kept: readonly Standing[]; begun: number; wanted: number },
 ): { order: Standing[]; replaced: ReadonlySet<Standing> } {
   const replaced = new Set<Standing>();
   const byUse = [...kept].sort(
@@ -77,7 +80,17 @@ export function inReplacementOrder(
       return at === -1 ? 0 : left.rank[at]! - right.rank[at]!;
     })
     .map(({ standing }) => standing);
-  return { order, replaced };
+  if (deployment.spread === null) return { order, replaced };
+  const rest = order.filter((standing) => !replaced.has(standing));
+  const first: Standing[] = [];
+  while (first.length < begun - replaced.size && rest.length > 0) {
+    const equal = rest.filter((standing) => serviceOf(standing) === serviceOf(rest[0]!));
+    const others = rest.filter((standing) => !equal.includes(standing));
+    const spare = firstToSpare(fleet, deployment, wanted, equal, [...others, ...kept])!;
+    rest.splice(rest.indexOf(spare), 1);
+    first.push(spare);
+  }
+  return { order: [...replaced, ...first, ...rest], replaced };
 }
 
 /** A replica still to be replaced because of its version, and where that may be. */
@@ -103,15 +116,16 @@ export function assignUpgrades(
   upgrades: readonly Upgrade[],
   count: number,
   newIn: ReadonlySet<string>,
-): { assign: PlannedAssignment[]; left: Upgrade[]; candidates: Candidate[] } {
+  spread: Spread,
+): { assign: PlannedAssignment[]; left: Upgrade[]; candidates: readonly Candidate[] } {
   const assign: PlannedAssignment[] = [];
   const left = [...upgrades];
   while (assign.length < count && left.length > 0) {
-    const found = takeNext(fleet, deployment, left, newIn);
+    const found = takeNext(fleet, deployment, left, newIn, spread);
     if (found === null) break;
     assign.push(found);
   }
-  const candidates = assign.length < count ? judgePlaces(fleet, deployment, left) : [];
+  const candidates = assign.length < count ? judgePlaces(fleet, deployment, left, spread) : [];
   return { assign, left, candidates };
 }
 
@@ -121,14 +135,16 @@ function takeNext(
   deployment: Deployment,
   left: Upgrade[],
   newIn: ReadonlySet<string>,
+  spread: Spread,
 ): PlannedAssignment | null {
   const groups = Map.groupBy(left, ({ standing: { mayServe, placement }, place }) =>
     place === 'here' ? Number(mayServe) * 2 + Number(!newIn.has(placement.clusterId)) : 4,
   );
   for (const key of [...groups.keys()].sort()) {
     const group = groups.get(key)!;
-    const assignment = assignBest(fleet, deployment, judgePlaces(fleet, deployment, group));
+    const assignment = assignBest(fleet, deployment, judgePlaces(fleet, deployment, group, spread));
     if (assignment === null) continue;
+    if (group[0]!.place === 'elsewhere') spread.add(assignment.clusterId);
     const own = group.find(({ standing }) => standing.placement.clusterId === assignment.clusterId);
     left.splice(left.indexOf(own ?? group.find(({ place }) => place === 'elsewhere')!), 1);
     return assignment;
@@ -136,10 +152,15 @@ function takeNext(
   return null;
 }
 
-/** The clusters in which some of these replicas may be replaced. */
-function judgePlaces(fleet: WorkingFleet, deployment: Deployment, upgrades: readonly Upgrade[]): Candidate[] {
+/** The clusters in which some of these replicas may be replaced; of a version that only changes, the spread does not ask. */
+function judgePlaces(
+  fleet: WorkingFleet,
+  deployment: Deployment,
+  upgrades: readonly Upgrade[],
+  spread: Spread,
+): readonly Candidate[] {
   const astray = upgrades.find(({ place }) => place === 'elsewhere');
-  if (astray !== undefined) return judgeElsewhere(fleet, deployment, astray.standing);
+  if (astray !== undefined) return spread.judge(judgeElsewhere(fleet, deployment, astray.standing));
   const own = new Set(upgrades.map(({ standing }) => standing.placement.clusterId));
   return [...own].map((id) => judgeOneCluster(fleet, deployment, fleet.clusters.get(id)!));
 }
@@ -166,11 +187,14 @@ export function replaceInPlace(
   deployment: Deployment,
   stuck: readonly Upgrade[],
   isLastServing: boolean,
+  spread: Spread,
 ): { assign: PlannedAssignment[]; drain: PlannedChange[] } {
   const replaceable = stuck.filter(({ place }) => place === 'here').map(({ standing }) => standing);
   const chosen = replaceable.find(({ isServing }) => !isServing) ?? replaceable[0];
   if (chosen === undefined) return { assign: [], drain: [] };
-  const elsewhere =
-    chosen.mayServe && isLastServing ? assignBest(fleet, deployment, judgeElsewhere(fleet, deployment, chosen)) : null;
+  const own = chosen.placement.clusterId;
+  const places = () => spread.without(own).judge(judgeElsewhere(fleet, deployment, chosen));
+  const elsewhere = chosen.mayServe && isLastServing ? assignBest(fleet, deployment, places()) : null;
+  if (elsewhere !== null) spread.move(own, elsewhere.clusterId);
   return elsewhere === null ? { assign: [], drain: [drainInPlace(fleet, chosen)] } : { assign: [elsewhere], drain: [] };
 }

@@ -5,10 +5,14 @@
 import type { Deployment, Placement } from '#domain';
 import type { PlannedChange } from './plan.ts';
 import { scoreCluster } from './scorers.ts';
+import { firstToSpare } from './spread.ts';
 import type { Standing } from './standing.ts';
 import type { WorkingFleet } from './working-fleet.ts';
 
-/** Drains the surplus of kept replicas: not serving first, then cordoned or drained, then by the reconcile rule, then worst score. */
+/**
+ * Drains the surplus of kept replicas: not serving first, then cordoned or drained, then by the reconcile rule, then worst
+ * score; but none without which the others would be spread less than is demanded.
+ */
 export function drainSurplus(
   fleet: WorkingFleet,
   deployment: Deployment,
@@ -21,7 +25,9 @@ export function drainSurplus(
     deployment.deletedAt === null ? `only ${wanted} replicas are wanted` : 'the deployment is being deleted';
   while (left.length > wanted) {
     left.sort((a, b) => compareRanks(rank(fleet, deployment, a), rank(fleet, deployment, b)));
-    drained.push(drain(fleet, left.shift()!, reason));
+    const spare = firstToSpare(fleet, deployment, wanted, left)!;
+    left.splice(left.indexOf(spare), 1);
+    drained.push(drain(fleet, spare, reason));
   }
   return drained;
 }

@@ -10,6 +10,7 @@ import { RowChanges1795463000000 } from '../../../migrations/1795463000000-row-c
 import { GatewayUsage1795464000000 } from '../../../migrations/1795464000000-gateway-usage.ts';
 import { LeaderClock1795465000000 } from '../../../migrations/1795465000000-leader-clock.ts';
 import { DesiredOutline1795467000000 } from '../../../migrations/1795467000000-desired-outline.ts';
+import { DeploymentSpread1795468000000 } from '../../../migrations/1795468000000-deployment-spread.ts';
 import { VersionArtifactRow } from './entities/artifacts.ts';
 import {
   BudgetAccountRow,
@@ -57,6 +58,7 @@ export const MIGRATIONS = [
   GatewayUsage1795464000000,
   LeaderClock1795465000000,
   DesiredOutline1795467000000,
+  DeploymentSpread1795468000000,
 ];
 
 const ENTITIES = [

@@ -26,6 +26,7 @@ import {
   type SpecificationOptions,
   specificationOf,
 } from './specification.ts';
+import { addSpreadOption, type SpreadArguments, spreadOf } from './spread-arguments.ts';
 import { renderDeployment, renderDeployments, renderPlan } from './views.ts';
 import { waitUntilGone, waitUntilServing } from './waiting.ts';
 
@@ -90,9 +91,8 @@ function addUpdates(deployment: Command, terminal: Terminal): void {
       update(name, { version }, options, terminal, `${name} is to serve version ${version}.`),
     );
   const described = deployment.command('update').description('change its version, how it rolls out or is served');
-  addServingOptions(
-    addRolloutOptions(addVersionOptions(addChangeOptions(described), 'another version; it follows no alias any more')),
-  )
+  const versioned = addVersionOptions(addChangeOptions(described), 'another version; it follows no alias any more');
+  addSpreadOption(addServingOptions(addRolloutOptions(versioned)))
     .argument('<name>', 'its name', parseName)
     .option('--replicas <number>', 'how many', wholeNumber(0, REPLICAS_MAX))
     .option('--queue <queue>', 'whose account it is charged to', parseName)
@@ -102,7 +102,8 @@ function addUpdates(deployment: Command, terminal: Terminal): void {
 
 type UpdateOptions = ChangeOptions &
   RolloutOptions &
-  ServingArguments & {
+  ServingArguments &
+  SpreadArguments & {
     readonly version?: number;
     readonly alias?: string;
     readonly replicas?: number;
@@ -115,7 +116,8 @@ async function updateAsSaid(name: string, options: UpdateOptions, terminal: Term
   // Checked before anybody is asked; then what is not said stays as it is.
   const isRolloutChanged = rolloutPolicyOf(options) !== null;
   const isPolicyChanged = isRolloutChanged || changesServing(options);
-  if (!isPolicyChanged && [version, alias, replicas, queue, priorityClass].every((each) => each === undefined)) {
+  const said = [version, alias, replicas, queue, priorityClass, options.spread];
+  if (!isPolicyChanged && said.every((each) => each === undefined)) {
     throw new UsageError('nothing to change was said; see: atoll deployment update --help');
   }
   const current = isPolicyChanged ? await connect(terminal, options).deployment(name) : undefined;
@@ -125,6 +127,7 @@ async function updateAsSaid(name: string, options: UpdateOptions, terminal: Term
     replicas,
     queue,
     priorityClass,
+    ...spreadOf(options),
     ...servingOf(options, current),
     rollout: rolloutPolicyOf(options, current?.rolloutPolicy) ?? undefined,
   };

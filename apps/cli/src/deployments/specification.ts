@@ -13,8 +13,9 @@ import {
 import { accepted, collect, oneOf, parseBytes, parseLabel, parseName, wholeNumber } from '../arguments.ts';
 import { addRolloutOptions, type RolloutOptions, rolloutPolicyOf } from './rollout-arguments.ts';
 import { addServingOptions, type ServingArguments, servingOf } from './serving-arguments.ts';
+import { addSpreadOption, type SpreadArguments, spreadOf } from './spread-arguments.ts';
 
-export interface SpecificationOptions extends RolloutOptions, ServingArguments {
+export interface SpecificationOptions extends RolloutOptions, ServingArguments, SpreadArguments {
   readonly model: string;
   readonly version?: number;
   readonly alias?: string;
@@ -40,14 +41,11 @@ const LOST_AFTER_SECONDS_MAX = 86_400 * 30;
 const parseServedModel = accepted(createDeploymentSchema.shape.servedModel.unwrap());
 
 export function addSpecificationOptions(command: Command): Command {
-  return addServingOptions(
-    addRolloutOptions(
-      addVersionOptions(
-        command.requiredOption('--model <model>', 'the model', parseName),
-        'its version (default: the newest published)',
-      ),
-    ),
-  )
+  const versioned = addVersionOptions(
+    command.requiredOption('--model <model>', 'the model', parseName),
+    'its version (default: the newest published)',
+  );
+  return addSpreadOption(addServingOptions(addRolloutOptions(versioned)))
     .option('--served-model <name>', 'what clients call it (default: the model’s name)', parseServedModel)
     .option('--replicas <number>', 'how many', wholeNumber(0, REPLICAS_MAX))
     .option(
@@ -104,6 +102,7 @@ export function specificationOf(name: string, options: SpecificationOptions): Cr
       schedulingPolicy: { topologyScope: options.topology },
     },
     selector: { kinds: kinds && [...new Set(kinds)], regions, labels, clusterNames: options.cluster },
+    ...spreadOf(options),
     disconnect: hasPolicy ? { lostAfterSeconds, replace, reconcile } : undefined,
     ...servingOf(options),
     rollout: rolloutPolicyOf(options) ?? undefined,

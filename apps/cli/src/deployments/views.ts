@@ -5,6 +5,7 @@ import { formatBytes, relativeTime } from '../output/units.ts';
 import type { Terminal } from '../terminal.ts';
 import { policyFields } from './rollout-arguments.ts';
 import { servingFields } from './serving-arguments.ts';
+import { describeSpread } from './spread-arguments.ts';
 
 type Screen = Pick<Terminal, 'columns' | 'hasColours' | 'now'>;
 
@@ -37,6 +38,7 @@ export function renderDeployment(deployment: DeploymentDto, screen: Screen): str
     ['Replicas', `${deployment.readyReplicas} ready of ${deployment.replicas}`],
     ['Needs', `${claim.count} ${claim.deviceType}${memory}, in one ${claim.schedulingPolicy.topologyScope}`],
     ['Where', whereOf(deployment)],
+    ['Spread', describeSpread(deployment.spread)],
     ['Account', `queue ${deployment.queue}, class ${deployment.priorityClass} (${deployment.priority})`],
     ['Out of contact', outOfContactOf(disconnect)],
     ...servingFields(deployment),

@@ -36,13 +36,13 @@ export async function viewDeployment(rows: Rows, deployment: Deployment): Promis
     describeLocal(deployment, [...seen.values()]),
     await describeAlias(rows, deployment),
   ];
-  const { id, name, servedModel, replicas: count, claim, disconnect, alias, revision } = deployment;
+  const { id, name, servedModel, replicas: count, claim, spread, disconnect, alias, revision } = deployment;
   const { priorityClass, priority } = deployment;
   const queue = await rows.queues.find({ id: deployment.queueId });
   const serving = await viewServing(rows, deployment.serving);
   return {
     ...serving,
-    ...{ id, name, servedModel, replicas: count, readyReplicas, claim, disconnect, alias, rollout, revision },
+    ...{ id, name, servedModel, replicas: count, readyReplicas, claim, spread, disconnect, alias, rollout, revision },
     ...{ queue: queue?.name ?? deployment.queueId, priorityClass, priority },
     model: model?.name ?? '',
     version: wanted?.number ?? 0,

@@ -75,11 +75,11 @@ export class Deployments {
       const deployment = await findDeployment(rows, actor.tenantId, target.name, true);
       demandMatch(target.ifMatch, deployment);
       const changed = await changedDeployment(rows, actor, deployment, change);
-      const { replicas, versionId, alias, selector, disconnect, serving, rollout } = changed;
+      const { replicas, versionId, alias, selector, spread, disconnect, serving, rollout } = changed;
       const { queueId, priorityClass, priority } = changed;
       if (versionId !== deployment.versionId) await startRollout(rows, actor, deployment, changed);
       const account = { queueId, priorityClass, priority };
-      const written = { replicas, versionId, alias, selector, disconnect, serving, rollout, ...account };
+      const written = { replicas, versionId, alias, selector, spread, disconnect, serving, rollout, ...account };
       await rows.deployments.update(deployment.id, deployment.revision, written);
       if (versionId !== deployment.versionId) await demandPublished(rows, versionId);
       if (serving !== deployment.serving) await demandAdapters(rows, serving);
@@ -151,11 +151,11 @@ async function newDeployment(rows: Rows, blobs: BlobStore, actor: Actor, wanted:
   const model = await rows.models.find({ tenantId, name: wanted.model });
   if (model === null) throw new RefusedError(refuse.invalid('model', `there is no model "${wanted.model}"`));
   const { version, alias } = await wantedVersion(rows, model, wanted);
-  const { name, replicas, selector, disconnect, rollout, servedModel = model.name } = wanted;
+  const { name, replicas, selector, spread, disconnect, rollout, servedModel = model.name } = wanted;
   const claim = await resolveReplicaClaim(rows, blobs, wanted, version);
   const ids = { id: uuidv7(), tenantId, modelId: model.id, versionId: version.id };
   const serving = await changedServing(rows, { ...ids, servedModel }, DEFAULT_DEPLOYMENT_SERVING, wanted);
-  const specification = { name, servedModel, replicas, claim, selector, disconnect, serving, alias, rollout };
+  const specification = { name, servedModel, replicas, claim, selector, spread, disconnect, serving, alias, rollout };
   const account = await accountOf(rows, actor, wanted);
   const createdAt = await rows.clock.now();
   return { ...ids, ...specification, ...account, deletedAt: null, createdAt, revision: 1 };

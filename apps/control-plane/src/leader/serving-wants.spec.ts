@@ -38,6 +38,7 @@ function wantsOf(given: Case) {
     assign: Array.from({ length: assigned }, () => ({})),
     remove: placements.slice(0, removed).map(({ id }) => ({ placementId: id })),
     waiting,
+    spread: null,
     decision: { candidates: rejectedBy.map((by) => ({ rejectedBy: by }) as CandidateVerdict), outcome: '' },
   } as unknown as DeploymentPlan;
   const snapshot = { deployments: [deployment], placements, failedIn: new Map([['d', new Set(['c'])]]) };

@@ -13,6 +13,7 @@ import {
   RECONCILE_RULES,
   REPLACE_RULES,
   REPLICA_PHASES,
+  SPREAD_FIELDS,
 } from '#domain';
 import { routingPolicySchema } from '../federation/bundle.ts';
 import { localScalingSchema, nodePreferencesSchema } from '../federation/desired.ts';
@@ -26,6 +27,14 @@ export const selectorSchema = z.strictObject({
   regions: z.array(z.string().min(1).max(63)).min(1).max(100).optional(),
   labels: labelsSchema.optional(),
   clusterNames: z.array(nameSchema).min(1).max(1_000).optional(),
+});
+
+export const SPREAD_GROUPS_MAX = 1_000;
+
+/** Replicas lie in at least so many regions, zones or clusters; fewer replicas than that in one of its own each. */
+export const spreadSchema = z.strictObject({
+  by: z.enum(SPREAD_FIELDS),
+  minGroups: z.int().min(1).max(SPREAD_GROUPS_MAX),
 });
 
 export const disconnectSchema = z.strictObject({
@@ -109,6 +118,8 @@ export const createDeploymentSchema = z.strictObject({
     .union([claimSchema, z.literal('auto')])
     .default({ deviceType: 'cpu', count: 1, schedulingPolicy: { topologyScope: 'node' } }),
   selector: selectorSchema.default({}),
+  /** A replica that would break it waits. Null: replicas go wherever there is room. */
+  spread: spreadSchema.nullable().default(null),
   disconnect: disconnectSchema.default(DEFAULT_DISCONNECT_POLICY),
   engine: servingShape.engine.default(null),
   routing: servingShape.routing.default(DEFAULT_ROUTING_POLICY),
@@ -132,6 +143,8 @@ export const updateDeploymentSchema = z.strictObject({
   version: z.int().min(1).optional(),
   alias: nameSchema.optional(),
   selector: selectorSchema.optional(),
+  /** Of replicas that are placed from then on: what runs is not moved. Null: spread no more. */
+  spread: spreadSchema.nullable().optional(),
   disconnect: disconnectSchema.optional(),
   engine: servingShape.engine.optional(),
   routing: servingShape.routing.optional(),
@@ -168,6 +181,7 @@ export const deploymentSchema = z.object({
   readyReplicas: z.int(),
   claim: claimSchema,
   selector: selectorSchema,
+  spread: spreadSchema.nullable(),
   disconnect: disconnectSchema,
   engine: servingShape.engine,
   routing: routingPolicySchema,

@@ -164,6 +164,7 @@ export abstract class DeploymentRows {
         | 'versionId'
         | 'alias'
         | 'selector'
+        | 'spread'
         | 'disconnect'
         | 'serving'
         | 'rollout'

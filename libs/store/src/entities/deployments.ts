@@ -9,6 +9,7 @@ import type {
   PlacementPhase,
   ResourceClaim,
   RolloutPolicy,
+  SpreadConstraint,
 } from '#domain';
 import { ClusterRow } from './clusters.ts';
 import { ModelRow, ModelVersionRow } from './models.ts';
@@ -37,6 +38,7 @@ export class DeploymentRow implements Deployment {
   @Column('integer') replicas!: number;
   @Column('jsonb') claim!: ResourceClaim;
   @Column('jsonb') selector!: ClusterSelector;
+  @Column('jsonb', { nullable: true }) spread!: SpreadConstraint | null;
   @Column('jsonb') disconnect!: DisconnectPolicy;
   @Column('jsonb') serving!: DeploymentServing;
   @Column('uuid') queueId!: string;

@@ -49,6 +49,8 @@ export class PostgresDeploymentRows extends DeploymentRows {
       change.priorityClass ?? null,
       change.priority ?? null,
       change.serving === undefined ? null : JSON.stringify(change.serving),
+      change.spread !== undefined,
+      change.spread == null ? null : JSON.stringify(change.spread),
     ]);
     return affected === 1;
   }
@@ -64,7 +66,7 @@ export class PostgresDeploymentRows extends DeploymentRows {
   }
 }
 
-// $7 and $9 tell "set to null" from "leave alone", which only these columns need.
+// $7, $9 and $16 tell "set to null" from "leave alone", which only these columns need.
 const UPDATE_IF_REVISION = `
   UPDATE deployments SET
     replicas = coalesce($3, replicas),
@@ -78,6 +80,7 @@ const UPDATE_IF_REVISION = `
     priority_class = coalesce($13, priority_class),
     priority = coalesce($14, priority),
     serving = coalesce($15::jsonb, serving),
+    spread = CASE WHEN $16 THEN $17::jsonb ELSE spread END,
     revision = revision + 1
   WHERE id = $1 AND revision = $2`;
 
