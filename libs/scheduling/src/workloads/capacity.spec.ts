@@ -137,6 +137,17 @@ const cases: Case[] = [
     wantScope: 'rack',
   },
   {
+    name: 'T04 the fullest node first, for the rest the tightest that is enough',
+    clusters: [racks(3, 3)],
+    held: [
+      ['c1', on('c1-n2', 1)],
+      ['c1', on('c1-n3', 2)],
+    ],
+    asks: { gang: gang(6) },
+    want: ['c1-n1:0', 'c1-n1:1', 'c1-n1:2', 'c1-n1:3', 'c1-n3:2', 'c1-n3:3'],
+    wantScope: 'rack',
+  },
+  {
     name: 'T05 a linked pair is preferred',
     clusters: [gpuCluster('c1', 1, 4, { eachNode: linkedAs(['x', undefined, undefined, 'x']) })],
     asks: { devices: 2 },

@@ -289,6 +289,24 @@ describe('any order', () => {
   });
 });
 
+describe('S03 a clock that was set back before anything came', () => {
+  it.each<[QueueOrder, readonly [string, string]]>([
+    ['static-priority', ['urgent', 'early']],
+    ['dynamic-weighted', ['urgent', 'early']],
+    ['class-shortest', ['urgent', 'early']],
+    ['c-mu', ['urgent', 'early']],
+    ['fcfs', ['early', 'urgent']],
+  ])('%s: makes nobody wait less than no time, which would count against the urgent', (order, want) => {
+    const entries = [
+      pending('early', { priority: 0, waitsSeconds: 200 }),
+      pending('urgent', { priority: 10, waitsSeconds: 0 }),
+    ];
+    for (const backSeconds of [0, 200, 3_600, 1_000_000]) {
+      expect(ids(orderPending(entries, order, NOW_MS - backSeconds * 1_000))).toEqual(want);
+    }
+  });
+});
+
 describe('one server under load', () => {
   /**
    * Urgent work of 9 s arrives every 10 s for ever (90 % load), and short low work of 1 s that fills every gap. One low job

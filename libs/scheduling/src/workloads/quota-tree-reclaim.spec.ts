@@ -68,6 +68,22 @@ describe('who may take back from whom', () => {
       want: null,
     },
     {
+      name: 'F03 a small move for which much larger work would end: whoever takes would then have more',
+      queues: [own('a', null), own('b', null)],
+      uses: { b: 4 },
+      take: ['a', 1],
+      from: ['b', 4],
+      want: null,
+    },
+    {
+      name: 'F03 the largest work that may end for it: both then have the same',
+      queues: [own('a', null), own('b', null)],
+      uses: { b: 4 },
+      take: ['a', 1],
+      from: ['b', 3],
+      want: 'fairness',
+    },
+    {
       name: 'F03 by weight: 2 may have twice what 1 has',
       queues: [own('a', null, { weight: 2 }), own('b', null)],
       uses: { a: 5, b: 4 },
@@ -215,6 +231,20 @@ describe('who may take back from whom', () => {
       'b',
       'a',
     ]);
+  });
+
+  it.each([
+    ['cpu', GPU],
+    [GPU, 'cpu'],
+  ] as const)('F08 what a queue has most of is its share: %s against %s', (heavyType, otherType) => {
+    const tree = account([own('more', null), own('less', null)]);
+    tree.charge('more', heavyType, 60);
+    tree.charge('less', otherType, 40);
+    expect([tree.share('more'), tree.share('less')]).toEqual([0.6, 0.4]);
+    expect(tree.compare('less', 'more')).toBeLessThan(0);
+    expect(tree.compareBorrowers('more', 'less')).toBeLessThan(0);
+    expect(tree.mayReclaim('less', heavyType, 5, 'more', 5)).toBe('fairness');
+    expect(tree.mayReclaim('more', otherType, 5, 'less', 5)).toBeNull();
   });
 
   it('F04 what was just taken is not taken back, though the shares of another type differ', () => {
