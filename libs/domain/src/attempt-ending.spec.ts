@@ -83,6 +83,19 @@ describe('an attempt that ended by itself', () => {
       want: { job: { phase: 'Failed', failures: 1 }, attempt: { exitCode: 127 } },
     },
     {
+      title: 'a command that left nothing where its output is required is not tried again',
+      job: { phase: 'Running' },
+      attempt: running,
+      members: [{ phase: 'Failed', exitCode: 0, reason: 'it left no output' }],
+      want: {
+        job: {
+          ...{ phase: 'Failed', failures: 1 },
+          reason: 'member 0 failed in dc-1: it left no output; that is not worth a retry',
+        },
+        attempt: { exitCode: 0 },
+      },
+    },
+    {
       title: 'an exit code that its policy does not name is not tried again',
       job: { phase: 'Running' },
       spec: { retry: { limit: 3, backoffSeconds: 10, exitCodes: [75] } },

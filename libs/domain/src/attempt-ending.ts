@@ -16,8 +16,11 @@ import { type Attempt, type AttemptOutcome, type Checkpoint, deviceCountOf, type
 import type { JobChange } from './ports/jobs.ts';
 
 export const RETRY_BACKOFF_SECONDS_MAX = 3_600;
-/** The command cannot be run: not executable, not found. */
-const USELESS_EXIT_CODES: ReadonlySet<number> = new Set([126, 127]);
+/**
+ * The same command would come to the same end: it ended well and left nothing where its output is required (0), cannot be
+ * started (126), is not there (127).
+ */
+const USELESS_EXIT_CODES: ReadonlySet<number> = new Set([0, 126, 127]);
 
 interface Ending {
   readonly outcome: AttemptOutcome;
@@ -155,6 +158,11 @@ function retryOrFail(job: Job, nowMs: number, why: string, exitCode: number | nu
   const reason = `${fault}; tried again in ${seconds} s (${failures} of ${limit} retries)`;
   const retryAt = new Date(nowMs + seconds * 1_000);
   return { ...ending('failed', waitingPhase(job), 'Retried', reason, exitCode), job: { failures, retryAt } };
+}
+
+/** What went wrong, of the reason of a job that is tried again. */
+export function faultOf(reason: string): string {
+  return reason.replace(/; tried again in \d+ s \(\d+ of \d+ retries\)$/, '').replace(/\.$/, '');
 }
 
 /** Doubled with each failure. */

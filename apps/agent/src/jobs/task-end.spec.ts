@@ -127,7 +127,7 @@ describe('what becomes of the output of one that succeeded', () => {
     [
       'files that cannot be kept',
       [end, { sent: 'nothing', reason: 'no room' }, false],
-      { ...end, phase: 'Failed', reason: 'It succeeded, but its output could not be kept: no room.' },
+      { phase: 'Failed', reason: 'Its command ended well, but its output could not be kept: no room.' },
     ],
   ])('%s', (_case, parameters, want) => {
     expect(outputEnd(...parameters)).toEqual(want);

@@ -52,13 +52,17 @@ export function endOf(facts: EndFacts): TaskEnd {
   return { phase: 'Failed', reason: failureWords(exit, facts.lastLine), exitCode: exit.exitCode };
 }
 
-/** Of one that succeeded: what became of its output folder. */
+/**
+ * Of one that succeeded: what became of its output folder. Where it could not be sent no exit code is told: 0 is what a
+ * command says that left nothing, and that is not tried again.
+ */
 export function outputEnd(end: TaskEnd, sent: Sent, isRequired: boolean): TaskEnd {
   if (sent.sent === 'nothing') {
+    const { exitCode: _zero, ...rest } = end;
     return {
-      ...end,
+      ...rest,
       phase: 'Failed',
-      reason: `It succeeded, but its output could not be kept: ${sentence(sent.reason)}`,
+      reason: `Its command ended well, but its output could not be kept: ${sentence(sent.reason)}`,
     };
   }
   if (sent.files > 0) return { ...end, outputDigest: sent.digest };
