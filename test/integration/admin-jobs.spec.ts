@@ -21,8 +21,8 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => installation?.stop(), 60_000);
 
-const submit = (body: object, headers: Record<string, string> = {}) =>
-  installation.call('POST', at, { body: { command: ['true'], ...body }, headers });
+const submit = (body: object, headers: Record<string, string> = {}, query = '') =>
+  installation.call('POST', `${at}${query}`, { body: { command: ['true'], ...body }, headers });
 const get = async (name: string) => (await installation.call('GET', `${at}/${name}`)).body;
 const steer = (name: string, intent: string, headers: Record<string, string> = {}) =>
   installation.call('POST', `${at}/${name}/${intent}`, { headers });
@@ -114,7 +114,11 @@ describe('submitting', () => {
     ['a minimum above the size', { tasks: { size: 2, minimum: 3 } }, 'tasks.minimum'],
     ['an absurd gang', { tasks: { size: 1e9 } }, 'tasks.size'],
     ['more members than a document carries', { tasks: { size: 4_096 } }, 'tasks'],
-    ['a mount whose folder would be told by a variable of ours', { mounts: { output: { model: 'tiny' } } }, 'mounts.output'],
+    [
+      'a mount whose folder would be told by a variable of ours',
+      { mounts: { output: { model: 'tiny' } } },
+      'mounts.output',
+    ],
     ['no command', { command: undefined }, 'command'],
     ['an empty command', { command: [] }, 'command'],
     ['command and template', { template: { name: 'shell', parameters: { script: 'true' } } }, 'command'],
@@ -353,6 +357,54 @@ describe('steering', () => {
       });
     }
   });
+});
+
+describe('explaining', () => {
+  const explain = async (name: string) => (await installation.call('GET', `${at}/${name}/explain`)).body;
+
+  it('says what to do about a job that does not wait for room', async () => {
+    for (const name of ['idle', 'broken', 'between']) await submit({ name });
+    await become('idle', { suspended: true, phase: 'Suspended', reason: 'suspended on request' });
+    await become('broken', { phase: 'Failed', reason: 'it broke', endedAt: new Date() });
+    const retryAt = new Date(Date.now() + 3_600_000);
+    const reason = 'member 0 failed in dc-1: no disk; tried again in 3600 s (1 of 3 retries)';
+    await become('between', { failures: 1, retryAt, reason });
+    expect(await explain('idle')).toMatchObject({ changes: ['resume it: atoll job resume idle'] });
+    expect(await explain('broken')).toMatchObject({
+      ...{ sentence: 'broken is Failed: it broke.', changes: ['retry it: atoll job retry broken'] },
+    });
+    const waits = /member 0 failed in dc-1: no disk; it is tried again at /;
+    expect(await explain('between')).toMatchObject({
+      sentence: expect.stringMatching(waits),
+      changes: [expect.stringContaining(`it is tried again by itself at ${retryAt.toISOString()}`)],
+    });
+    await eventually(async () => expect((await get('between')).reason).toMatch(waits));
+    const queue = await installation.call('GET', '/api/v1/queues/default');
+    const entry = queue.body.pending.find(({ job }: { job: string }) => job === 'between');
+    expect(entry.reason).toMatch(waits);
+  });
+
+  it('answers many who ask at once, and dry runs among them', async () => {
+    const asked = await Promise.all(
+      Array.from({ length: 60 }, (_, index) =>
+        index % 3 === 0
+          ? submit({ name: 'only-asked' }, {}, '?dryRun=true')
+          : installation.call('GET', `${at}/between/explain`),
+      ),
+    );
+    expect(new Set(asked.map(({ status }) => status))).toEqual(new Set([200]));
+  });
+});
+
+it('a fine-tune that publishes without a base, or from another model, is taken with a warning', async () => {
+  await installation.call('POST', '/api/v1/models', { body: { name: 'other' } });
+  const publishing = (name: string, model: string, mounts: object) =>
+    submit({ name, kind: 'fine-tune', mounts, output: { publish: { model } } });
+  const base = { base: { model: 'tiny' } };
+  const parentless = expect.stringContaining('a version without a parent');
+  expect(await publishing('from-nothing', 'tiny', {})).toMatchObject({ status: 201, body: { warning: parentless } });
+  expect(await publishing('from-other', 'other', base)).toMatchObject({ status: 201, body: { warning: parentless } });
+  expect((await publishing('from-base', 'tiny', base)).body.warning ?? '').not.toContain('parent');
 });
 
 it('deployments name their queue and class', async () => {

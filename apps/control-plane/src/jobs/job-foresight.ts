@@ -2,7 +2,7 @@
  * What would be done with a job, and why it is where it is, for people: the leader's plan (`plan-jobs.ts`) and its stored
  * decisions, with names for ids. Jobs of other tenants that play a part in it are not named: the planner sees to that.
  */
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import type { JobExplainDto, JobPlanDto } from '#contracts';
 import {
   type Attempt,
@@ -24,16 +24,27 @@ import { isPending } from './job-snapshot.ts';
 import { viewAttempts, viewBindings } from './job-view.ts';
 import { findJob } from './jobs.ts';
 import { newJob, type WantedJob } from './new-job.ts';
-import { explainJob, type Foreseeing, type ForeseenJob, foreseeing, planJobs } from './plan-jobs.ts';
+import { nextSteps } from './next-steps.ts';
+import { type Foreseeing, type ForeseenJob, foreseeing, planJobs, planWaiting } from './plan-jobs.ts';
+import { parentWarning } from './publish-output.ts';
 import { readClusters } from './surroundings.ts';
-import { Turns } from './turns.ts';
+import { SharedTurns, type TurnBounds, Turns } from './turns.ts';
+import { waitingReason } from './waiting-reason.ts';
 
-/** A plan of all that waits takes a second with 10,000 jobs, in a process that has other things to do. */
-const PLANS_WAITING_MAX = 8;
+/** A plan of all that waits takes a tenth of a second with 40,000 jobs, in a process that has other things to do. */
+const PLAN_TURNS: TurnBounds = { waitMsMax: 10_000, waitingMax: 1_000 };
+
+export const DECISIONS_EXPLAINED_MAX = 20;
 
 @Injectable()
 export class JobForesight {
-  private readonly turns = new Turns(PLANS_WAITING_MAX);
+  private readonly logger = new Logger('jobs');
+  private readonly turns = new Turns(PLAN_TURNS);
+  /** One plan explains all jobs that are asked about while it is waited for. */
+  private readonly explaining = new SharedTurns(this.turns, async (jobs: readonly Job[]) => {
+    const { read } = this.store;
+    return planWaiting(read, jobs, await read.clock.nowMs(), this.kept);
+  });
   private readonly kept: Foreseeing;
 
   constructor(
@@ -68,10 +79,11 @@ export class JobForesight {
   async explain(tenantId: string, name: string): Promise<JobExplainDto> {
     const { read } = this.store;
     const job = await findJob(read, tenantId, name);
-    const explained = () => explainJob(read, job, this.kept);
-    const { foreseen, decisions } = await (isPending(job) ? this.turns.take(explained) : explained());
+    const foreseen = isPending(job) ? (await this.explaining.ask(job)).get(job.id) : undefined;
+    const decisions = await read.decisions.newest(job.id, DECISIONS_EXPLAINED_MAX);
     const attempts = await read.attempts.ofJob(job.id);
-    const shown = foreseen === null ? null : await viewForeseen(read, job, foreseen);
+    const nowMs = await read.clock.nowMs();
+    const shown = foreseen === undefined ? null : await viewForeseen(read, job, foreseen);
     const stored = decisions.map(viewDecision);
     const views = await viewAttempts(read, attempts, tenantId);
     return {
@@ -83,21 +95,32 @@ export class JobForesight {
       preemptedBy: views.flatMap(({ stop, lostDeviceSeconds }) =>
         stop?.cause === 'preempted' ? [{ job: stop.byJob, reason: stop.reason, lostDeviceSeconds, at: stop.at }] : [],
       ),
-      changes: shown?.changes ?? [],
+      changes: [...nextSteps({ job, newest: attempts[0] ?? null, nowMs }), ...(shown?.changes ?? [])],
       candidates: shown?.candidates ?? stored[0]?.candidates ?? [],
       decisions: stored,
       attempts: views,
     };
   }
 
-  /** A sentence when the whole fleet, were it empty, had no room for it; null when it had, or nobody has reported yet. */
+  /**
+   * What is not as it should be about a job that was taken: the whole fleet, were it empty, has no room for it, or what it
+   * publishes will have no parent. Null: nothing, or nobody has reported yet. Never rejects: the job is taken.
+   */
   async warn(tenantId: string, name: string): Promise<string | null> {
-    return this.#warningOf(await findJob(this.store.read, tenantId, name));
+    try {
+      return await this.#warningOf(await findJob(this.store.read, tenantId, name));
+    } catch (error) {
+      this.logger.warn(`nothing can be said of job ${name}, which was just taken: ${String(error)}`);
+      return 'whether it can ever run is not known: the fleet could not be looked at; explain tells later';
+    }
   }
 
   async #warningOf(job: Job): Promise<string | null> {
     const { clusters } = await this.fleet.read();
-    return clusters.length === 0 ? null : neverFits(job, clusters);
+    const room = clusters.length === 0 ? null : neverFits(job, clusters);
+    const parent = await parentWarning(this.store.read, job);
+    const warnings = [room, parent].filter((warning) => warning !== null);
+    return warnings.length === 0 ? null : warnings.join('; ');
   }
 }
 
@@ -160,9 +183,10 @@ function viewCandidate(candidate: CandidateVerdict): JobPlanDto['candidates'][nu
 export function sentenceOf(job: Job, attempts: readonly Attempt[], foreseen: JobPlanDto | null): string {
   const { name, phase, reason } = job;
   const live = attempts.find((attempt) => attempt.phase !== 'Ended');
-  if (isFinal(phase)) return `${name} ${phase}: ${reason}.`.replace(/\.\.$/, '.');
+  if (isFinal(phase)) return `${name} is ${phase}: ${reason}.`.replace(/\.\.$/, '.');
   if (live?.stop) return `${name} is stopping: ${live.stop.reason}.`.replace(/\.\.$/, '.');
   if (live !== undefined) return `${name} is ${phase}: ${live.reason}.`.replace(/\.\.$/, '.');
   const place = foreseen?.place ? ` (place ${foreseen.place} in its queue)` : '';
-  return `${name} is ${phase}${place}: ${foreseen?.reason ?? reason}.`.replace(/\.\.$/, '.');
+  const why = foreseen === null ? reason : waitingReason(job, foreseen.reason);
+  return `${name} is ${phase}${place}: ${why}.`.replace(/\.\.$/, '.');
 }

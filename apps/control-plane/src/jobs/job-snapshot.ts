@@ -40,7 +40,11 @@ export function wantedReplicaId({ id }: Pick<Deployment, 'id'>, index: number): 
   return `${id}#${index}`;
 }
 
-export function isPending({ phase, suspended, cancelRequestedAt }: Job): boolean {
+export function isPending({
+  phase,
+  suspended,
+  cancelRequestedAt,
+}: Pick<Job, 'phase' | 'suspended' | 'cancelRequestedAt'>): boolean {
   return phase === 'Queued' && !suspended && cancelRequestedAt === null;
 }
 

@@ -15,6 +15,7 @@ import {
 } from '#domain';
 import type { Actor } from '../auth/actor.ts';
 import { clusterIdsOf, type JobSurroundings, readClusters, readReports, readSurroundings } from './surroundings.ts';
+import { waitingReason } from './waiting-reason.ts';
 
 export async function viewJob(rows: Rows, job: Job): Promise<JobDto> {
   const [view] = await viewJobs(rows, [job]);
@@ -77,7 +78,7 @@ export function describeJob(job: Job, around: JobSurroundings, decision: Decisio
 /** Of what waits for room the newest decision knows more than the row. */
 function reasonOf(job: Job, decision: Decision | null): string {
   return decision !== null && job.phase === 'Queued' && decision.decidedAt >= job.phaseSince
-    ? decision.outcome
+    ? waitingReason(job, decision.outcome)
     : job.reason;
 }
 

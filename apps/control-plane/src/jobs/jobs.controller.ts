@@ -68,8 +68,7 @@ export class JobsController {
       return this.foresight.plan(actor, wanted);
     }
     const job = await this.jobs.submit(actor, wanted, key);
-    // It is taken whatever comes of this.
-    const warning = await this.foresight.warn(actor.tenantId, job.name).catch(() => null);
+    const warning = await this.foresight.warn(actor.tenantId, job.name);
     return tagged(reply, warning === null ? job : { ...job, warning });
   }
 

@@ -229,7 +229,8 @@ async function demandNoDependents(rows: Rows, job: Job): Promise<void> {
   if (names.length === 0) return;
   const more = names.length > DEPENDENTS_NAMED_MAX ? ' and others' : '';
   const named = names.slice(0, DEPENDENTS_NAMED_MAX).join(', ');
-  throw new RefusedError(refuse.conflict(`${named}${more} depend on it and have not ended`));
+  const verbs = names.length === 1 ? 'depends on it and has not' : 'depend on it and have not';
+  throw new RefusedError(refuse.conflict(`${named}${more} ${verbs} ended`));
 }
 
 /** @throws RefusedError not-found, also for a job of another tenant */

@@ -2,11 +2,12 @@
  * What the leader would do now, asked by anybody: dry runs and explanations. Plans on the same snapshot as the leader, but
  * for what only its memory has (where a job lately failed to start); nothing is written.
  */
-import type { Decision, Job, Nomination, Rows } from '#domain';
+import type { Job, Nomination, Rows } from '#domain';
 import {
   DeploymentPlanner,
   type PlannedStart,
   type PlannedStop,
+  type WorkloadPlan,
   WorkloadPlanner,
   type WorkloadVerdict,
 } from '#scheduling';
@@ -40,18 +41,50 @@ export async function planJobs(
   nowMs: number,
   kept: Foreseeing = foreseeing(rows),
 ): Promise<ForeseenJob> {
+  const plan = await planWith(rows, [job], nowMs, kept);
+  return partOf(plan, job, plan.verdicts.find(({ workloadId }) => workloadId === job.id)!);
+}
+
+/**
+ * Plans everything that waits, once, for all of `jobs`.
+ *
+ * @returns job id → its part; without those that do not wait for room any more
+ */
+export async function planWaiting(
+  rows: Rows,
+  jobs: readonly Job[],
+  nowMs: number,
+  kept: Foreseeing,
+): Promise<ReadonlyMap<string, ForeseenJob>> {
+  const plan = await planWith(rows, [], nowMs, kept);
+  const asked = new Map(jobs.map((job) => [job.id, job]));
+  return new Map(
+    plan.verdicts.flatMap((verdict): [string, ForeseenJob][] => {
+      const job = asked.get(verdict.workloadId);
+      return job === undefined ? [] : [[job.id, partOf(plan, job, verdict)]];
+    }),
+  );
+}
+
+/** @param wanted may be in no row, or not wait */
+async function planWith(rows: Rows, wanted: readonly Job[], nowMs: number, kept: Foreseeing): Promise<WorkloadPlan> {
   const world = await kept.world.look(nowMs);
   const memory = new JobMemory();
-  await memory.refresh(rows, world, [job]);
+  await memory.refresh(rows, world, wanted);
   const fleet = { ...(await kept.fleet.look()), nowMs, failedIn: new Map() };
   const serving = await readServing(rows, servingWantsOf(fleet, kept.deployments.plan(fleet)));
-  const known = world.jobs.get(job.id);
-  const isThere = known !== undefined && isPending(known);
-  const extra = isThere ? [] : [toPending({ ...job, queuedAt: job.queuedAt ?? new Date(nowMs) }, world, memory)];
-  const plan = kept.planner.plan(toWorkloadSnapshot(world, memory, serving, extra));
+  const extra = wanted
+    .filter(({ id }) => !isPending(world.jobs.get(id) ?? NOT_THERE))
+    .map((job) => toPending({ ...job, queuedAt: job.queuedAt ?? new Date(nowMs) }, world, memory));
+  return kept.planner.plan(toWorkloadSnapshot(world, memory, serving, extra));
+}
+
+const NOT_THERE = { phase: 'Waiting', suspended: false, cancelRequestedAt: null } as const;
+
+function partOf(plan: WorkloadPlan, job: Job, verdict: WorkloadVerdict): ForeseenJob {
   const nominated = plan.nominations.find(({ workloadId }) => workloadId === job.id);
   return {
-    verdict: plan.verdicts.find(({ workloadId }) => workloadId === job.id)!,
+    verdict,
     start: plan.starts.find(({ workloadId }) => workloadId === job.id) ?? null,
     nomination: nominated === undefined ? job.nomination : nominated.nomination,
     stops: plan.stops.filter(({ byWorkloadId }) => byWorkloadId === job.id),
@@ -73,20 +106,4 @@ export function foreseeing(rows: Rows): Foreseeing {
     fleet: new KeptFleet(rows),
     deployments: new DeploymentPlanner(),
   };
-}
-
-export interface ExplainedJob {
-  /** How it would fare now; null unless it waits for room. */
-  readonly foreseen: ForeseenJob | null;
-  /** Newest first, at most DECISIONS_EXPLAINED_MAX. */
-  readonly decisions: readonly Decision[];
-}
-
-export const DECISIONS_EXPLAINED_MAX = 20;
-
-/** @param rows `Store.read`: several reads at once */
-export async function explainJob(rows: Rows, job: Job, kept?: Foreseeing): Promise<ExplainedJob> {
-  const decisions = await rows.decisions.newest(job.id, DECISIONS_EXPLAINED_MAX);
-  const nowMs = await rows.clock.nowMs();
-  return { foreseen: isPending(job) ? await planJobs(rows, job, nowMs, kept) : null, decisions };
 }

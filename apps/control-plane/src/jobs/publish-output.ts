@@ -169,6 +169,16 @@ async function publish(
   return { model, version };
 }
 
+/** What is to be said of a job whose output will be a version without a parent; null where it will have one, or is none. */
+export async function parentWarning(rows: Rows, job: Job): Promise<string | null> {
+  const { publish } = job.spec.output;
+  if (publish === null) return null;
+  const base = await baseOf(rows, job);
+  if (base === null) return `it has no mount "${BASE}", so what it publishes will be a version without a parent`;
+  if (base.modelId === publish.modelId) return null;
+  return `its mount "${BASE}" is of another model, so what it publishes will be a version without a parent`;
+}
+
 async function baseOf(rows: Rows, { spec }: Job): Promise<ModelVersion | null> {
   const mount = spec.mounts.find(({ name }) => name === BASE);
   return mount === undefined ? null : rows.versions.find({ id: mount.versionId });

@@ -15,6 +15,7 @@ import {
 } from '#domain';
 import { orderPending, QuotaTree } from '#scheduling';
 import { workloadOf } from '../jobs/running-workload.ts';
+import { waitingReason } from '../jobs/waiting-reason.ts';
 
 /** Of all queues of a tenant, read once. */
 export interface QueueAccounts {
@@ -96,7 +97,7 @@ export async function viewPending(rows: Rows, queue: Queue, totals: DeviceCounts
 function viewEntry(job: Job, place: number | null, decision: Decision | undefined): QueueDetailDto['pending'][number] {
   const { name, priority, phase, queuedAt } = job;
   const isDecided = decision !== undefined && phase === 'Queued' && decision.decidedAt >= job.phaseSince;
-  const reason = isDecided ? decision.outcome : job.reason;
+  const reason = isDecided ? waitingReason(job, decision.outcome) : job.reason;
   return { job: name, priority, phase, place, reason, queuedAt: queuedAt?.toISOString() ?? null };
 }
 
