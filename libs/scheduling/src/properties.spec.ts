@@ -46,6 +46,12 @@ const deploymentArbitrary = fc.record({
   count: fc.integer({ min: 1, max: 3 }),
   scope: fc.constantFrom('node' as const, 'cluster' as const),
   regions: fc.option(fc.constantFrom(['cn'], ['eu']), { nil: undefined }),
+  spread: fc.option(
+    fc.record({
+      by: fc.constantFrom('region' as const, 'cluster' as const),
+      minGroups: fc.integer({ min: 1, max: 3 }),
+    }),
+  ),
   isDeleted: fc.boolean(),
 });
 const placementArbitrary = fc.record({

@@ -31,8 +31,8 @@ export function describeSpread(
   const untaken = [...groups.keys()].filter((group) => !spread.groups.has(group));
   const here = [...groups].map(([group, members]) => `${group} ${describeGroup(members)}`);
   const all = untaken.length === 0 ? [...here, `no other ${by} is selected`] : here;
-  const room = untaken.length === 0 ? '' : `make room in ${named(untaken, ' or ')}, `;
-  return `${has}: ${named(all)}; ${room}join a cluster of another ${by}, or want fewer`;
+  const help = untaken.length === 0 ? 'join or select' : `make room in ${named(untaken, ' or ')}, join`;
+  return `${has}: ${named(all)}; ${help} a cluster of another ${by}, or want fewer`;
 }
 
 /** In the order of their names, those of which some cluster is selected. */
