@@ -9,6 +9,7 @@ import {
   deviceCountOf,
   isTaskEnded,
   type Job,
+  lostAfterSecondsOf,
   type SavedState,
   type TaskReport,
 } from './jobs.ts';
@@ -94,13 +95,12 @@ function judgeEnded({ phase, rank, reason, exitCode }: TaskReport, clusterName: 
   const why = reason === '' ? '' : `: ${reason}`;
   if (phase === 'Stopped')
     return { state: 'stopped', reason: `member ${rank} was stopped in ${clusterName}${why}` } as const;
-  const how =
-    phase === 'Refused' ? 'was refused' : exitCode === undefined ? 'failed' : `failed with exit code ${exitCode}`;
+  const how = phase === 'Refused' ? 'was refused' : exitCode ? `failed with exit code ${exitCode}` : 'failed';
   return { state: 'failed', reason: `member ${rank} ${how} in ${clusterName}${why}` } as const;
 }
 
 function isLost({ spec }: Job, { phase, unknownSeconds }: ClusterStanding): boolean {
-  return phase === 'Unknown' && unknownSeconds > spec.lostAfterSeconds + LOST_MARGIN_SECONDS;
+  return phase === 'Unknown' && unknownSeconds > lostAfterSecondsOf(spec) + LOST_MARGIN_SECONDS;
 }
 
 export function isAlive({ state }: MemberJudgement): boolean {

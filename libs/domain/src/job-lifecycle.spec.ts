@@ -4,6 +4,7 @@ import { checkpointOf, JOBS_NOW } from '#testing';
 import { LOST_MARGIN_SECONDS } from './attempt-tasks.ts';
 import { at, type Case, check, factsOf, running, stopFor } from './job-lifecycle.builders.ts';
 import { stepJob } from './job-lifecycle.ts';
+import { LOST_AFTER_SECONDS_MIN } from './jobs.ts';
 
 describe('without an attempt', () => {
   it.each<Case>([
@@ -193,6 +194,13 @@ describe('out of contact', () => {
         attempt: { outcome: 'lost' },
         events: ['Lost'],
       },
+    },
+    {
+      title: 'a bound below the least, of an older release: its agent counts by the least',
+      spec: { lostAfterSeconds: 2 },
+      attempt: running,
+      members: [unknown(LOST_AFTER_SECONDS_MIN + LOST_MARGIN_SECONDS)],
+      want: null,
     },
     {
       title: 'X05 with most clusters Unknown nothing is lost',

@@ -86,7 +86,7 @@ export interface RetryPolicy {
   readonly limit: number;
   /** Wait before the first retry; doubled each time, at most an hour. */
   readonly backoffSeconds: number;
-  /** Exit codes that are worth a retry; null: all but 126 and 127 (the command cannot be run). */
+  /** Exit codes that are worth a retry; null: all but 126, 127 (it cannot be run) and 0 (it left no required output). */
   readonly exitCodes: readonly number[] | null;
 }
 
@@ -126,8 +126,22 @@ export interface JobSpec {
   /** After so many preemptions it is no victim until it has run for `protectedSeconds` (P13). Default 5. */
   readonly preemptionsMax: number;
   readonly protectedSeconds: number;
-  /** After a cluster was Unknown for so long its attempt is lost and run again elsewhere. Default 300. */
+  /**
+   * After a cluster was Unknown for so long its attempt is lost and run again elsewhere, and after so much silence its
+   * agent has ended it. Default 300, at least LOST_AFTER_SECONDS_MIN; read it by `lostAfterSecondsOf`.
+   */
   readonly lostAfterSeconds: number;
+}
+
+/**
+ * The least silence that is one. A healthy agent hears the control plane once a second at best, and a question that gets
+ * lost takes it five seconds more: with less, it would end what it runs for nothing, again and again.
+ */
+export const LOST_AFTER_SECONDS_MIN = 10;
+
+/** What an older release let through with less is lifted. */
+export function lostAfterSecondsOf({ lostAfterSeconds }: Pick<JobSpec, 'lostAfterSeconds'>): number {
+  return Math.max(LOST_AFTER_SECONDS_MIN, lostAfterSeconds);
 }
 
 /** A saved state; the newest whole one is what the next attempt resumes from. */

@@ -58,7 +58,7 @@ export function assembleJobs(options: JobPartsOptions): JobParts {
   const contact: Contact = new Contact({
     file: contactFile,
     machineBootId,
-    isNeeded: () => tasks.isBusy,
+    silenceSecondsMin: () => tasks.silenceSecondsMin,
     ask: () => void desired.fetch(),
     log,
   });

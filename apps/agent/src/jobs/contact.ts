@@ -13,23 +13,36 @@ import { writeLightly } from '#files';
 import { messageOf } from '../errors.ts';
 import type { ContactRecord } from './runner/runner-contract.ts';
 
-/** While tasks are here; half of the ten seconds that may pass at most. */
-const ASK_MS = 5_000;
+/** How often it is looked whether it is time to ask. */
+const TICK_MS = 500;
+const ASK_SECONDS_MIN = 1;
+const ASK_SECONDS_MAX = 5;
+/** Of the silence that a task may live through. */
+const ASK_SHARE = 0.1;
 const recordSchema = z.object({ atSeconds: z.number(), machineBootId: z.string() }) satisfies z.ZodType<ContactRecord>;
 
 export interface ContactOptions {
   readonly file: string;
   readonly machineBootId: string;
-  /** Whether the control plane's word matters now. */
-  readonly isNeeded: () => boolean;
+  /** The shortest silence, in seconds, that something here may live through; null: the control plane's word matters to nobody. */
+  readonly silenceSecondsMin: () => number | null;
   /** Asks for the desired document; the answer comes back by `answered`. */
   readonly ask: () => void;
   readonly log: Logger;
 }
 
+/**
+ * Seconds between two questions. A question that gets lost takes 5 s to be known for lost; a task that may live through
+ * `LOST_AFTER_SECONDS_MIN` or more of silence does not notice one (`contact.spec.ts`).
+ */
+export function askSeconds(silenceSecondsMin: number): number {
+  return Math.min(ASK_SECONDS_MAX, Math.max(ASK_SECONDS_MIN, silenceSecondsMin * ASK_SHARE));
+}
+
 export class Contact {
   readonly #options: ContactOptions;
   #atSeconds = Number.NEGATIVE_INFINITY;
+  #askedAtSeconds = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
   #noting: Promise<void> = Promise.resolve();
 
@@ -49,14 +62,20 @@ export class Contact {
   }
 
   start(): void {
-    this.#timer = setInterval(() => {
-      if (this.#options.isNeeded()) this.#options.ask();
-    }, ASK_MS);
+    this.#timer = setInterval(() => this.#askWhenDue(), TICK_MS);
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await this.#noting;
+  }
+
+  #askWhenDue(): void {
+    const { silenceSecondsMin, ask } = this.#options;
+    const shortest = silenceSecondsMin();
+    if (shortest === null || uptime() - this.#askedAtSeconds < askSeconds(shortest)) return;
+    this.#askedAtSeconds = uptime();
+    ask();
   }
 
   get silentSeconds(): number {

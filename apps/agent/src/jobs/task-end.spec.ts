@@ -104,6 +104,11 @@ describe('how a task ended', () => {
       { phase: 'Stopped', reason: 'It was ended here: the control plane was out of contact too long. Saved: step 4.' },
     ],
     [
+      'out of contact, and it cannot save',
+      { exit: exit(143, { cause: 'silence' }), canSave: false },
+      { phase: 'Stopped', reason: 'It was ended here: the control plane was out of contact too long.' },
+    ],
+    [
       'what it computed with was damaged',
       { fault: 'its mount base was found damaged', stop, isTold: true },
       { phase: 'Failed', reason: 'its mount base was found damaged.' },

@@ -32,7 +32,7 @@ export function endOf(facts: EndFacts): TaskEnd {
   if (exit?.cause === 'silence') {
     return {
       phase: 'Stopped',
-      reason: `It was ended here: the control plane was out of contact too long. ${savedWords(facts)}`,
+      reason: `It was ended here: the control plane was out of contact too long. ${savedWords(facts)}`.trim(),
     };
   }
   const isFinished = exit?.exitCode === 0 && !isTold && !isAnswered;

@@ -78,9 +78,15 @@ export class TaskSupervisor {
     return this.#membersOf(attemptId).map(({ task }) => task);
   }
 
-  /** Whether a command runs here that ends when the control plane is silent for too long, or one waits to begin. */
-  get isBusy(): boolean {
-    return [...this.#runs.values()].some((run) => !run.isEnded);
+  /**
+   * The shortest silence of the control plane, in seconds, after which a command that runs here ends, or one that waits
+   * does not begin; null: there is none.
+   */
+  get silenceSecondsMin(): number | null {
+    const bounds = [...this.#runs.values()]
+      .filter((run) => !run.isEnded)
+      .map(({ task }) => task.stopAfterSilentSeconds);
+    return bounds.length === 0 ? null : Math.min(...bounds);
   }
 
   /** Versions that a running command has open. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { DESIRED_BYTES_MAX, desiredTaskSchema } from '#contracts';
-import { type ModelVersion, STOP_CAUSES } from '#domain';
+import { LOST_AFTER_SECONDS_MIN, type ModelVersion, STOP_CAUSES } from '#domain';
 import { attemptOf, checkpointOf, jobOf, jobSpecOf } from '#testing';
 import { desiredTasksOf, memberBytesOf, mountedVersionIds, TASKS_BYTES_MAX } from './desired-tasks.ts';
 
@@ -50,6 +50,11 @@ describe('the tasks of a document', () => {
       stop: null,
       stopAfterSilentSeconds: 120,
     });
+  });
+
+  it('bear at least the silence that a healthy agent may hear', () => {
+    const [task] = tasksOf({}, { ...job, spec: { ...job.spec, lostAfterSeconds: 2 } });
+    expect(task?.stopAfterSilentSeconds).toBe(LOST_AFTER_SECONDS_MIN);
   });
 
   it.each(STOP_CAUSES.map((cause) => [cause]))('that are to stop (%s) save where the job goes on later', (cause) => {

@@ -3,7 +3,7 @@
  * attempt is Ended; then the task drops out, and its agent forgets it.
  */
 import type { Attempt, DesiredTask, Job, ModelVersion, StopCause, StopRequest, TaskBinding } from '#domain';
-import { taskIdOf } from '#domain';
+import { lostAfterSecondsOf, taskIdOf } from '#domain';
 
 /** Worth a checkpoint: the job goes on later. A gang without a member cannot save, and who cancels wants no more. */
 const WANTS_CHECKPOINT: Readonly<Record<StopCause, boolean>> = {
@@ -66,7 +66,7 @@ function describeAttempt(job: Job, attempt: Attempt, versions: ReadonlyMap<strin
     resumeFrom: resumeFrom(attempt),
     outputRequired: spec.output.required,
     stop: attempt.stop === null ? null : describeStop(job, attempt.stop),
-    stopAfterSilentSeconds: spec.lostAfterSeconds,
+    stopAfterSilentSeconds: lostAfterSecondsOf(spec),
   };
 }
 

@@ -14,6 +14,7 @@ import {
   JOB_PHASES,
   JOB_TEMPLATES,
   LAUNCHERS,
+  LOST_AFTER_SECONDS_MIN,
   mountNameProblem,
   PREEMPTION_POLICIES,
   STOP_CAUSES,
@@ -154,7 +155,14 @@ const createJobShape = {
   minimumRunSeconds: secondsSchema(0, 30 * 86_400).default(0),
   preemptionsMax: z.int().min(0).max(1_000).default(5),
   protectedSeconds: secondsSchema(0, 30 * 86_400).default(3_600),
-  lostAfterSeconds: secondsSchema(1, 30 * 86_400 - 60).default(300),
+  lostAfterSeconds: z
+    .int()
+    .min(
+      LOST_AFTER_SECONDS_MIN,
+      `must be at least ${LOST_AFTER_SECONDS_MIN}: with less, one question of an agent that got lost would end the attempt`,
+    )
+    .max(30 * 86_400 - 60)
+    .default(300),
 };
 
 /** `POST /api/v1/jobs[?dryRun=true]`. Defaults are those of `JobSpec` of the domain. */

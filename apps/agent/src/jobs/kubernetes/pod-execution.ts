@@ -21,7 +21,7 @@ import { type GangOrder, podGraceSeconds } from './task-objects.ts';
 
 /** Between two readings of a log. */
 const LOG_MS = 1_000;
-const RENEW_SECONDS_MIN = 5;
+const RENEW_SECONDS_MIN = 1;
 const KILLED_CODE = 137;
 const SILENT = 'the control plane is out of contact';
 
