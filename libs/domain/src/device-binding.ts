@@ -6,6 +6,7 @@
  */
 import type { Device, Node, ResourceClaim } from './devices.ts';
 import type { NodeDevices } from './jobs.ts';
+import { memoryWords } from './memory-words.ts';
 import type { Labels } from './names.ts';
 import type { NodePreferences } from './serving.ts';
 
@@ -63,7 +64,7 @@ export function whyNotBound(
   const labelled = suitable(nodes, { ...claim, memoryBytesPerDevice: 0 }, preferences);
   if (labelled.length === 0) return `${wish}: no node that has any is labelled ${labelWords(preferences.required)}`;
   const places = suitable(nodes, claim, preferences);
-  if (places.length === 0) return `${wish}: none has ${memoryBytesPerDevice ?? 0} bytes of memory`;
+  if (places.length === 0) return `${wish}: none has ${memoryWords(memoryBytesPerDevice ?? 0, 'up')} of memory`;
   const keys = new Set(places.map(({ node, device }) => deviceKey(node, device.id)));
   const taken = new Set(holdings.flatMap(({ devices }) => deviceKeysOf(devices)).filter((key) => keys.has(key)));
   const free = keys.size - taken.size;

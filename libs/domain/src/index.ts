@@ -19,6 +19,7 @@ export * from './keys.ts';
 export * from './lease-desk.ts';
 export * from './list-delta.ts';
 export * from './liveness.ts';
+export * from './memory-words.ts';
 export * from './models.ts';
 export * from './names.ts';
 export * from './offline-bundle.ts';

@@ -2,7 +2,7 @@
  * Which clusters may take one more replica. A table: the first filter that says no gives the reason; `because` names
  * what to change in this cluster, `summary` is the phrase that equal reasons are counted under.
  */
-import type { Deployment, NodePreferences, ResourceClaim } from '#domain';
+import { type Deployment, memoryWords, type NodePreferences, type ResourceClaim } from '#domain';
 import { ANY_NODE, describeLabels, isNodeAllowed } from './node-labels.ts';
 import { type Rejection, reject, rejectSelected, SELECTOR_FILTERS } from './selector-filters.ts';
 import type { WorkingCluster } from './working-fleet.ts';
@@ -89,7 +89,7 @@ function rejectMisfit(
     case 'missing-type':
       return reject(`it has no ${claim.deviceType}`, `lack ${devices}`);
     case 'too-small':
-      return reject(`no ${claim.deviceType} here has ${claim.memoryBytesPerDevice} bytes of memory`, `lack ${devices}`);
+      return reject(`no ${claim.deviceType} here has ${memoryOf(claim)} of memory`, `lack ${devices}`);
     case 'too-few':
       return reject(`it has fewer than ${devices}`, `lack ${devices}`);
     case 'busy':
@@ -107,8 +107,12 @@ const SCOPE_WORDS = {
 
 /** Such as `huawei.com/ascend-npu ×2 in one node`, with the labels that nodes must have. */
 export function describeClaim(claim: ResourceClaim, nodes: NodePreferences = ANY_NODE): string {
-  const memory = claim.memoryBytesPerDevice === undefined ? '' : ` of ${claim.memoryBytesPerDevice} bytes`;
+  const memory = claim.memoryBytesPerDevice === undefined ? '' : ` of ${memoryOf(claim)}`;
   const labels = describeLabels(nodes.required);
   const where = labels === '' ? '' : ` on nodes labelled ${labels}`;
   return `${claim.deviceType} ×${claim.count}${memory}${SCOPE_WORDS[claim.schedulingPolicy.topologyScope]}${where}`;
+}
+
+function memoryOf({ memoryBytesPerDevice = 0 }: ResourceClaim): string {
+  return memoryWords(memoryBytesPerDevice, 'up');
 }

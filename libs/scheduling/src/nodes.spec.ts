@@ -37,7 +37,7 @@ describe('A12: clusters by the labels of their nodes', () => {
     });
     const [, waiting] = planFleet(fleet({ clusters, deployments: [first, second] }));
     expect(waiting!.decision.outcome).toBe(
-      'placed 0/1; 0/2 clusters fit: 1 have no free nvidia.com/gpu ×1 in one node on nodes labelled disk=nvme, 1 without a node labelled disk=nvme',
+      'placed 0/1; 0/2 clusters fit: 1 has no free nvidia.com/gpu ×1 in one node on nodes labelled disk=nvme, 1 without a node labelled disk=nvme',
     );
   });
 

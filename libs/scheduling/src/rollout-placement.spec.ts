@@ -219,7 +219,7 @@ describe('a change of version is no move', () => {
       placed: [old('x', 'a')],
       want: [],
       outcome:
-        'placed 0/1; 1 run on until they are replaced; 0/2 clusters fit: 1 cordoned, 1 not reached by the rollout',
+        'placed 0/1; 1 runs on until it is replaced; 0/2 clusters fit: 1 cordoned, 1 not reached by the rollout',
     },
     {
       name: 'and gives it up to a cluster that is',
@@ -314,7 +314,7 @@ describe('strict', () => {
       placed: [old('x', 'a'), old('y', 'b')],
       want: ['+a v2'],
       outcome:
-        'placed 2/2; the new version makes ready in a; 1 new replicas cannot start beside the old ones in b (0/1 clusters fit: 1 have no free nvidia.com/gpu ×1 in one node): free as much there as the old ones hold, or roll out without strict consistency',
+        'placed 2/2; the new version makes ready in a; 1 new replica cannot start beside the old ones in b (0/1 clusters fit: 1 has no free nvidia.com/gpu ×1 in one node): free as much there as the old ones hold, or roll out without strict consistency',
     },
     {
       name: 'scaling up gets what serves, and one beside it',

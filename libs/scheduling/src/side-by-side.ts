@@ -57,5 +57,5 @@ export function placeSideBySide(
 
 function describeWaiting(waiting: number, full: readonly Candidate[]): string {
   const names = full.map(({ verdict }) => verdict.clusterName).join(', ');
-  return `${waiting} new replicas cannot start beside the old ones in ${names} (${describeFit(full)}): free as much there as the old ones hold, or roll out without strict consistency`;
+  return `${waiting} new ${waiting === 1 ? 'replica' : 'replicas'} cannot start beside the old ones in ${names} (${describeFit(full)}): free as much there as the old ones hold, or roll out without strict consistency`;
 }

@@ -72,7 +72,7 @@ describe('regions of which one has no room', () => {
       want: ['+e'],
       waiting: 1,
       outcome:
-        'placed 1/2; new in e; 0/2 clusters fit: 1 have no free nvidia.com/gpu ×1 in one node, 1 in a region that has its share; it wants 2 regions and has eu: eu has room, us has none (1 have no free nvidia.com/gpu ×1 in one node); make room in us, join a cluster of another region, or want fewer',
+        'placed 1/2; new in e; 0/2 clusters fit: 1 has no free nvidia.com/gpu ×1 in one node, 1 in a region that has its share; it wants 2 regions and has eu: eu has room, us has none (1 has no free nvidia.com/gpu ×1 in one node); make room in us, join a cluster of another region, or want fewer',
     },
     {
       name: 'more than are demanded: all but one where there is room',

@@ -35,7 +35,7 @@ describe('changing the version', () => {
       clusters: roomy('a'),
       placed: [old('o', 'a')],
       want: ['+a v2'],
-      outcome: 'placed 1/1; new in a; 1 run on until they are replaced',
+      outcome: 'placed 1/1; new in a; 1 runs on until it is replaced',
     },
     {
       name: 'R7 the old one stays until the new one is Ready',
@@ -193,7 +193,7 @@ describe('changing where', () => {
       deployment: elsewhere,
       placed: [old('x', 'a')],
       want: [],
-      outcome: 'placed 0/1; 1 run on until they are replaced; 0/1 clusters fit: 1 outside region eu',
+      outcome: 'placed 0/1; 1 runs on until it is replaced; 0/1 clusters fit: 1 outside region eu',
     },
     {
       name: 'a draining cluster is emptied the same way',

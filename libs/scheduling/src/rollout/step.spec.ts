@@ -63,7 +63,7 @@ describe('a rollout from wave to wave', () => {
       name: 'waits for the old replica to be replaced',
       rollout: first,
       placed: [old('a'), ...rest],
-      want: 'wave 1 of 3 waits for a: 1 old replicas are still to go',
+      want: 'wave 1 of 3 waits for a: 1 old replica is still to go',
     },
     {
       name: 'waits for the new one to be ready',
@@ -76,7 +76,7 @@ describe('a rollout from wave to wave', () => {
       rollout: first,
       placed: [next('a'), old('a'), ...rest],
       replicas: 5,
-      want: 'wave 1 of 3 waits for a: 1 old replicas are still to go',
+      want: 'wave 1 of 3 waits for a: 1 old replica is still to go',
     },
     {
       name: 'what drains to make room for its own replacement is still to be replaced',
@@ -88,7 +88,7 @@ describe('a rollout from wave to wave', () => {
         }),
         ...rest,
       ],
-      want: 'wave 1 of 3 waits for a: 1 old replicas are still to go',
+      want: 'wave 1 of 3 waits for a: 1 old replica is still to go',
     },
     {
       name: 'what drains having been replaced is not waited for',
@@ -162,13 +162,13 @@ describe('a rollout from wave to wave', () => {
       name: 'is not complete while an old one is assigned anywhere',
       rollout: { ...third, waveReadyAt: ago(30) },
       placed: [...nexts('a', 'b', 'c', 'd'), old('e')],
-      want: 'wave 3 of 3 waits for e: 1 old replicas are still to go',
+      want: 'wave 3 of 3 waits for e: 1 old replica is still to go',
     },
     {
       name: 'names three, and how many more',
       rollout: { wave: 2, isOpenToAll: true },
       placed: olds('a', 'b', 'c', 'd', 'e'),
-      want: 'wave 3 of 3 waits for a: 1 old replicas are still to go, b: 1 old replicas are still to go, c: 1 old replicas are still to go and 2 more',
+      want: 'wave 3 of 3 waits for a: 1 old replica is still to go, b: 1 old replica is still to go, c: 1 old replica is still to go and 2 more',
     },
     {
       name: 'with nothing running it opens to all at once',
@@ -199,7 +199,7 @@ describe('what holds a wave up, and what does not', () => {
       rollout: first,
       clusters: three({ phase: 'Suspect', phaseSecondsAgo: 2 }),
       placed: [next('a'), old('b'), old('c')],
-      want: 'wave 1 of 3 waits for b: out of contact (placed 2/3; 1 run on until they are replaced; 0/1 clusters fit: 1 Suspect)',
+      want: 'wave 1 of 3 waits for b: out of contact (placed 2/3; 1 runs on until it is replaced; 0/1 clusters fit: 1 Suspect)',
     },
     {
       name: 'even when its replica was heard ready',
@@ -258,7 +258,7 @@ describe('what holds a wave up, and what does not', () => {
       rollout: { wave: 0, openClusterIds: ['a'] },
       clusters: [cluster('a', { devices: 2, cordoned: true }), cluster('b', { devices: 2 })],
       placed: [old('a'), old('b')],
-      want: 'wave 1 of 3 waits for a: 1 old replicas are still to go (placed 1/2; 1 run on until they are replaced; 0/2 clusters fit: 1 cordoned, 1 not reached by the rollout)',
+      want: 'wave 1 of 3 waits for a: 1 old replica is still to go (placed 1/2; 1 runs on until it is replaced; 0/2 clusters fit: 1 cordoned, 1 not reached by the rollout)',
     },
   ]);
 });
@@ -303,7 +303,7 @@ describe('strict', () => {
       clusters: [cluster('a', { devices: 2 }), cluster('b')],
       placed: [old('a'), old('b'), next('a')],
       replicas: 2,
-      want: 'wave 1 of 1 waits for b: 0 of 1 new replicas are ready (placed 2/2; 1 new replicas cannot start beside the old ones in b (0/1 clusters fit: 1 have no free nvidia.com/gpu ×1 in one node): free as much there as the old ones hold, or roll out without strict consistency)',
+      want: 'wave 1 of 1 waits for b: 0 of 1 new replicas are ready (placed 2/2; 1 new replica cannot start beside the old ones in b (0/1 clusters fit: 1 has no free nvidia.com/gpu ×1 in one node): free as much there as the old ones hold, or roll out without strict consistency)',
     },
     {
       name: 'after the switch waits for the old ones to drain',
@@ -311,7 +311,7 @@ describe('strict', () => {
       clusters: both,
       placed: [old('a'), next('a'), next('b')],
       replicas: 2,
-      want: 'wave 1 of 1 waits for a: 1 old replicas are still to go',
+      want: 'wave 1 of 1 waits for a: 1 old replica is still to go',
     },
     {
       name: 'is ready when they have',
@@ -380,7 +380,7 @@ describe('resuming', () => {
         name: 'in the middle of a wave goes on with it',
         rollout: { ...second, ...paused },
         placed: [...nexts('a', 'b'), ...olds('c', 'd', 'e')],
-        want: 'wave 2 of 3 waits for c: 1 old replicas are still to go',
+        want: 'wave 2 of 3 waits for c: 1 old replica is still to go',
       },
       {
         name: 'does not shorten a soak',

@@ -116,7 +116,8 @@ function pendingWords({ rollout }: RolloutFacts, cluster: RolloutCluster, here: 
   const failing = next.find(({ phase }) => phase === 'Failed');
   const failed =
     failing === undefined ? '' : `, one failed ${failing.restarts} times: ${failing.reason || 'no reason'}`;
-  if (ready === next.length && !isSideBySide) return `${old} old replicas are still to go`;
+  if (ready === next.length && !isSideBySide)
+    return `${old} old ${old === 1 ? 'replica is' : 'replicas are'} still to go`;
   return `${ready} of ${wanted} new replicas are ready${failed}`;
 }
 

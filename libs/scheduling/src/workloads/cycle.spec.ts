@@ -246,7 +246,7 @@ describe('what everyone is told', () => {
         ],
         pending: [pending('job', { devices: 8, selector: { regions: ['cn'] } })],
       },
-      want: 'waiting: 0/3 clusters fit: 1 Suspect, 1 lack nvidia.com/gpu ×8 in one node, 1 outside region cn',
+      want: 'waiting: 0/3 clusters fit: 1 Suspect, 1 lacks nvidia.com/gpu ×8 in one node, 1 outside region cn',
     },
     {
       name: 'X01 no new work on an expired lease',
@@ -261,12 +261,12 @@ describe('what everyone is told', () => {
     {
       name: 'T06 a device type that no cluster has',
       parts: { pending: [pending('job', { claim: claim(1, 'cambricon.com/mlu') })] },
-      want: 'unschedulable: can never fit: 0/1 clusters fit: 1 lack cambricon.com/mlu ×1 in one node',
+      want: 'unschedulable: can never fit: 0/1 clusters fit: 1 lacks cambricon.com/mlu ×1 in one node',
     },
     {
       name: 'the largest that could fit, of what never can',
       parts: { pending: [pending('job', { devices: 16 })] },
-      want: 'unschedulable: can never fit: 0/1 clusters fit: 1 lack nvidia.com/gpu ×16 in one node',
+      want: 'unschedulable: can never fit: 0/1 clusters fit: 1 lacks nvidia.com/gpu ×16 in one node',
       changes: ['ask for less: the largest that could ever fit is 1 member of nvidia.com/gpu ×8, in c1'],
     },
     {
@@ -279,7 +279,7 @@ describe('what everyone is told', () => {
         ],
         pending: [pending('job', { devices: 8, priority: 1 })],
       },
-      want: 'waiting: 0/1 clusters fit: 1 have no free nvidia.com/gpu ×8 in one node; of 2 that run there 2 are as important or more',
+      want: 'waiting: 0/1 clusters fit: 1 has no free nvidia.com/gpu ×8 in one node; of 2 that run there 2 are as important or more',
       changes: ['move a out of node c1-n1: enough is free, but not together'],
     },
     {

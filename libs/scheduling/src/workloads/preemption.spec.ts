@@ -482,7 +482,7 @@ describe('what is told', () => {
   ])('%s', (_name, jobs, rest, words) => {
     const got = plan({ running: fill('c1-n1', jobs), pending: [high(8, rest)] });
     expect(told(got)).toEqual({
-      high: `waiting: 0/1 clusters fit: 1 have no free nvidia.com/gpu ×8 in one node${words}`,
+      high: `waiting: 0/1 clusters fit: 1 has no free nvidia.com/gpu ×8 in one node${words}`,
     });
   });
 });
