@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { SUBJECTS } from '#contracts';
-import { Store } from '#domain';
+import { DEFAULT_TENANT_ID, Store } from '#domain';
 import { publishJson } from '#messaging';
 import { eventually } from '#testing';
 import { ControlPlaneNats } from '../../apps/control-plane/src/nats/control-plane-nats.ts';
@@ -51,6 +51,16 @@ function beatFor(clusterId: string): NodeJS.Timeout {
 const api = (method: string, path: string, body?: object) =>
   installation.call(method, `/api/v1${path}`, body === undefined ? {} : { body });
 const submit = (name: string, change: object = {}) => api('POST', '/jobs', { name, command: ['true'], ...change });
+
+/** @returns what calls with its first key */
+async function makeTenant(name: string): Promise<typeof api> {
+  const { body } = await api('POST', '/tenants', { name });
+  return (method, path, sent) =>
+    callApi(installation.controlPlane.url, method, `/api/v1${path}`, {
+      key: body.token,
+      ...(sent === undefined ? {} : { body: sent }),
+    });
+}
 
 describe('queues', () => {
   it('there is one from the start; others are made with what is said of them', async () => {
@@ -294,6 +304,94 @@ describe('tenants and usage', () => {
     expect((await api('POST', '/tenants', { name: 'guests' })).status).toBe(409);
   });
 
+  it('S5: the queues of a tenant are read by who may set them, and by itself; work in them is not named', async () => {
+    const guest = await makeTenant('readable');
+    const other = await makeTenant('curious');
+    expect((await guest('POST', '/jobs', { name: 'secret', command: ['true'] })).status).toBe(201);
+    await eventually(async () => expect((await api('GET', '/tenants/readable/queues/default')).body.length).toBe(1));
+    const paths = ['/tenants/readable', '/tenants/readable/queues', '/tenants/readable/queues/default'];
+    for (const path of paths) {
+      const [byOwner, byItself, byOther] = [await api('GET', path), await guest('GET', path), await other('GET', path)];
+      expect([path, byOwner.status, byItself.status, byOther.status]).toEqual([path, 200, 200, 404]);
+      expect(byOwner.body).toEqual(byItself.body);
+    }
+    expect((await api('GET', '/tenants/readable/queues/default')).body).not.toHaveProperty('pending');
+    expect((await api('GET', '/tenants/readable/queues')).body).toMatchObject({
+      items: [{ name: 'default' }],
+      next: null,
+    });
+    expect((await api('GET', '/tenants/readable/queues/nothing')).status).toBe(404);
+    expect((await other('PATCH', '/tenants/readable/queues/default', { weight: 0 })).status).toBe(404);
+    expect((await other('DELETE', '/tenants/readable')).status).toBe(404);
+    expect((await guest('GET', '/tenants/default/queues')).status).toBe(404);
+    expect((await guest('DELETE', '/tenants/default')).status).toBe(404);
+  });
+
+  it('carry the ETag by which they are changed', async () => {
+    await makeTenant('tagged');
+    const path = '/tenants/tagged/queues/default';
+    const etag = (await api('GET', path)).headers.get('etag')!;
+    const change = (ifMatch: string) =>
+      installation.call('PATCH', `/api/v1${path}`, { body: { weight: 2 }, headers: { 'if-match': ifMatch } });
+    expect((await change('"77"')).status).toBe(412);
+    const changed = await change(etag);
+    expect([changed.status, changed.headers.get('etag')]).toEqual([200, '"2"']);
+    expect((await change(etag)).status).toBe(412);
+    expect((await api('GET', '/tenants/tagged')).headers.get('etag')).toBe('"1"');
+  });
+
+  it('S4: a tenant is removed by keys of the installation’s own tenant only, and when nothing of it is left', async () => {
+    const guest = await makeTenant('leaving');
+    await guest('POST', '/models', { name: 'm1' });
+    await guest('POST', '/queues', { name: 'part', parent: 'default' });
+    await api('POST', '/budgets?tenant=leaving', { name: 'b1', tokens: 1_000, period: 'day' });
+    const holds = [
+      { kind: 'budgets', count: 1, names: ['b1'] },
+      { kind: 'models', count: 1, names: ['m1'] },
+    ];
+    expect((await guest('GET', '/tenants/leaving')).body).toMatchObject({ name: 'leaving', holds });
+    expect((await guest('DELETE', '/tenants/leaving')).status).toBe(403);
+    const { body: viewer } = await api('POST', '/api-keys', { name: 'reads', role: 'viewer' });
+    const asViewer = { key: viewer.key };
+    expect((await installation.call('DELETE', '/api/v1/tenants/leaving', asViewer)).status).toBe(403);
+    expect((await installation.call('GET', '/api/v1/tenants/leaving/queues/default', asViewer)).status).toBe(200);
+    expect(await api('DELETE', '/tenants/leaving')).toMatchObject({
+      status: 409,
+      body: {
+        detail: 'of the tenant leaving there are still 1 budget (b1), 1 model (m1); remove these first, ended jobs too',
+      },
+    });
+    expect((await api('DELETE', '/tenants/default')).status).toBe(409);
+    await guest('DELETE', '/models/m1');
+    await api('DELETE', '/budgets/b1?tenant=leaving');
+    const removed = (ifMatch: string) =>
+      installation.call('DELETE', '/api/v1/tenants/leaving', { headers: { 'if-match': ifMatch } });
+    expect((await removed('"77"')).status).toBe(412);
+    expect((await removed('"1"')).status).toBe(204);
+    expect((await removed('*')).status).toBe(404);
+    expect((await guest('GET', '/queues')).status).toBe(401);
+    expect((await api('GET', '/tenants/leaving/usage')).status).toBe(404);
+    const again = await makeTenant('leaving');
+    expect((await again('GET', '/queues')).body.items).toMatchObject([{ name: 'default', revision: 1 }]);
+  });
+
+  it('U3: are listed in pages, and refuse what no list knows', async () => {
+    const first = (await api('GET', '/tenants?limit=1')).body;
+    expect(first).toMatchObject({ items: [{ name: 'default' }], next: expect.any(String) });
+    const rest = (await api('GET', `/tenants?limit=200&after=${first.next}`)).body;
+    expect(rest.items.map(({ name }: { name: string }) => name)).toEqual(expect.arrayContaining(['guests', 'leaving']));
+    expect(rest.next).toBeNull();
+    const routes = ['/tenants', '/tenants/guests', '/tenants/guests/queues', '/tenants/guests/queues/default'];
+    for (const path of [...routes, '/queues', '/queues/default', '/priority-classes/low', '/usage']) {
+      const answer = await api('GET', `${path}?bogus=1`);
+      expect([path, answer.status, answer.body.errors]).toEqual([
+        path,
+        422,
+        [{ field: 'bogus', message: 'is not a known field' }],
+      ]);
+    }
+  });
+
   it('S4: a tenant divides what it was given, and does not give itself more', async () => {
     const { body: tenant } = await api('POST', '/tenants', { name: 'ambitious' });
     const { url } = installation.controlPlane;
@@ -309,6 +407,28 @@ describe('tenants and usage', () => {
     const part = { name: 'part', parent: 'default', quota: { cpu: 2 }, weight: 9 };
     expect(await status(guest('POST', '/queues', part))).toBe(201);
     expect(await status(guest('PATCH', '/queues/default', { order: 'fcfs', weight: 1 }))).toBe(200);
+  });
+
+  it('counts what a queue used that is gone, by the name that it had', async () => {
+    const { body: queue } = await api('POST', '/queues', { name: 'gone' });
+    const tenantId = (await store.read.tenants.find({ name: 'default' }))!.id;
+    const used = { jobDeviceSeconds: 10, servingDeviceSeconds: 0, lostDeviceSeconds: 0 };
+    const charged = { tenantId, deviceType: 'cpu' as const, day: '2019-05-05', ...used };
+    await store.transaction((rows) =>
+      rows.usage.charge([queue.id, DEFAULT_TENANT_ID].map((queueId) => ({ ...charged, queueId }))),
+    );
+    expect((await api('DELETE', '/queues/gone')).status).toBe(204);
+    const { queues } = (await api('GET', '/usage?since=2019-01-01')).body;
+    expect(queues).toEqual(
+      expect.arrayContaining([
+        { queue: 'gone (removed)', deviceType: 'cpu', ...used },
+        { queue: `${DEFAULT_TENANT_ID} (removed)`, deviceType: 'cpu', ...used },
+      ]),
+    );
+    expect(await api('GET', '/usage?since=2999-01-01')).toMatchObject({
+      status: 422,
+      body: { errors: [{ field: 'since', message: expect.stringMatching(/^is to come: today is 20/) }] },
+    });
   });
 
   it('counts what ended and what runs, by queue and device type', async () => {

@@ -48,6 +48,52 @@ describe('tenants', () => {
     const again = store.transaction((rows) => rows.tenants.insert({ id: v7(), name, createdAt: NOW }));
     await expect(again).rejects.toThrow('a tenant with this name exists');
   });
+
+  it('that are removed are found by nobody, leave their name, and keep what their queues used by name', async () => {
+    const tenant = await insertTenant();
+    const { id: tenantId } = tenant;
+    const root = await insertQueue({ tenantId });
+    const leaf = await insertQueue({ tenantId, parentId: root.id });
+    const used = { tenantId, queueId: leaf.id, deviceType: 'cpu', day: '2026-01-02' } as const;
+    await store.transaction((rows) =>
+      rows.usage.charge([{ ...used, jobDeviceSeconds: 1, servingDeviceSeconds: 0, lostDeviceSeconds: 0 }]),
+    );
+    await store.transaction((rows) => rows.tenants.remove(tenantId));
+    const { tenants, queues, usage } = store.read;
+    expect([await tenants.find({ id: tenantId }), await tenants.find({ name: tenant.name })]).toEqual([null, null]);
+    expect((await tenants.all()).map(({ id }) => id)).not.toContain(tenantId);
+    expect(await queues.list({ tenantId, after: null, limit: 10 })).toEqual([]);
+    expect(await queues.removed(tenantId)).toEqual([{ id: leaf.id, name: leaf.name }]);
+    expect(await usage.since('2026-01-01', tenantId)).toHaveLength(1);
+    await store.transaction((rows) => rows.tenants.insert({ ...tenant, id: v7() }));
+  });
+
+  it('take nothing any more once they are removed, though it came before: it waits and is refused', async () => {
+    const { id: tenantId } = await insertTenant();
+    const locked = Promise.withResolvers<void>();
+    const removal = store.transaction(async (rows) => {
+      await rows.tenants.find({ id: tenantId }, true);
+      locked.resolve();
+      await rows.tenants.remove(tenantId);
+    });
+    await locked.promise;
+    await expect(insertQueue({ tenantId })).rejects.toThrow('the tenant was removed');
+    await removal;
+    await expect(insertQueue({ tenantId })).rejects.toThrow('the tenant was removed');
+  });
+
+  it('hold what keeps them, by kind', async () => {
+    const { id: tenantId } = await insertTenant();
+    const { id: queueId } = await insertQueue({ tenantId });
+    const jobs = Array.from({ length: 7 }, (_, index) => jobOf({ tenantId, queueId, name: `job-${index}` }));
+    await store.transaction((rows) => rows.jobs.insert(jobs));
+    await insertCluster(store, { tenantId, name: 'there' });
+    await insertCluster(store, { tenantId, name: 'left', phase: 'Left' });
+    expect(await store.read.tenants.holdings(tenantId)).toEqual([
+      { kind: 'clusters', count: 1, names: ['there'] },
+      { kind: 'jobs', count: 7, names: ['job-0', 'job-1', 'job-2', 'job-3', 'job-4'] },
+    ]);
+  });
 });
 
 describe('queues', () => {

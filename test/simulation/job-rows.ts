@@ -55,7 +55,10 @@ function tenantRows({ tables: { tenants } }: RowsContext): Async<Rows['tenants']
     insert: async (tenant) => void tenants.set(tenant.id, tenant),
     find: async (by) =>
       [...tenants.values()].find(({ id, name }) => ('id' in by ? id === by.id : name === by.name)) ?? null,
+    list: async ({ after, limit }) => paged(tenants.values(), { tenantId: '', after, limit }),
     all: async () => byId(tenants.values()),
+    holdings: async () => [],
+    remove: async (id) => void tenants.delete(id),
   };
 }
 
@@ -86,6 +89,7 @@ function queueRows({ tables, touched }: RowsContext): Async<Rows['queues']> {
       queues.delete(id);
       touched.add('intent');
     },
+    removed: async () => [],
   };
 }
 

@@ -8,6 +8,18 @@ export interface Tenant {
   readonly createdAt: Date;
 }
 
+/** What keeps a tenant from being removed, by kind. Its queues, classes and keys go with it. */
+export const TENANT_HOLDINGS = ['budgets', 'clusters', 'deployments', 'jobs', 'models'] as const;
+
+export interface TenantHolding {
+  readonly kind: (typeof TENANT_HOLDINGS)[number];
+  readonly count: number;
+  /** The first ones by name, at most TENANT_HOLDING_NAMES_MAX. */
+  readonly names: readonly string[];
+}
+
+export const TENANT_HOLDING_NAMES_MAX = 5;
+
 /**
  * Whole devices by type. A type that is not named is unlimited (of a limit); of a quota it is what the queues below add up
  * to, and 0 where there are none.

@@ -11,6 +11,8 @@ import { GatewayUsage1795464000000 } from '../../../migrations/1795464000000-gat
 import { LeaderClock1795465000000 } from '../../../migrations/1795465000000-leader-clock.ts';
 import { DesiredOutline1795467000000 } from '../../../migrations/1795467000000-desired-outline.ts';
 import { DeploymentSpread1795468000000 } from '../../../migrations/1795468000000-deployment-spread.ts';
+import { TenantRemoval1795469000000 } from '../../../migrations/1795469000000-tenant-removal.ts';
+import { JobLosses1795470000000 } from '../../../migrations/1795470000000-job-losses.ts';
 import { VersionArtifactRow } from './entities/artifacts.ts';
 import {
   BudgetAccountRow,
@@ -39,7 +41,7 @@ import { IdempotencyRow, InboxRow, OutboxRow } from './entities/messages.ts';
 import { AliasMoveRow, ModelAliasRow, ModelRow, ModelVersionRow } from './entities/models.ts';
 import { SnakeCaseNames } from './entities/naming.ts';
 import { DesiredStateRow, ObservationRow } from './entities/observed.ts';
-import { PriorityClassRow, QueueRow, QueueUsageRow } from './entities/queues.ts';
+import { PriorityClassRow, QueueRow, QueueUsageRow, RemovedQueueRow } from './entities/queues.ts';
 import { RolloutRow, SyncClaimRow } from './entities/rollouts.ts';
 import { LeaderRow, RoutesViewRow } from './entities/singletons.ts';
 import { TenantRow } from './entities/tenants.ts';
@@ -59,6 +61,8 @@ export const MIGRATIONS = [
   LeaderClock1795465000000,
   DesiredOutline1795467000000,
   DeploymentSpread1795468000000,
+  TenantRemoval1795469000000,
+  JobLosses1795470000000,
 ];
 
 const ENTITIES = [
@@ -66,6 +70,7 @@ const ENTITIES = [
   QueueRow,
   PriorityClassRow,
   QueueUsageRow,
+  RemovedQueueRow,
   ClusterRow,
   ClusterConflictRow,
   RevocationRow,

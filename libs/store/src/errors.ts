@@ -73,6 +73,7 @@ const CONSTRAINT_MEANING: Readonly<Record<string, string>> = {
   priority_classes_name_unique: 'a priority class with this name exists; choose another name',
   budgets_name_unique: 'a budget with this name exists; choose another name',
   budgets_key_fk: 'the key does not exist',
+  tenant_present: 'the tenant was removed',
   tenants_name_unique: 'a tenant with this name exists; choose another name',
   jobs_name_unique: 'a job with this name exists; choose another name or remove that job first',
   jobs_queue_fk: 'the queue is used by a job, or does not exist any more',
@@ -97,6 +98,7 @@ const UNREACHABLE_NODE_CODES = new Set([
 ]);
 const TIMEOUT_CODES = new Set(['57014', '55P03', '25P03', '25P04']);
 const CONTENTION_CODES = new Set(['40001', '40P01']);
+const UNSTORABLE = 'something in it cannot be stored: text that is not whole Unicode, or a number that is too large';
 const UNSTORABLE_CODES = new Set(['22021', '22P05', '22P02', '22003']);
 
 /** Whether the same transaction, run again, may well succeed. */
@@ -110,7 +112,7 @@ export function translateError(error: unknown): unknown {
   if (isContention(error)) return new StoreContentionError(error);
   if (TIMEOUT_CODES.has(code)) return new StoreTimeoutError(error);
   if (code === '23505' || code === '23503') return conflictOf(error);
-  if (UNSTORABLE_CODES.has(code)) return new RefusedError(refuse.invalid('$', `cannot be stored: ${messageOf(error)}`));
+  if (UNSTORABLE_CODES.has(code)) return new RefusedError(refuse.invalid('body', UNSTORABLE));
   if (UNREACHABLE_NODE_CODES.has(code) || code.startsWith('08') || code.startsWith('57P') || code === '53300') {
     return new StoreUnreachableError(error);
   }

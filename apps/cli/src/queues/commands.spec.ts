@@ -32,6 +32,17 @@ it.each<[string, Record<string, object>, object]>([
     },
   ],
   ['queue update research --unpause', { 'PATCH /queues/research': { body: aQueue() } }, { body: { paused: false } }],
+  [
+    'queue list --tenant guests',
+    { 'GET /tenants/guests/queues': page(aQueue()) },
+    { call: 'GET /tenants/guests/queues?limit=200' },
+  ],
+  [
+    'queue show default --tenant guests',
+    { 'GET /tenants/guests/queues/default': { body: aQueue() } },
+    { call: 'GET /tenants/guests/queues/default' },
+  ],
+  ['tenants delete guests', { 'DELETE /tenants/guests': { status: 204 } }, { call: 'DELETE /tenants/guests' }],
   ['queues delete research', { 'DELETE /queues/research': { status: 204 } }, { call: 'DELETE /queues/research' }],
   [
     'priority-class create nightly --priority 1 --preemption never --no-preemptible',
@@ -111,7 +122,8 @@ describe('queues', () => {
 });
 
 describe('tenants', () => {
-  const made = { id: ID, name: 'guests', createdAt: MADE, token: 'atoll_first_secret' };
+  const guests = { id: ID, name: 'guests', createdAt: MADE, revision: 1 };
+  const made = { ...guests, token: 'atoll_first_secret' };
 
   it('show their first key once, or write it to a file', async () => {
     server.on('POST /tenants', { status: 201, body: made });
@@ -122,6 +134,17 @@ describe('tenants', () => {
     const { out } = await atoll('tenant create guests --key-out guests.key', { cwd: folder.path });
     expect(out).toBe('guests is made; its key is in guests.key.\n');
     expect(readFileSync(join(folder.path, 'guests.key'), 'utf8')).toBe('atoll_first_secret\n');
+  });
+
+  it('and what keeps them from being removed', async () => {
+    const holds = [
+      { kind: 'jobs', count: 7, names: ['a', 'b'] },
+      { kind: 'models', count: 1, names: ['m'] },
+    ];
+    server.on('GET /tenants/guests', { body: { ...guests, holds } });
+    expect((await atoll('tenant show guests')).out).toMatch(/Holds: +7 jobs \(a, b …\); 1 models \(m\)\n/);
+    server.on('GET /tenants/guests', { body: { ...guests, holds: [] } });
+    expect((await atoll('tenant show guests')).out).toMatch(/Holds: +nothing that keeps it/);
   });
 
   it('and their use, by queue and device type', async () => {

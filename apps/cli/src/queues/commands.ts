@@ -48,16 +48,20 @@ function addReads(queue: Command, terminal: Terminal): void {
     addOutputOption(queue.command('list').description('every queue, what it uses and how long it is')),
   )
     .alias('ls')
-    .action(async (options: ReadOptions) => {
-      const queues = await connect(terminal, options).queues();
+    .option('--tenant <tenant>', 'whose (default: the key’s own)', parseName)
+    .action(async (options: ReadOptions & { tenant?: string }) => {
+      const queues = await connect(terminal, options).queues(options.tenant);
       show(terminal, options, queues, () => renderQueues(queues, terminal));
     });
   addConnectionOptions(
     addOutputOption(queue.command('show').description('one queue, and the place and reason of each entry')),
   )
     .argument('<name>', 'its name', parseName)
-    .action(async (name: string, options: ReadOptions) => {
-      const found = await connect(terminal, options).queue(name);
+    .option('--tenant <tenant>', 'whose, without the names of what waits in it (default: the key’s own)', parseName)
+    .action(async (name: string, options: ReadOptions & { tenant?: string }) => {
+      const { tenant } = options;
+      const client = connect(terminal, options);
+      const found = await (tenant === undefined ? client.queue(name) : client.tenantQueue(tenant, name));
       show(terminal, options, found, () => renderQueue(found, terminal));
     });
 }

@@ -9,7 +9,7 @@ import { addOutputOption, show } from '../output/output.ts';
 import { intoSecretFile } from '../secret-file.ts';
 import type { Terminal } from '../terminal.ts';
 import type { ReadOptions } from './commands.ts';
-import { renderPriorityClasses, renderTenants, renderUsage } from './views.ts';
+import { renderPriorityClasses, renderTenant, renderTenants, renderUsage } from './views.ts';
 
 interface ClassOptions {
   readonly priority?: number;
@@ -85,6 +85,26 @@ export function addTenantCommands(program: Command, terminal: Terminal): void {
       const tenants = await connect(terminal, options).tenants();
       show(terminal, options, tenants, () => renderTenants(tenants, terminal));
     });
+  addConnectionOptions(
+    addOutputOption(tenant.command('show').description('one tenant, and what keeps it from being removed')),
+  )
+    .argument('<name>', 'its name', parseName)
+    .action(async (name: string, options: ReadOptions) => {
+      const found = await connect(terminal, options).tenant(name);
+      show(terminal, options, found, () => renderTenant(found, terminal));
+    });
+  addTenantCreate(tenant, terminal);
+  addConnectionOptions(
+    tenant.command('delete').description('remove a tenant of which nothing is left, with its queues, classes and keys'),
+  )
+    .argument('<name>', 'its name', parseName)
+    .action(async (name: string, options: ConnectionOptions) => {
+      await connect(terminal, options).removeTenant(name);
+      terminal.out(`${name} is gone.\n`);
+    });
+}
+
+function addTenantCreate(tenant: Command, terminal: Terminal): void {
   addConnectionOptions(
     addOutputOption(tenant.command('create').description('make a tenant; its first key is shown once')),
   )

@@ -1,4 +1,4 @@
-import type { PriorityClassDto, QueueDetailDto, QueueDto, TenantDto, UsageDto } from '#contracts';
+import type { PriorityClassDto, QueueDetailDto, QueueDto, TenantDetailDto, TenantDto, UsageDto } from '#contracts';
 import { painter, renderFields } from '../output/output.ts';
 import { renderTable } from '../output/table.ts';
 import { relativeTime } from '../output/units.ts';
@@ -86,6 +86,18 @@ export function renderTenants(tenants: readonly TenantDto[], screen: Screen): st
   const columns = [{ title: 'name' }, { title: 'made' }];
   const rows = tenants.map(({ name, createdAt }) => [name, relativeTime(createdAt, screen.now())]);
   return renderTable(columns, rows, screen.columns);
+}
+
+export function renderTenant({ name, createdAt, holds }: TenantDetailDto, screen: Screen): string {
+  return renderFields([
+    ['Name', name],
+    ['Made', relativeTime(createdAt, screen.now())],
+    ['Holds', holds.length === 0 ? 'nothing that keeps it from being removed' : holds.map(holding).join('; ')],
+  ]);
+}
+
+function holding({ kind, count, names }: TenantDetailDto['holds'][number]): string {
+  return `${count} ${kind} (${names.join(', ')}${count > names.length ? ' …' : ''})`;
 }
 
 export function renderUsage({ tenant, since, queues, total }: UsageDto, screen: Screen): string {

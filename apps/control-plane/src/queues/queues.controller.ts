@@ -1,4 +1,17 @@
-import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Patch, Post, Query, Res } from '@nestjs/common';
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  Headers,
+  HttpCode,
+  Param,
+  Patch,
+  Post,
+  Query,
+  Res,
+  UseGuards,
+} from '@nestjs/common';
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
@@ -15,11 +28,13 @@ import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
 import { tagged } from '../mutations/headers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
+import { NoStrayQuery } from '../problems/no-stray-query.ts';
 import { Queues } from './queues.ts';
 
 const pageSchema = pageOf(queueSchema);
 
 @ApiTags('queues')
+@UseGuards(NoStrayQuery)
 @Controller('api/v1/queues')
 export class QueuesController {
   constructor(private readonly queues: Queues) {}

@@ -1,12 +1,28 @@
-import { Body, Controller, Get, Headers, Param, Patch, Post, Query } from '@nestjs/common';
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  Headers,
+  HttpCode,
+  Param,
+  Patch,
+  Post,
+  Query,
+  Res,
+  UseGuards,
+} from '@nestjs/common';
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import type { FastifyReply } from 'fastify';
 import type { z } from 'zod';
 import {
   createTenantSchema,
   nameSchema,
   pageOf,
+  pageQuerySchema,
   queueSchema,
   tenantCreatedSchema,
+  tenantDetailSchema,
   tenantSchema,
   updateQueueSchema,
   usageQuerySchema,
@@ -14,12 +30,16 @@ import {
 } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
+import { tagged } from '../mutations/headers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
+import { NoStrayQuery } from '../problems/no-stray-query.ts';
 import { Tenants } from './tenants.ts';
 
 const listSchema = pageOf(tenantSchema);
+const queuesSchema = pageOf(queueSchema);
 
 @ApiTags('tenants')
+@UseGuards(NoStrayQuery)
 @Controller('api/v1')
 export class TenantsController {
   constructor(private readonly tenants: Tenants) {}
@@ -41,8 +61,62 @@ export class TenantsController {
   @RequirePermission('queues:read')
   @ApiOperation({ summary: 'List tenants: all for keys of the installation’s own, else the own one' })
   @ApiResponse({ status: 200, standardSchema: listSchema })
-  async list(@CurrentActor() actor: Actor) {
-    return { items: await this.tenants.list(actor), next: null };
+  list(@Query({ schema: pageQuerySchema }) query: z.output<typeof pageQuerySchema>, @CurrentActor() actor: Actor) {
+    return this.tenants.list(actor, query);
+  }
+
+  @Get('tenants/:name')
+  @RequirePermission('queues:read')
+  @ApiOperation({ summary: 'Show a tenant, and what there is of it' })
+  @ApiResponse({ status: 200, standardSchema: tenantDetailSchema })
+  async get(
+    @Param('name', { schema: nameSchema }) name: string,
+    @CurrentActor() actor: Actor,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    return tagged(reply, await this.tenants.get(actor, name));
+  }
+
+  @Delete('tenants/:name')
+  @HttpCode(204)
+  @RequirePermission('tenants:write')
+  @IfMatchHeader()
+  @ApiOperation({
+    summary:
+      'Remove a tenant with its queues, classes and keys; refused while it has work, models, clusters or budgets',
+  })
+  @ApiResponse({ status: 204, description: 'Removed; what it used is kept' })
+  async remove(
+    @Param('name', { schema: nameSchema }) name: string,
+    @Headers('if-match') ifMatch: string | undefined,
+    @CurrentActor() actor: Actor,
+  ): Promise<void> {
+    await this.tenants.remove(actor, { name, ifMatch });
+  }
+
+  @Get('tenants/:name/queues')
+  @RequirePermission('queues:read')
+  @ApiOperation({ summary: 'List the queues of a tenant, with what they use and how long they are' })
+  @ApiResponse({ status: 200, standardSchema: queuesSchema })
+  queues(
+    @Param('name', { schema: nameSchema }) name: string,
+    @Query({ schema: pageQuerySchema }) query: z.output<typeof pageQuerySchema>,
+    @CurrentActor() actor: Actor,
+  ) {
+    return this.tenants.queuesOf(actor, name, query);
+  }
+
+  @Get('tenants/:name/queues/:queue')
+  @RequirePermission('queues:read')
+  @ApiOperation({ summary: 'Show a queue of a tenant, without the names of what waits in it' })
+  @ApiResponse({ status: 200, standardSchema: queueSchema })
+  async queue(
+    @Param('name', { schema: nameSchema }) tenant: string,
+    @Param('queue', { schema: nameSchema }) name: string,
+    @CurrentActor() actor: Actor,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    return tagged(reply, await this.tenants.queueOf(actor, tenant, name));
   }
 
   @Patch('tenants/:name/queues/:queue')
@@ -53,14 +127,15 @@ export class TenantsController {
       'Change a queue of a tenant. What a root has of the fleet only keys of the installation’s own tenant raise',
   })
   @ApiResponse({ status: 200, standardSchema: queueSchema })
-  updateQueue(
+  async updateQueue(
     @Param('name', { schema: nameSchema }) tenant: string,
     @Param('queue', { schema: nameSchema }) name: string,
     @Body({ schema: updateQueueSchema }) change: z.output<typeof updateQueueSchema>,
     @Headers('if-match') ifMatch: string | undefined,
     @CurrentActor() actor: Actor,
+    @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    return this.tenants.updateQueue(actor, tenant, { name, ifMatch }, change);
+    return tagged(reply, await this.tenants.updateQueue(actor, tenant, { name, ifMatch }, change));
   }
 
   @Get('tenants/:name/usage')

@@ -6,28 +6,38 @@
 import { Injectable } from '@nestjs/common';
 import { v7 as uuidv7 } from 'uuid';
 import type { z } from 'zod';
-import type { QueueDto, TenantCreated, TenantDto, UsageDto, updateQueueSchema } from '#contracts';
+import type {
+  pageQuerySchema,
+  QueueDto,
+  TenantCreated,
+  TenantDetailDto,
+  TenantDto,
+  UsageDto,
+  updateQueueSchema,
+} from '#contracts';
 import {
   type ApiKey,
   DEFAULT_PRIORITY_CLASSES,
   DEFAULT_QUEUE_NAME,
   DEFAULT_TENANT_ID,
   type Queue,
-  type QueueHold,
-  type QueueUsage,
   RefusedError,
   type Rows,
   refuse,
   Store,
   type Tenant,
+  type TenantHolding,
   utcDay,
 } from '#domain';
 import type { Actor } from '../auth/actor.ts';
-import { repeatable } from '../mutations/headers.ts';
+import { Authentication } from '../auth/authentication.ts';
+import { demandMatch, repeatable } from '../mutations/headers.ts';
 import { Mutations } from '../mutations/mutations.ts';
+import { type Page, readPage } from '../mutations/pages.ts';
 import { queuesOf } from '../queues/queue-view.ts';
 import { Queues, type QueueTarget } from '../queues/queues.ts';
 import { Secrets } from '../secrets/secrets.ts';
+import { summarise } from './usage-summary.ts';
 import { visibleTenant } from './visible-tenant.ts';
 
 const DAY_MS = 86_400_000;
@@ -41,6 +51,7 @@ export class Tenants {
     private readonly mutations: Mutations,
     private readonly secrets: Secrets,
     private readonly queues: Queues,
+    private readonly authentication: Authentication,
   ) {}
 
   async create(actor: Actor, name: string, idempotencyKey: string | undefined): Promise<TenantCreated> {
@@ -65,12 +76,50 @@ export class Tenants {
     });
   }
 
-  async list({ tenantId }: Actor): Promise<TenantDto[]> {
-    const tenants = await this.store.read.tenants.all();
-    return tenants.filter(({ id }) => tenantId === DEFAULT_TENANT_ID || id === tenantId).map(viewTenant);
+  async list({ tenantId }: Actor, query: z.output<typeof pageQuerySchema>): Promise<Page<TenantDto>> {
+    const { tenants } = this.store.read;
+    const page = await readPage(tenantId, query, async ({ after, limit }) => {
+      if (tenantId === DEFAULT_TENANT_ID) return tenants.list({ after, limit });
+      const own = await tenants.find({ id: tenantId });
+      return own === null || after !== null ? [] : [own];
+    });
+    return { ...page, items: page.items.map(viewTenant) };
   }
 
-  /** @throws RefusedError not-found for what the caller does not see */
+  /** As all that follow: @throws RefusedError not-found for what the caller does not see */
+  async get(actor: Actor, name: string): Promise<TenantDetailDto> {
+    const tenant = await visibleTenant(this.store.read, actor, name);
+    const holds = await this.store.read.tenants.holdings(tenant.id);
+    return { ...viewTenant(tenant), holds: holds.map((each) => ({ ...each, names: [...each.names] })) };
+  }
+
+  /** What it was given from the start goes with it, and its queues; its keys are revoked. Refused while more is left. */
+  async remove(actor: Actor, target: QueueTarget): Promise<void> {
+    const { id } = await visibleTenant(this.store.read, actor, target.name);
+    if (actor.tenantId !== DEFAULT_TENANT_ID) {
+      throw new RefusedError(refuse.forbidden('Only keys of the installation’s own tenant remove tenants.'));
+    }
+    if (id === DEFAULT_TENANT_ID) throw new RefusedError(refuse.conflict('it is the installation’s own tenant'));
+    await this.mutations.run(actor, 'tenants.delete', async (rows) => {
+      const tenant = await rows.tenants.find({ id }, true);
+      if (tenant === null) throw new RefusedError(refuse.notFound('tenant', target.name));
+      demandMatch(target.ifMatch, viewTenant(tenant));
+      const left = await rows.tenants.holdings(id);
+      if (left.length > 0) throw new RefusedError(refuse.conflict(leftWords(tenant.name, left)));
+      await rows.tenants.remove(id);
+      return { result: undefined, targetKind: 'tenant', targetId: id, detail: { name: tenant.name } };
+    });
+    this.authentication.forget();
+  }
+
+  async queuesOf(actor: Actor, name: string, query: z.output<typeof pageQuerySchema>): Promise<Page<QueueDto>> {
+    return this.queues.list((await visibleTenant(this.store.read, actor, name)).id, query);
+  }
+
+  async queueOf(actor: Actor, name: string, queue: string): Promise<QueueDto> {
+    return this.queues.getAccount((await visibleTenant(this.store.read, actor, name)).id, queue);
+  }
+
   async updateQueue(
     actor: Actor,
     tenantName: string,
@@ -81,15 +130,18 @@ export class Tenants {
     return this.queues.update(actor, target, change, id);
   }
 
-  /** @param name default: the caller's own. @throws RefusedError not-found for what the caller does not see */
+  /** @param name default: the caller's own */
   async usage(actor: Actor, name: string | undefined, since: string | undefined): Promise<UsageDto> {
     const { read } = this.store;
     const tenant = await visibleTenant(read, actor, name);
     const now = await read.clock.now();
+    const today = utcDay(now.getTime());
     const day = since ?? utcDay(now.getTime() - SINCE_DAYS_DEFAULT * DAY_MS);
+    if (day > today) throw new RefusedError(refuse.invalid('since', `is to come: today is ${today} (UTC)`));
     const charged = await read.usage.since(day, tenant.id);
     const held = await read.usage.held(tenant.id, new Date(`${day}T00:00:00Z`), now);
-    return summarise({ tenant: tenant.name, since: day }, await queuesOf(read, tenant.id), charged, held);
+    const queues = { present: await queuesOf(read, tenant.id), removed: await read.queues.removed(tenant.id) };
+    return summarise({ tenant: tenant.name, since: day }, queues, charged, held);
   }
 }
 
@@ -105,47 +157,16 @@ async function furnish(rows: Rows, { id: tenantId, createdAt }: Tenant): Promise
   }
 }
 
-type Row = UsageDto['queues'][number];
-
-/** By queue and device type: what was charged, and what runs. Pure. */
-export function summarise(
-  of: Pick<UsageDto, 'tenant' | 'since'>,
-  queues: readonly Pick<Queue, 'id' | 'name'>[],
-  charged: readonly QueueUsage[],
-  held: readonly QueueHold[],
-): UsageDto {
-  const names = new Map(queues.map(({ id, name }) => [id, name]));
-  const rows = new Map<string, Row>();
-  const add = (queueId: string, deviceType: Row['deviceType'], seconds: Partial<UsageDto['total']>) => {
-    const key = `${queueId} ${deviceType}`;
-    const queue = names.get(queueId) ?? queueId;
-    const before = rows.get(key) ?? { queue, deviceType, ...NOTHING };
-    rows.set(key, { ...before, ...addSeconds(before, seconds) });
-  };
-  for (const { queueId, deviceType, ...seconds } of charged) add(queueId, deviceType, seconds);
-  for (const { queueId, deviceType, kind, deviceSeconds } of held) {
-    add(
-      queueId,
-      deviceType,
-      kind === 'job' ? { jobDeviceSeconds: deviceSeconds } : { servingDeviceSeconds: deviceSeconds },
-    );
-  }
-  const sorted = [...rows.values()].sort((left, right) =>
-    left.queue + left.deviceType < right.queue + right.deviceType ? -1 : 1,
-  );
-  return { ...of, queues: sorted, total: sorted.reduce((sum, row) => addSeconds(sum, row), NOTHING) };
-}
-
-const NOTHING: UsageDto['total'] = { jobDeviceSeconds: 0, servingDeviceSeconds: 0, lostDeviceSeconds: 0 };
-
-function addSeconds(left: UsageDto['total'], right: Partial<UsageDto['total']>): UsageDto['total'] {
-  return {
-    jobDeviceSeconds: left.jobDeviceSeconds + (right.jobDeviceSeconds ?? 0),
-    servingDeviceSeconds: left.servingDeviceSeconds + (right.servingDeviceSeconds ?? 0),
-    lostDeviceSeconds: left.lostDeviceSeconds + (right.lostDeviceSeconds ?? 0),
-  };
-}
-
+/** Nothing of a tenant itself is ever changed. */
 function viewTenant({ id, name, createdAt }: Tenant): TenantDto {
-  return { id, name, createdAt: createdAt.toISOString() };
+  return { id, name, createdAt: createdAt.toISOString(), revision: 1 };
+}
+
+/** Pure. */
+export function leftWords(name: string, left: readonly TenantHolding[]): string {
+  const parts = left.map(({ kind, count, names }) => {
+    const what = count === 1 ? kind.slice(0, -1) : kind;
+    return `${count} ${what} (${names.join(', ')}${count > names.length ? ' and others' : ''})`;
+  });
+  return `of the tenant ${name} there are still ${parts.join(', ')}; remove these first, ended jobs too`;
 }

@@ -44,8 +44,10 @@ import {
   queueDetailSchema,
   queueSchema,
   type TenantCreated,
+  type TenantDetailDto,
   type TenantDto,
   tenantCreatedSchema,
+  tenantDetailSchema,
   tenantSchema,
   type UpdatePriorityClass,
   type UpdateQueue,
@@ -171,12 +173,18 @@ export class AdminClient extends JobCalls {
     await this.call('DELETE', `/deployments/${encodeURIComponent(name)}`, z.unknown());
   }
 
-  queues(): Promise<QueueDto[]> {
-    return this.all('/queues', queueSchema);
+  /** Of the key's own tenant, or of the one that is named. */
+  queues(tenant?: string): Promise<QueueDto[]> {
+    return this.all(`${ofTenant(tenant)}/queues`, queueSchema);
   }
 
   queue(name: string): Promise<QueueDetailDto> {
     return this.call('GET', `/queues/${encodeURIComponent(name)}`, queueDetailSchema);
+  }
+
+  /** Of the tenant that is named: without who waits in it. */
+  tenantQueue(tenant: string, name: string): Promise<QueueDto> {
+    return this.call('GET', `${ofTenant(tenant)}/queues/${encodeURIComponent(name)}`, queueSchema);
   }
 
   createQueue(body: CreateQueue): Promise<QueueDto> {
@@ -185,8 +193,7 @@ export class AdminClient extends JobCalls {
 
   /** Of the key's own tenant, or of the one that is named. */
   updateQueue(name: string, body: UpdateQueue, tenant?: string): Promise<QueueDto> {
-    const whose = tenant === undefined ? '' : `/tenants/${encodeURIComponent(tenant)}`;
-    return this.call('PATCH', `${whose}/queues/${encodeURIComponent(name)}`, queueSchema, body);
+    return this.call('PATCH', `${ofTenant(tenant)}/queues/${encodeURIComponent(name)}`, queueSchema, body);
   }
 
   async removeQueue(name: string): Promise<void> {
@@ -213,15 +220,23 @@ export class AdminClient extends JobCalls {
     return this.all('/tenants', tenantSchema);
   }
 
+  tenant(name: string): Promise<TenantDetailDto> {
+    return this.call('GET', ofTenant(name), tenantDetailSchema);
+  }
+
   createTenant(name: string): Promise<TenantCreated> {
     return this.call('POST', '/tenants', tenantCreatedSchema, { name });
+  }
+
+  /** Refused while anything of it is left. */
+  async removeTenant(name: string): Promise<void> {
+    await this.call('DELETE', ofTenant(name), z.unknown());
   }
 
   /** Of the key's own tenant, or of the one that is named. `since` is a UTC day. */
   usage({ tenant, since }: { tenant?: string; since?: string } = {}): Promise<UsageDto> {
     const query = since === undefined ? '' : `?${new URLSearchParams({ since })}`;
-    const path = tenant === undefined ? '/usage' : `/tenants/${encodeURIComponent(tenant)}/usage`;
-    return this.call('GET', `${path}${query}`, usageSchema);
+    return this.call('GET', `${ofTenant(tenant)}/usage${query}`, usageSchema);
   }
 
   createApiKey(body: CreateApiKey): Promise<ApiKeyCreated> {
@@ -235,4 +250,8 @@ export class AdminClient extends JobCalls {
   async revokeApiKey(id: string): Promise<void> {
     await this.call('DELETE', `/api-keys/${encodeURIComponent(id)}`, z.unknown());
   }
+}
+
+function ofTenant(tenant: string | undefined): string {
+  return tenant === undefined ? '' : `/tenants/${encodeURIComponent(tenant)}`;
 }

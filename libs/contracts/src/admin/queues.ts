@@ -12,6 +12,7 @@ import {
   QUEUE_ORDERS,
   QUEUE_WEIGHT_MAX,
   queueWeightProblem,
+  TENANT_HOLDINGS,
 } from '#domain';
 import { idSchema, nameSchema } from '../primitives.ts';
 
@@ -26,12 +27,11 @@ export const deviceCountsSchema = z.record(z.string().max(64), z.number()).super
 const limitSchema = deviceCountsSchema.nullable();
 const weightSchema = z
   .number()
-  .min(0)
-  .max(QUEUE_WEIGHT_MAX)
   .superRefine((weight, context) => {
     const message = queueWeightProblem(weight);
     if (message !== null) context.addIssue({ code: 'custom', message });
-  });
+  })
+  .meta({ minimum: 0, maximum: QUEUE_WEIGHT_MAX });
 
 /** `POST /api/v1/queues` */
 export const createQueueSchema = z.strictObject({
@@ -140,14 +140,34 @@ export type PriorityClassDto = z.infer<typeof priorityClassSchema>;
 /** `POST /api/v1/tenants`: also makes its queue `default` and the priority classes that every tenant has. */
 export const createTenantSchema = z.strictObject({ name: nameSchema });
 
-export const tenantSchema = z.object({ id: idSchema, name: nameSchema, createdAt: z.iso.datetime() });
+export const tenantSchema = z.object({
+  id: idSchema,
+  name: nameSchema,
+  createdAt: z.iso.datetime(),
+  /** Always 1: nothing of a tenant itself is ever changed. Its queues have revisions of their own. */
+  revision: z.int(),
+});
 export type TenantDto = z.infer<typeof tenantSchema>;
+
+/** `GET /api/v1/tenants/{name}` */
+export const tenantDetailSchema = tenantSchema.extend({
+  /** What is there of it, and keeps it from being removed; a kind of which there is nothing is left out. */
+  holds: z.array(
+    z.object({
+      kind: z.enum(TENANT_HOLDINGS),
+      count: z.int(),
+      /** The first ones by name, at most 5. */
+      names: z.array(nameSchema),
+    }),
+  ),
+});
+export type TenantDetailDto = z.infer<typeof tenantDetailSchema>;
 
 /** `token` is a first admin key of the tenant, shown once. */
 export const tenantCreatedSchema = tenantSchema.extend({ token: z.string() });
 export type TenantCreated = z.infer<typeof tenantCreatedSchema>;
 
-/** `?since=2030-01-31`: a UTC day; default: 30 days ago. */
+/** `?since=2030-01-31`: a UTC day, at the latest today; default: 30 days ago. */
 export const usageQuerySchema = z.strictObject({ since: z.iso.date().optional() });
 
 /** In accelerator-seconds: each second of each held device once, what runs now included. */
@@ -156,7 +176,7 @@ export const usageSchema = z.object({
   since: z.iso.date(),
   queues: z.array(
     z.object({
-      /** A queue that is gone shows its id. */
+      /** Of one that is gone: `research (removed)`. */
       queue: z.string(),
       deviceType: z.enum(DEVICE_TYPES),
       jobDeviceSeconds: z.number(),

@@ -1,13 +1,24 @@
 /** What the application needs of a database for jobs, queues and tenants; see `store.ts` for the rules of all ports. */
 import type { DeviceType } from '../devices.ts';
 import type { Attempt, Job, JobEvent, JobPhase, JobSpec, NodeDevices } from '../jobs.ts';
-import type { PriorityClass, Queue, QueueUsage, Tenant } from '../tenancy.ts';
+import type { PriorityClass, Queue, QueueUsage, Tenant, TenantHolding } from '../tenancy.ts';
 import type { PageRequest } from './store.ts';
 
+/** Those that were removed are found by nobody. */
 export abstract class TenantRows {
   abstract insert(tenant: Tenant): Promise<void>;
-  abstract find(by: { id: string } | { name: string }): Promise<Tenant | null>;
+  /** `forUpdate` locks the row until the transaction ends: nothing is made in the tenant meanwhile. */
+  abstract find(by: { id: string } | { name: string }, forUpdate?: boolean): Promise<Tenant | null>;
+  /** A page of all of them. */
+  abstract list(page: Omit<PageRequest, 'tenantId'>): Promise<Tenant[]>;
   abstract all(): Promise<Tenant[]>;
+  /** By kind; a kind of which there is nothing is left out. */
+  abstract holdings(id: string): Promise<TenantHolding[]>;
+  /**
+   * With its queues, classes, join tokens and keys (which are revoked). What it did and used stays, under its id; its name
+   * is free. From then on nothing can be made in it: whoever tries, however late, is refused by the database.
+   */
+  abstract remove(id: string): Promise<void>;
 }
 
 export abstract class QueueRows {
@@ -24,6 +35,8 @@ export abstract class QueueRows {
   ): Promise<boolean>;
   /** Throws a conflict refusal while jobs, deployments or other queues name it. */
   abstract remove(id: string): Promise<void>;
+  /** Those of the tenant that are gone and of which usage is kept. */
+  abstract removed(tenantId: string): Promise<Pick<Queue, 'id' | 'name'>[]>;
 }
 
 export abstract class PriorityClassRows {

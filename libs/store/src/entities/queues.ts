@@ -40,6 +40,16 @@ export class PriorityClassRow implements PriorityClass {
   @Column('integer') revision!: number;
 }
 
+/** What queues were called that are gone and of which usage is kept. */
+@Entity({ name: 'removed_queues' })
+@ForeignKey(() => TenantRow, ['tenantId'], ['id'], { name: 'removed_queues_tenant_fk' })
+@Index('removed_queues_tenant_index', ['tenantId'])
+export class RemovedQueueRow {
+  @PrimaryColumn('uuid') id!: string;
+  @Column('uuid') tenantId!: string;
+  @Column('text') name!: string;
+}
+
 @Entity({ name: 'queue_usage' })
 @ForeignKey(() => TenantRow, ['tenantId'], ['id'], { name: 'queue_usage_tenant_fk' })
 @Index('queue_usage_day_index', ['day'])

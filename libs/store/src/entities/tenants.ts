@@ -1,9 +1,11 @@
-import { Column, Entity, PrimaryColumn, Unique } from 'typeorm';
+import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 
 @Entity({ name: 'tenants' })
-@Unique('tenants_name_unique', ['name'])
+@Index('tenants_name_unique', ['name'], { unique: true, where: '(removed_at IS NULL)' })
 export class TenantRow {
   @PrimaryColumn('uuid') id!: string;
   @Column('text') name!: string;
   @Column('timestamptz') createdAt!: Date;
+  /** The row stays for what the tenant did and used. */
+  @Column('timestamptz', { nullable: true, select: false }) removedAt!: Date | null;
 }

@@ -44,9 +44,21 @@ export class PostgresQueueRows extends QueueRows {
 
   /** What names it stands against it by foreign keys. */
   async remove(id: string): Promise<void> {
-    if (isId(id)) await this.session.write('DELETE FROM queues WHERE id = $1', [id]);
+    if (isId(id)) await this.session.write(REMOVE_QUEUES('id = $1'), [id]);
+  }
+
+  async removed(tenantId: string): Promise<Pick<Queue, 'id' | 'name'>[]> {
+    if (!isId(tenantId)) return [];
+    return this.session.rows('SELECT id, name FROM removed_queues WHERE tenant_id = $1 ORDER BY id', [tenantId]);
   }
 }
+
+/** Keeps the names of those of which there is usage. */
+export const REMOVE_QUEUES = (which: string) => `
+  WITH gone AS (DELETE FROM queues WHERE ${which} RETURNING id, tenant_id, name)
+  INSERT INTO removed_queues (id, tenant_id, name)
+  SELECT id, tenant_id, name FROM gone
+  WHERE EXISTS (SELECT FROM queue_usage used WHERE used.tenant_id = gone.tenant_id AND used.queue_id = gone.id)`;
 
 const UPDATE_IF_REVISION = `
   UPDATE queues SET ${setChanged<Omit<Change, 'order'> & { ordering: string }>('queues', {
