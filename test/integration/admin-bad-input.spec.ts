@@ -48,6 +48,15 @@ const selector: readonly unknown[] = [
   { clusterNames: ['X'] },
   { other: 1 },
 ];
+const spread: readonly unknown[] = [
+  'region',
+  {},
+  { by: 'region' },
+  { by: 'rack', minGroups: 2 },
+  { by: 'zone', minGroups: 0 },
+  { by: 'zone', minGroups: 1_001 },
+  { by: 'zone', minGroups: 2, maxSkew: 1 },
+];
 const disconnect: readonly unknown[] = [
   null,
   1,
@@ -116,6 +125,7 @@ const table: readonly Row[] = [
       ['servedModel', [1, '', ' x', huge, null]],
       ['claim', claim],
       ['selector', selector],
+      ['spread', spread],
       ['disconnect', disconnect],
     ],
   },
@@ -127,6 +137,7 @@ const table: readonly Row[] = [
       ['replicas', count],
       ['version', count],
       ['selector', selector],
+      ['spread', spread],
       ['disconnect', disconnect],
     ],
   },

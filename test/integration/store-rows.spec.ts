@@ -237,6 +237,21 @@ describe('models, versions, deployments', () => {
     });
   });
 
+  it('keep over what a deployment is spread, until it is said otherwise', async () => {
+    const spread = { by: 'zone', minGroups: 3 } as const;
+    const { id } = await insertDeployment(store, { spread });
+    const found = async () => (await store.read.deployments.find({ id }))!.spread;
+    const update = (revision: number, change: Parameters<typeof store.read.deployments.update>[2]) =>
+      store.transaction((rows) => rows.deployments.update(id, revision, change));
+    expect(await found()).toEqual(spread);
+    await update(1, { replicas: 4 });
+    expect(await found()).toEqual(spread);
+    await update(2, { spread: { ...spread, minGroups: 2 } });
+    expect(await found()).toEqual({ ...spread, minGroups: 2 });
+    await update(3, { spread: null });
+    expect(await found()).toBeNull();
+  });
+
   it('end a deployment only after its placements', async () => {
     const deployment = await insertDeployment(store);
     const { id } = await insertCluster(store);

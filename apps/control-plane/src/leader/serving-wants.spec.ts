@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { CandidateVerdict, Deployment, Placement } from '#domain';
-import type { DeploymentPlan, FleetSnapshot } from '#scheduling';
+import type { DeploymentPlan, FleetSnapshot, SpreadRoom } from '#scheduling';
 import { servingWantsOf, WANTED_REPLICAS_MAX } from './serving-wants.ts';
 
 interface Case {
@@ -14,6 +14,8 @@ interface Case {
   readonly rejectedBy?: readonly (string | null)[];
   readonly isDeleted?: boolean;
   readonly isChoosy?: boolean;
+  /** Default: none is demanded. */
+  readonly spread?: SpreadRoom;
   /** Replicas wanted; 0: the deployment is not named. */
   readonly want: number;
 }
@@ -28,6 +30,7 @@ function wantsOf(given: Case) {
     rejectedBy = ['devices'],
     isDeleted = false,
     isChoosy = false,
+    spread = null,
   } = given;
   const nodes = { required: isChoosy ? { disk: 'nvme' } : {}, preferred: {} };
   const deletedAt = isDeleted ? new Date(0) : null;
@@ -38,8 +41,11 @@ function wantsOf(given: Case) {
     assign: Array.from({ length: assigned }, () => ({})),
     remove: placements.slice(0, removed).map(({ id }) => ({ placementId: id })),
     waiting,
-    spread: null,
-    decision: { candidates: rejectedBy.map((by) => ({ rejectedBy: by }) as CandidateVerdict), outcome: '' },
+    spread,
+    decision: {
+      candidates: rejectedBy.map((by, index) => ({ rejectedBy: by, clusterId: `c${index}` }) as CandidateVerdict),
+      outcome: '',
+    },
   } as unknown as DeploymentPlan;
   const snapshot = { deployments: [deployment], placements, failedIn: new Map([['d', new Set(['c'])]]) };
   return servingWantsOf(snapshot as unknown as FleetSnapshot, [plan]);
@@ -66,5 +72,33 @@ describe('replicas for which jobs may have to make room', () => {
     const wants = wantsOf(given);
     expect(wants.map(({ replicas }) => replicas)).toEqual(given.want === 0 ? [] : [given.want]);
     expect(wants.every(({ avoidClusterIds }) => avoidClusterIds.join() === 'c')).toBe(true);
+  });
+
+  /** Of clusters c0 and c1, both without free devices. */
+  it.each([
+    {
+      title: 'some may go anywhere: so many, everywhere',
+      spread: { missing: 2, anywhere: 3, closedClusterIds: [] },
+      want: { replicas: 3, avoidClusterIds: ['c'] },
+    },
+    {
+      title: 'each must go to a group that has none: one at a time, in others',
+      spread: { missing: 2, anywhere: 0, closedClusterIds: ['c0'] },
+      want: { replicas: 1, avoidClusterIds: ['c', 'c0'] },
+    },
+    {
+      title: 'enough groups have some: all',
+      spread: { missing: 0, anywhere: 5, closedClusterIds: [] },
+      want: { replicas: 5, avoidClusterIds: ['c'] },
+    },
+    {
+      title: 'only where none may go are such devices: nothing',
+      spread: { missing: 1, anywhere: 0, closedClusterIds: ['c0', 'c1'] },
+      want: null,
+    },
+  ])('X04 $title', ({ title, spread, want }) => {
+    const wants = wantsOf({ title, replicas: 5, waiting: 5, rejectedBy: ['devices', 'devices'], spread, want: 0 });
+    const got = wants.map(({ replicas, avoidClusterIds }) => ({ replicas, avoidClusterIds }));
+    expect(got).toEqual(want === null ? [] : [want]);
   });
 });
