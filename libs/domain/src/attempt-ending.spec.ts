@@ -140,6 +140,71 @@ describe('an attempt that ended by itself', () => {
         events: ['Lost'],
       },
     },
+    {
+      title: 'ended by its agent once: counted as lost, and waited for shortly',
+      job: { phase: 'Running' },
+      attempt: running,
+      members: [{ ...stopped, reason: 'no contact.' }],
+      want: {
+        job: {
+          losses: 1,
+          failures: 0,
+          reason: 'member 0 was stopped in dc-1: no contact.',
+          retryAt: new Date(NOW_MS + 10_000),
+        },
+      },
+    },
+    {
+      title: 'ended by its agent again and again with nothing saved: longer each time, and it says how often',
+      job: { phase: 'Running', losses: 3 },
+      attempt: running,
+      members: [{ ...stopped, reason: 'no contact.' }],
+      want: {
+        job: {
+          phase: 'Queued',
+          losses: 4,
+          failures: 0,
+          reason:
+            'member 0 was stopped in dc-1: no contact; lost 4 times since anything was saved; tried again in 80 s',
+          retryAt: new Date(NOW_MS + 80_000),
+        },
+        events: ['Lost'],
+      },
+    },
+    {
+      title: 'what it saved before it was lost is progress: counted anew',
+      job: { phase: 'Running', losses: 3 },
+      attempt: running,
+      members: [{ ...stopped, ...saved(100) }],
+      want: { job: { losses: 1, retryAt: new Date(NOW_MS + 10_000) } },
+    },
+    {
+      title: 'lost with its cluster: at once elsewhere; the second time it waits',
+      job: { phase: 'Running', losses: 1 },
+      attempt: running,
+      members: [{ cluster: { phase: 'Left' } }],
+      want: {
+        job: {
+          losses: 2,
+          reason: 'cluster dc-1 left; lost 2 times since anything was saved; tried again in 10 s',
+          retryAt: new Date(NOW_MS + 10_000),
+        },
+      },
+    },
+    {
+      title: 'a failure in between forgets no loss',
+      job: { phase: 'Running', losses: 3 },
+      attempt: running,
+      members: [{ phase: 'Failed', exitCode: 1 }],
+      want: { job: { losses: 3, failures: 1 } },
+    },
+    {
+      title: 'one that saved before it failed forgets them',
+      job: { phase: 'Running', losses: 3 },
+      attempt: running,
+      members: [{ phase: 'Failed', exitCode: 1, ...saved(100) }],
+      want: { job: { losses: 0, failures: 1 } },
+    },
   ])('$title', check);
 });
 

@@ -35,10 +35,12 @@ interface Ending {
 
 /** All members are over. */
 export function endAttempt(facts: JobFacts, attempt: Attempt, members: readonly MemberJudgement[]): JobStep {
-  const { job, nowMs, tasks } = facts;
+  const { nowMs, tasks } = facts;
   const at = new Date(nowMs);
-  const checkpoint = facts.left === undefined ? newestCheckpoint(job, attempt, tasks, nowMs) : facts.left;
-  const ending = judgeEnding(facts, attempt, members, checkpoint !== null);
+  const checkpoint = facts.left === undefined ? newestCheckpoint(facts.job, attempt, tasks, nowMs) : facts.left;
+  const hasSaved = facts.left === undefined && checkpoint?.attemptId === attempt.id;
+  const job = { ...facts.job, losses: hasSaved ? 0 : facts.job.losses };
+  const ending = judgeEnding({ ...facts, job }, attempt, members, checkpoint !== null);
   const ranSeconds = ranSecondsOf(members);
   const lost = ending.outcome === 'succeeded' ? 0 : lostDeviceSecondsOf(attempt, ranSeconds, checkpoint);
   const used = (deviceCountOf(attempt) * Math.max(0, nowMs - attempt.createdAt.getTime())) / 1_000;
@@ -53,6 +55,7 @@ export function endAttempt(facts: JobFacts, attempt: Attempt, members: readonly 
       ranSeconds: job.ranSeconds + ranSeconds,
       usedDeviceSeconds: job.usedDeviceSeconds + used,
       lostDeviceSeconds: job.lostDeviceSeconds + lost,
+      losses: job.losses,
       ...ending.job,
     },
     attempt: { phase: 'Ended', outcome, exitCode, reason, lostDeviceSeconds: lost, endedAt: at },
@@ -129,10 +132,28 @@ function endByMember(
   if (left !== undefined) return goOnFrom(left, job, nowMs, why);
   const isFailure = attempt.exitCode !== null || firstFailed(members) !== undefined;
   if (isFailure) return retryOrFail(job, nowMs, why, exitCode);
-  const lost = requeue(job, 'lost', 'Lost', why, true);
-  if (members.some(({ state }) => state === 'lost')) return lost;
-  // What an agent ends by itself it may end at once again.
-  return { ...lost, job: { ...lost.job, retryAt: new Date(nowMs + job.spec.retry.backoffSeconds * 1_000) } };
+  return goOnAfterLoss(
+    job,
+    nowMs,
+    why,
+    members.some(({ state }) => state === 'lost'),
+  );
+}
+
+/**
+ * Nobody's failure, so it costs no try; but whatever ends one attempt after another before anything was saved is waited
+ * for longer each time, and said. What its agent ended by itself it may end at once again; a cluster that is lost runs
+ * nothing for a while, and another one may.
+ */
+function goOnAfterLoss(job: Job, nowMs: number, why: string, isClusterLost: boolean): Ending {
+  const losses = job.losses + 1;
+  const waits = isClusterLost ? losses - 1 : losses;
+  if (waits === 0) return { ...requeue(job, 'lost', 'Lost', why, true), job: { losses } };
+  const seconds = backoffSeconds(job.spec.retry.backoffSeconds, waits);
+  const again = `; lost ${losses} times since anything was saved; tried again in ${seconds} s`;
+  const words = losses === 1 ? why : `${why.replace(/\.$/, '')}${again}`;
+  const retryAt = new Date(nowMs + seconds * 1_000);
+  return { ...requeue(job, 'lost', 'Lost', words, true), job: { losses, retryAt } };
 }
 
 /** Nobody's failure, and it ends: each time there is one checkpoint less to go on from. */
@@ -162,7 +183,7 @@ function retryOrFail(job: Job, nowMs: number, why: string, exitCode: number | nu
 
 /** What went wrong, of the reason of a job that is tried again. */
 export function faultOf(reason: string): string {
-  return reason.replace(/; tried again in \d+ s \(\d+ of \d+ retries\)$/, '').replace(/\.$/, '');
+  return reason.replace(/; tried again in \d+ s(?: \(\d+ of \d+ retries\))?$/, '').replace(/\.$/, '');
 }
 
 /** Doubled with each failure. */

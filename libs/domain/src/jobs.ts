@@ -198,6 +198,8 @@ export interface Job {
   readonly attempts: number;
   readonly failures: number;
   readonly preemptions: number;
+  /** Attempts that were lost since anything was saved last: each further one is waited for longer. */
+  readonly losses: number;
   /** Not started before; null: at once. */
   readonly retryAt: Date | null;
   /** Ageing counts from here: when it first could run. A requeued one keeps it. Null while Waiting. */

@@ -79,6 +79,7 @@ export function jobOf(change: Partial<Job> = {}): Job {
     attempts: 0,
     failures: 0,
     preemptions: 0,
+    losses: 0,
     retryAt: null,
     queuedAt: JOBS_NOW,
     startedAt: null,

@@ -158,7 +158,14 @@ const INTENTS: Readonly<Record<JobIntent, JudgeIntent>> = {
       throw conflict(job, `it ran out of its runDeadlineSeconds of ${runDeadlineSeconds}; submit it anew with more`);
     }
     const { phase, reason, queuedAt } = beginning(isPastDependencies(job) ? [] : dependencyNames(job), now);
-    const cleared = { suspended: false, cancelRequestedAt: null, failures: 0, retryAt: null, nomination: null };
+    const cleared = {
+      suspended: false,
+      cancelRequestedAt: null,
+      failures: 0,
+      losses: 0,
+      retryAt: null,
+      nomination: null,
+    };
     const change = { phase, reason, queuedAt, endedAt: null, ...cleared };
     return { change, kind: 'RetryRequested', message: `asked by ${actor.name}` };
   },

@@ -62,6 +62,7 @@ export class JobRow implements Job {
   @Column('integer') attempts!: number;
   @Column('integer') failures!: number;
   @Column('integer') preemptions!: number;
+  @Column('integer', { default: 0 }) losses!: number;
   @Column('timestamptz', { nullable: true }) retryAt!: Date | null;
   @Column('timestamptz', { nullable: true }) queuedAt!: Date | null;
   @Column('timestamptz', { nullable: true }) startedAt!: Date | null;

@@ -131,6 +131,7 @@ const CHANGING: Readonly<Record<keyof JobChange, ColumnType>> = {
   attempts: 'integer',
   failures: 'integer',
   preemptions: 'integer',
+  losses: 'integer',
   retryAt: 'timestamptz',
   queuedAt: 'timestamptz',
   startedAt: 'timestamptz',
