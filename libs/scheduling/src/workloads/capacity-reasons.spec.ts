@@ -97,8 +97,8 @@ describe('why not', () => {
       asks: memory(1, 96),
       want: {
         by: 'devices',
-        because: 'no nvidia.com/gpu here has 96000000000 bytes of memory, the largest has 80000000000',
-        summary: 'lack nvidia.com/gpu ×1 of 96000000000 bytes in one node',
+        because: 'no nvidia.com/gpu here has 89.41 GiB of memory, the largest has 74.5 GiB',
+        summary: 'lack nvidia.com/gpu ×1 of 89.41 GiB in one node',
         couldFit: false,
       },
     },
@@ -165,6 +165,79 @@ describe('why not', () => {
       },
     },
     {
+      name: 'busy, and one is free',
+      clusters: [gpuCluster('c1', 1, 8)],
+      held: [['c1', on('c1-n1', 7)]],
+      asks: { devices: 4 },
+      want: {
+        by: 'devices',
+        because: 'others hold its nvidia.com/gpu, 1 of 4 is free: node c1-n1 has 1 of 4',
+        summary: 'have no free nvidia.com/gpu ×4 in one node',
+        couldFit: true,
+      },
+    },
+    {
+      name: 'full',
+      clusters: [gpuCluster('c1', 1, 8)],
+      held: [['c1', on('c1-n1', 8)]],
+      asks: {},
+      want: {
+        by: 'devices',
+        because: 'others hold all 8 of its nvidia.com/gpu',
+        summary: 'have no free nvidia.com/gpu ×1 in one node',
+        couldFit: true,
+      },
+    },
+    {
+      name: 'full, but for what has too little memory',
+      clusters: [
+        gpuCluster('c1', 1, 8, {
+          eachNode: (node) => ({
+            ...node,
+            devices: node.devices.map((each, at) => ({ ...each, memoryBytes: (at === 0 ? 80 : 24) * 1e9 })),
+          }),
+        }),
+      ],
+      held: [['c1', on('c1-n1', 1)]],
+      asks: memory(1, 48),
+      want: {
+        by: 'devices',
+        because: 'others hold its only nvidia.com/gpu of 44.71 GiB or more',
+        summary: 'have no free nvidia.com/gpu ×1 of 44.71 GiB in one node',
+        couldFit: true,
+      },
+    },
+    {
+      name: 'full, for a gang',
+      clusters: [gpuCluster('c1', 2, 8)],
+      held: [
+        ['c1', on('c1-n1', 8)],
+        ['c1', on('c1-n2', 8)],
+      ],
+      asks: { gang: gang(50, { minimum: 2 }) },
+      want: {
+        by: 'devices',
+        because: 'others hold all 16 of its nvidia.com/gpu',
+        summary: 'have no room for 2 members of nvidia.com/gpu ×1 in one node',
+        couldFit: true,
+      },
+    },
+    {
+      name: 'some are free, but for not one member of a gang',
+      clusters: [gpuCluster('c1', 2, 8)],
+      held: [
+        ['c1', on('c1-n1', 5)],
+        ['c1', on('c1-n2', 5)],
+      ],
+      asks: { devices: 4, gang: gang(3) },
+      want: {
+        by: 'devices',
+        because: 'others hold its nvidia.com/gpu, 6 of 12 are free: there is room for none of 3',
+        summary: 'have no room for 3 members of nvidia.com/gpu ×4 in one node',
+        couldFit: true,
+      },
+    },
+    {
       name: 'T07 four and four',
       clusters: [gpuCluster('c1', 2)],
       held: [
@@ -219,37 +292,49 @@ describe('the largest that could ever fit', () => {
       name: 'a gang that is too large',
       clusters: [gpuCluster('c1', 2, 4), gpuCluster('c2', 3, 4)],
       asks: { devices: 3, gang: gang(9) },
-      want: { members: 3, devicesPerMember: 3, clusterName: 'c2' },
+      want: { members: 3, devicesPerMember: 3, memoryBytes: null, clusterName: 'c2' },
     },
     {
       name: 'a member that is too large',
       clusters: [gpuCluster('c1', 2, 4), gpuCluster('c2', 1, 2)],
       asks: { devices: 16 },
-      want: { members: 1, devicesPerMember: 4, clusterName: 'c1' },
+      want: { members: 1, devicesPerMember: 4, memoryBytes: null, clusterName: 'c1' },
     },
     {
       name: 'a member that is too large for a rack',
       clusters: [gpuCluster('c1', 5, 4, { nodesPerRack: 3 })],
       asks: { claim: claim(16, GPU, 'rack') },
-      want: { members: 1, devicesPerMember: 12, clusterName: 'c1' },
+      want: { members: 1, devicesPerMember: 12, memoryBytes: null, clusterName: 'c1' },
     },
     {
       name: 'a member that is too large for a link domain',
       clusters: [gpuCluster('c1', 1, 8, { devicesPerLink: 4 })],
       asks: { claim: claim(8, GPU, 'link') },
-      want: { members: 1, devicesPerMember: 4, clusterName: 'c1' },
+      want: { members: 1, devicesPerMember: 4, memoryBytes: null, clusterName: 'c1' },
     },
     {
       name: 'a gang that may span clusters',
       clusters: [gpuCluster('c1', 2, 4), gpuCluster('c2', 3, 4)],
       asks: { devices: 4, gang: gang(9, { spansClusters: true }) },
-      want: { members: 5, devicesPerMember: 4, clusterName: 'c2' },
+      want: { members: 5, devicesPerMember: 4, memoryBytes: null, clusterName: 'c2' },
     },
     {
       name: 'a cluster that is not meant is not counted',
       clusters: [gpuCluster('c1', 2, 4), gpuCluster('c2', 3, 4)],
       asks: { devices: 4, gang: gang(9), selector: { clusterNames: ['c1'] } },
-      want: { members: 2, devicesPerMember: 4, clusterName: 'c1' },
+      want: { members: 2, devicesPerMember: 4, memoryBytes: null, clusterName: 'c1' },
+    },
+    {
+      name: 'T09 more memory than any has: with the most of which there are enough',
+      clusters: [gpuCluster('c1', 1, 2, { memoryBytes: 80e9 }), gpuCluster('c2', 1, 8, { memoryBytes: 40e9 })],
+      asks: memory(4, 96),
+      want: { members: 2, devicesPerMember: 4, memoryBytes: 40e9, clusterName: 'c2' },
+    },
+    {
+      name: 'T09 more memory than any has, and more devices: as many as there are',
+      clusters: [gpuCluster('c1', 1, 2, { memoryBytes: 80e9 }), gpuCluster('c2', 1, 8, { memoryBytes: 40e9 })],
+      asks: memory(9, 96),
+      want: { members: 1, devicesPerMember: 8, memoryBytes: 40e9, clusterName: 'c2' },
     },
     { name: 'no such device', clusters: [gpuCluster('c1')], asks: { claim: claim(1, 'cpu') }, want: null },
   ];

@@ -264,6 +264,37 @@ describe('what everyone is told', () => {
       want: 'unschedulable: can never fit: 0/1 clusters fit: 1 lacks cambricon.com/mlu ×1 in one node',
     },
     {
+      name: 'T06 a device type that the fleet has none of: the largest of others',
+      parts: {
+        clusters: [gpuCluster('c1', 2), gpuCluster('c2', 1, 64, { deviceType: 'cpu' })],
+        pending: [pending('job', { claim: claim(1, 'cambricon.com/mlu') })],
+      },
+      want: 'unschedulable: can never fit: 0/2 clusters fit: 2 lack cambricon.com/mlu ×1 in one node',
+      changes: [
+        'ask for another device type: the largest that could ever fit is nvidia.com/gpu ×8 in c1, cpu ×64 in c2',
+      ],
+    },
+    {
+      name: 'T09 more memory than any has: the largest that could',
+      parts: { pending: [pending('job', { claim: { ...claim(2), memoryBytesPerDevice: 96e9 } })] },
+      want: 'unschedulable: can never fit: 0/1 clusters fit: 1 lacks nvidia.com/gpu ×2 of 89.41 GiB in one node',
+      changes: ['ask for less: the largest that could ever fit is 1 member of nvidia.com/gpu ×2 of 74.5 GiB, in c1'],
+    },
+    {
+      name: 'a region that no cluster is in: where it could run',
+      parts: { pending: [pending('job', { selector: { regions: ['eu'] } })] },
+      want: 'unschedulable: can never fit: 0/1 clusters fit: 1 outside region eu',
+      changes: ['widen the selector: it could run in c1'],
+    },
+    {
+      name: 'a region that no cluster is in, and too large: the largest that could',
+      parts: { pending: [pending('job', { devices: 9, selector: { regions: ['eu'] } })] },
+      want: 'unschedulable: can never fit: 0/1 clusters fit: 1 outside region eu',
+      changes: [
+        'widen the selector: beyond it the largest that could ever fit is 1 member of nvidia.com/gpu ×8, in c1',
+      ],
+    },
+    {
       name: 'the largest that could fit, of what never can',
       parts: { pending: [pending('job', { devices: 16 })] },
       want: 'unschedulable: can never fit: 0/1 clusters fit: 1 lacks nvidia.com/gpu ×16 in one node',

@@ -5,6 +5,7 @@ import { reserve } from './backfill.ts';
 import { called } from './called.ts';
 import type { Cycle } from './cycle-state.ts';
 import type { Option } from './eviction-options.ts';
+import { describeNoVictims } from './no-victims.ts';
 import { isWhole } from './nominations.ts';
 import { type Hold, holdOn } from './outlook.ts';
 import { type Found, findRoom, refusalKey, usableHolds } from './place.ts';
@@ -14,7 +15,6 @@ import type { PendingWorkload } from './snapshot.ts';
 import {
   chosen,
   describeEviction,
-  describeNoVictims,
   describePlace,
   describeStop,
   explain,

@@ -42,10 +42,14 @@ export abstract class CapacityAccount {
   abstract find(request: PlaceRequest, within?: ReadonlySet<string>): Placed | null;
   /** The verdict on every cluster, for a workload that `find` has no place for. */
   abstract explain(request: PlaceRequest): PlaceRejection[];
-  /** The largest gang of this claim that could ever fit, were everything free: members, and where. For bad claims. */
+  /**
+   * The largest gang of this claim that could ever fit, were everything free: members, and where. For bad claims.
+   * `memoryBytes`: that each device would have, where none has as much as is asked for; null: as asked.
+   */
   abstract largest(request: PlaceRequest): {
     readonly members: number;
     readonly devicesPerMember: number;
+    readonly memoryBytes: number | null;
     readonly clusterName: string;
   } | null;
   /** Takes devices for a holder. Bound devices are taken as they are; unbound ones (null) are packed. */

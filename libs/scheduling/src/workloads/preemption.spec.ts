@@ -461,7 +461,7 @@ describe('what is told', () => {
   });
 
   it.each([
-    ['P03 higher never', { a: { priority: 9, devices: 8 } }, {}, '; of 1 that run there 1 are as important or more'],
+    ['P03 higher never', { a: { priority: 9, devices: 8 } }, {}, '; the one that runs there is as important or more'],
     [
       'P14 never',
       { a: { devices: 8 } },
@@ -477,7 +477,7 @@ describe('what is told', () => {
         d: { devices: 2 },
       },
       {},
-      '; of 4 that run there 1 have not yet run for their minimum, 1 may not be preempted, 1 were preempted often and are protected for a while, 1 would not make enough room',
+      '; of 4 that run there 1 has not yet run for its minimum, 1 may not be preempted, 1 was preempted often and is protected for a while, 1 would not make enough room',
     ],
   ])('%s', (_name, jobs, rest, words) => {
     const got = plan({ running: fill('c1-n1', jobs), pending: [high(8, rest)] });

@@ -9,10 +9,10 @@ import type { Cycle } from './cycle-state.ts';
 import { proposeDefragmentation } from './defragmentation.ts';
 import type { Placed, PlaceRejection, PlaceRequest } from './ports.ts';
 import type { Eviction } from './preemption.ts';
-import type { Group } from './running/census.ts';
 import { requestOf } from './shapes.ts';
 import type { PendingWorkload, RunningWorkload } from './snapshot.ts';
-import { Rights, type Victim } from './victims.ts';
+import type { Victim } from './victims.ts';
+import { whatCouldFit } from './what-could-fit.ts';
 import type { WorkloadVerdict } from './workload-plan.ts';
 
 export interface Explanation {
@@ -55,7 +55,7 @@ function explainShape(cycle: Cycle, work: PendingWorkload): Explanation {
   const explanation: Explanation = {
     candidates,
     fit: describeFit(rejections.map((rejection, index) => ({ verdict: candidates[index]!, rejection }))),
-    changes: [...(isImpossible ? largestThatFits(cycle, request) : []), ...changesFor(rejections)],
+    changes: [...(isImpossible ? whatCouldFit(cycle.outlook.present, request) : []), ...changesFor(rejections)],
     moves: isImpossible ? null : movesThatHelp(cycle, request),
     isImpossible,
   };
@@ -73,15 +73,6 @@ function changesFor(rejections: readonly PlaceRejection[]): string[] {
     .sort((left, right) => Number(right.couldFit) - Number(left.couldFit))
     .slice(0, CHANGES_MAX)
     .map(({ clusterName, because }) => `${clusterName}: ${because}`);
-}
-
-function largestThatFits(cycle: Cycle, request: PlaceRequest): string[] {
-  const largest = cycle.outlook.present.largest(request);
-  if (largest === null) return [];
-  const { members, devicesPerMember, clusterName } = largest;
-  const { deviceType } = request.claim;
-  const asked = `${members === 1 ? '1 member' : `${members} members`} of ${deviceType} ×${devicesPerMember}`;
-  return [`ask for less: the largest that could ever fit is ${asked}, in ${clusterName}`];
 }
 
 /** T07: enough is free, but not together. Noted as a proposal, for people. */
@@ -152,43 +143,6 @@ export function describeStop(cycle: Cycle, work: PendingWorkload, { running }: V
   const queueOf = (queueId: string) => cycle.queues.get(queueId)?.name ?? queueId;
   const whose = work.tenantId === running.tenantId ? `${name} of queue ${queueOf(work.queueId)}` : name;
   return `reclaimed for ${whose}: queue ${queueOf(running.queueId)} uses more than its share`;
-}
-
-/** Why nothing is stopped for it; empty when nothing of its type runs where it could. */
-export function describeNoVictims(cycle: Cycle, work: PendingWorkload): string {
-  if (work.preemption === 'never') return '; by its priority class nothing is stopped for it';
-  const eligible = new Set(cycle.outlook.coming.eligible(requestOf(work)).map(({ clusterId }) => clusterId));
-  const counts = new Map<string, number>();
-  const add = (words: string, count: number) => counts.set(words, (counts.get(words) ?? 0) + count);
-  const isThere = ({ deviceType, clusterIds }: Group) =>
-    deviceType === work.claim.deviceType && clusterIds.some((clusterId) => eligible.has(clusterId));
-  const rights = new Rights(cycle.quota, work, work.claim.count * work.gang.minimum);
-  const wordsOf = (group: Group) => group.shield ?? whyNotEnough(cycle, work, rights, group);
-  for (const group of cycle.books.census.groups) if (isThere(group)) add(wordsOf(group), group.count);
-  for (const group of passedOver(cycle).filter(isThere)) {
-    add(wordsOf(group), -1);
-    add('already end', 1);
-  }
-  const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
-  if (all === 0) return '';
-  const words = [...counts]
-    .filter(([, count]) => count > 0)
-    .sort(([a, many], [b, more]) => more - many || (a < b ? -1 : 1));
-  return `; of ${all} that run there ${words.map(([why, count]) => `${count} ${why}`).join(', ')}`;
-}
-
-/** Of each that nothing shields and that is no victim all the same, its group: chosen now, or not what its workload counts by. */
-function passedOver({ books, queues, victims }: Cycle): Group[] {
-  const others = [...books.repeated.values()]
-    .flat()
-    .filter((each) => queues.has(each.queueId) && books.census.of(each).shield === null && !victims.isCounted(each));
-  return [...victims.chosen.map(({ running }) => running), ...others].map((each) => books.census.of(each));
-}
-
-function whyNotEnough({ queues }: Cycle, { priority }: PendingWorkload, rights: Rights, group: Group): string {
-  if (!queues.has(group.running.queueId)) return 'are of a queue that does not exist';
-  if (rights.over(group) !== null) return 'would not make enough room';
-  return group.running.priority >= priority ? 'are as important or more' : 'are within the quota of their queue';
 }
 
 export function nameOf(cycle: Cycle, clusterId: string): string {

@@ -31,27 +31,32 @@ export interface HeldThere {
 }
 
 /** Why something that runs is no victim, as the words that equal ones are counted under; the first that holds. */
-const SHIELDS: readonly {
+export const SHIELDS: readonly {
   readonly words: string;
+  /** The same, of one. */
+  readonly ofOne: string;
   readonly shields: (running: RunningWorkload, nowMs: number) => boolean;
   /** With time alone. */
   readonly passes?: true;
 }[] = [
-  { words: 'already end', shields: ({ isEnding }) => isEnding },
-  { words: 'may not be preempted', shields: ({ preemptible }) => !preemptible },
+  { words: 'already end', ofOne: 'already ends', shields: ({ isEnding }) => isEnding },
+  { words: 'may not be preempted', ofOne: 'may not be preempted', shields: ({ preemptible }) => !preemptible },
   {
     words: 'have not yet run for their minimum',
+    ofOne: 'has not yet run for its minimum',
     shields: (running, nowMs) => ranSeconds(running, nowMs) < running.minimumRunSeconds,
     passes: true,
   },
   {
     words: 'were preempted often and are protected for a while',
+    ofOne: 'was preempted often and is protected for a while',
     shields: (running, nowMs) =>
       running.preemptions >= running.preemptionsMax && ranSeconds(running, nowMs) < running.protectedSeconds,
     passes: true,
   },
   {
     words: 'run in several clusters',
+    ofOne: 'runs in several clusters',
     shields: ({ tasks }) => tasks.some(({ clusterId }) => clusterId !== tasks[0]!.clusterId),
   },
 ];

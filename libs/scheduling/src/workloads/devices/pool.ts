@@ -113,6 +113,11 @@ export class DevicePool {
   }
 
   /** Of the largest device. */
+  /** Each that a device has, ascending. */
+  get memories(): readonly number[] {
+    return this.grades;
+  }
+
   get memoryBytesMax(): number {
     return this.grades.at(-1) ?? 0;
   }
