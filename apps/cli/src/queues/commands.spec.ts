@@ -68,7 +68,11 @@ it.each<[string, Record<string, object>, object]>([
 it.each([
   ['queue create research --quota 8', 'type=count'],
   ['queue create research --quota tpu=8', 'tpu is no device type'],
-  ['queue create research --quota cpu=-1', 'type=count'],
+  ['queue create research --quota cpu=', 'type=count'],
+  ['queue create research --quota cpu=-1', 'cpu must not be negative'],
+  ['queue create research --quota cpu=1.5', 'cpu must be a whole number'],
+  ['queue create research --quota cpu=many', 'cpu must be a whole number'],
+  ['queue create research --borrowing-limit cpu=99999999999999999999', 'cpu must be at most 1000000000'],
   ['queue create research --weight 2000', 'must be 0, or from 0.001 to 1000'],
   ['queue create research --order random', 'Allowed choices are fcfs'],
   ['queue update research', 'nothing to change was said'],

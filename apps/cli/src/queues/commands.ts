@@ -130,10 +130,11 @@ function parseWeight(text: string): number {
 function collectCounts(text: string, earlier: DeviceCounts = {}): DeviceCounts {
   const cut = text.lastIndexOf('=');
   const [type, count] = [text.slice(0, cut), text.slice(cut + 1)];
-  if (cut < 1 || !/^\d{1,16}$/.test(count)) {
+  if (cut < 1 || count === '') {
     throw new InvalidArgumentError(`It must be written type=count; types are ${DEVICE_TYPES.join(', ')}.`);
   }
-  const counts = { ...earlier, [type]: Number(count) } as DeviceCounts;
+  const number = /^-?\d+(\.\d+)?$/.test(count) ? Number(count) : Number.NaN;
+  const counts = { ...earlier, [type]: number } as DeviceCounts;
   const problem = deviceCountsProblem(counts);
   if (problem !== null) throw new InvalidArgumentError(`${problem}.`);
   return counts;

@@ -8,6 +8,7 @@ import {
   isFinal,
   type Job,
   type JobEvent,
+  lostAfterSecondsOf,
   type Rows,
   roleAllows,
   type TaskBinding,
@@ -124,6 +125,7 @@ function viewSpecification({ spec }: Job, around: JobSurroundings): JobDto['spec
   const nameOf = (modelId: string) => around.models.get(modelId)?.name ?? modelId;
   return {
     ...(rest as Omit<JobDto['specification'], 'tasks' | 'mounts' | 'output'>),
+    lostAfterSeconds: lostAfterSecondsOf(spec),
     tasks: gang,
     mounts: mounts.map(({ name, versionId }) => {
       const version = around.versions.get(versionId);
