@@ -285,6 +285,14 @@ describe('bodies that cannot be read', () => {
     });
   }); // prettier-ignore
 
+  it.each<[string, string | Uint8Array, string]>([
+    ['UTF-8 that is not whole', Uint8Array.from([...Buffer.from('{"name":"a'), 0xff, ...Buffer.from('"}')]), 'UTF-8'],
+    ['a poisoned prototype', '{"__proto__": {"name": "a"}}', '"__proto__"'],
+    ['broken JSON', '{"name": ', 'not well-formed JSON'],
+  ])('say why: %s', async (_name, raw, why) => {
+    expect(await post(raw)).toMatchObject({ status: 400, body: { detail: expect.stringContaining(why) } });
+  });
+
   it('deep JSON that is whole is refused without harm', async () => {
     const answer = await post(`{"name":${'['.repeat(50_000)}${']'.repeat(50_000)}}`);
     expect([400, 422]).toContain(answer.status);

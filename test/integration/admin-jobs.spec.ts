@@ -108,9 +108,14 @@ describe('submitting', () => {
     ['D03: the same job twice', { dependsOn: [{ job: 'plain' }, { job: 'plain' }] }, 'dependsOn'],
     ['an unknown model', { mounts: { base: { model: 'nothing' } } }, 'mounts.base.model'],
     ['an unknown version', { mounts: { base: { model: 'tiny', version: 9 } } }, 'mounts.base.version'],
-    ['an unknown device type', { claim: { deviceType: 'tpu', count: 1 } }, 'claim'],
+    ['an unknown device type', { claim: { deviceType: 'tpu', count: 1 } }, 'claim.deviceType'],
+    ['half a device', { claim: { deviceType: 'cpu', count: 1.5 } }, 'claim.count'],
+    ['a program without a name', { command: [''] }, 'command[0]'],
+    ['half of a surrogate pair', { environment: { A: '\ud800' } }, 'environment.A'],
+    ['a field that every object has', { constructor: 1 }, 'constructor'],
     ['no devices', { claim: { deviceType: 'cpu', count: 0 } }, 'claim.count'],
     ['a negative gang', { tasks: { size: -1 } }, 'tasks.size'],
+    ['a silence that a healthy agent may hear', { lostAfterSeconds: 9 }, 'lostAfterSeconds'],
     ['a minimum above the size', { tasks: { size: 2, minimum: 3 } }, 'tasks.minimum'],
     ['an absurd gang', { tasks: { size: 1e9 } }, 'tasks.size'],
     ['more members than a document carries', { tasks: { size: 4_096 } }, 'tasks'],
@@ -261,6 +266,14 @@ describe('steering', () => {
     expect(kinds.filter((kind: string) => kind === 'SuspendRequested')).toHaveLength(1);
     expect(kinds).toContain('ResumeRequested');
     expect((await steer('steered', 'explode')).status).toBe(422);
+    const stray = { body: { errors: [{ field: 'x', message: 'is not a known field' }] } };
+    for (const intent of ['suspend', 'resume', 'cancel', 'retry']) {
+      expect(await installation.call('POST', `${at}/steered/${intent}`, { body: { x: 1 } })).toMatchObject(stray);
+    }
+    for (const path of ['', '/explain', '/attempts', '/artifacts']) {
+      expect(await installation.call('GET', `${at}/steered${path}?x=1`)).toMatchObject({ status: 422, ...stray });
+    }
+    expect(await installation.call('POST', `${at}/steered/suspend`, { body: {} })).toMatchObject({ status: 202 });
   });
 
   it('cancels once, and tries a cancelled one once more', async () => {

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyHttpOptions, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger, Metrics } from '#telemetry';
+import { RequestError } from './errors.ts';
 import { sendProblem } from './problems/problem.ts';
 
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,64}$/;
@@ -57,10 +58,42 @@ export function closerOfUnused(server: Server): () => void {
   };
 }
 
-/** Uploads are handed on as the stream that they are; everything else must be JSON. */
+/** Uploads are handed on as the stream that they are; everything else must be JSON in whole UTF-8. */
 export function acceptBodies(fastify: FastifyInstance): void {
-  fastify.removeContentTypeParser('text/plain');
+  fastify.removeContentTypeParser(['text/plain', 'application/json']);
+  const parse = fastify.getDefaultJsonParser('error', 'error');
+  fastify.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    const text = decoded(body);
+    if (text === null) return done(unreadable('The body is not whole UTF-8.'));
+    return parse(request, text, (error, value) => done(error === null ? null : whyUnreadable(text, error), value));
+  });
   fastify.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload));
+}
+
+function decoded(body: Buffer): string | null {
+  try {
+    return UTF_8.decode(body);
+  } catch {
+    return null;
+  }
+}
+
+const UTF_8 = new TextDecoder('utf-8', { fatal: true });
+
+/** The parser refuses JSON that is well-formed too: with names by which a program can be led astray. */
+function whyUnreadable(text: string, error: Error): Error {
+  try {
+    JSON.parse(text);
+  } catch {
+    return error;
+  }
+  return unreadable(
+    'The body has a field called "__proto__", or "prototype" in a "constructor"; nothing can be called so.',
+  );
+}
+
+function unreadable(detail: string): RequestError {
+  return new RequestError(400, 'malformed-request', detail);
 }
 
 /** Answers carry the request's id; each is counted and logged without anything that the caller sent but the path. */

@@ -1,5 +1,5 @@
 import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
-import { ApiHeader, ApiOperation, ApiParam, ApiProduces, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { ApiHeader, ApiOperation, ApiParam, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import {
@@ -25,8 +25,10 @@ import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
 import { sendBlob } from '../blobs/send-blob.ts';
 import { type DryRun, dryRunSchema } from '../deployments/deployments.controller.ts';
-import { tagged } from '../mutations/headers.ts';
+import { located, tagged } from '../mutations/headers.ts';
+import { BytesAnswer, CreatedAnswer, TextAnswer } from '../openapi/answers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
+import { TakesNothing } from '../problems/takes-nothing.ts';
 import { JobArtifacts } from './job-artifacts.ts';
 import { JobForesight } from './job-foresight.ts';
 import { JobLogs } from './job-logs.ts';
@@ -53,7 +55,7 @@ export class JobsController {
   @ApiOperation({
     summary: 'Submit a job; with dryRun=true only say where and when it would run, and who would be preempted',
   })
-  @ApiResponse({ status: 201, standardSchema: jobSchema })
+  @CreatedAnswer(jobSchema)
   @ApiResponse({ status: 200, description: 'The plan of a dry run', standardSchema: jobPlanSchema })
   @ApiResponse({ status: 503, description: 'Too many ask for plans at once', standardSchema: problemSchema })
   async submit(
@@ -69,7 +71,7 @@ export class JobsController {
     }
     const job = await this.jobs.submit(actor, wanted, key);
     const warning = await this.foresight.warn(actor.tenantId, job.name);
-    return tagged(reply, warning === null ? job : { ...job, warning });
+    return tagged(reply, located(reply, '/api/v1/jobs', warning === null ? job : { ...job, warning }));
   }
 
   @Get()
@@ -81,6 +83,7 @@ export class JobsController {
   }
 
   @Get(':name')
+  @TakesNothing()
   @RequirePermission('jobs:read')
   @ApiOperation({ summary: 'Show a job: its phase and why, its conditions, where it runs, what it used' })
   @ApiResponse({ status: 200, standardSchema: jobSchema })
@@ -93,6 +96,7 @@ export class JobsController {
   }
 
   @Get(':name/explain')
+  @TakesNothing()
   @RequirePermission('jobs:read')
   @ApiOperation({ summary: 'Why it runs where it runs, or waits; what would have to change; who was preempted' })
   @ApiResponse({ status: 200, standardSchema: jobExplainSchema })
@@ -102,6 +106,7 @@ export class JobsController {
   }
 
   @Get(':name/attempts')
+  @TakesNothing()
   @RequirePermission('jobs:read')
   @ApiOperation({ summary: 'Every try at running it, newest first, at most 100' })
   @ApiResponse({ status: 200, standardSchema: attemptsSchema })
@@ -124,8 +129,7 @@ export class JobsController {
   @Get(':name/logs')
   @RequirePermission('jobs:read')
   @ApiOperation({ summary: 'What one member wrote; with follow=true as it comes, until the member ends' })
-  @ApiProduces('text/plain')
-  @ApiResponse({ status: 200, description: 'The log. A line that begins with [atoll] says why it breaks off' })
+  @TextAnswer('The log. A line that begins with [atoll] says why it breaks off')
   @ApiResponse({
     status: 503,
     description: 'Its cluster cannot be asked, or too many follow logs',
@@ -144,6 +148,7 @@ export class JobsController {
   }
 
   @Get(':name/artifacts')
+  @TakesNothing()
   @RequirePermission('jobs:read')
   @ApiOperation({ summary: 'List the files of its output; none until it succeeded' })
   @ApiResponse({ status: 200, standardSchema: jobArtifactsSchema })
@@ -154,11 +159,10 @@ export class JobsController {
   @Get(':name/artifacts/*')
   @RequirePermission('jobs:read')
   @ApiOperation({ summary: 'Fetch one file of its output, whole or one byte range' })
-  @ApiProduces('application/octet-stream')
   @ApiParam({ name: 'path', description: 'Of the file in the output, with its slashes' })
   @ApiHeader({ name: 'Range', required: false, description: 'One byte range; If-Range with the ETag goes with it' })
-  @ApiResponse({ status: 200, description: 'The whole file' })
-  @ApiResponse({ status: 206, description: 'The range' })
+  @BytesAnswer(200, 'The whole file')
+  @BytesAnswer(206, 'The range')
   @ApiResponse({ status: 416, description: 'The range begins behind the end', standardSchema: problemSchema })
   async artifact(
     @Param('name', { schema: nameSchema }) name: string,
@@ -172,6 +176,7 @@ export class JobsController {
   }
 
   @Post(':name/:intent')
+  @TakesNothing()
   @HttpCode(202)
   @RequirePermission('jobs:write')
   @IfMatchHeader()
@@ -188,6 +193,7 @@ export class JobsController {
   }
 
   @Delete(':name')
+  @TakesNothing()
   @HttpCode(202)
   @RequirePermission('jobs:write')
   @IfMatchHeader()

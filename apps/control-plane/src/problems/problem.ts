@@ -4,12 +4,18 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Problem } from '#contracts';
 import type { Refusal } from '#domain';
 
+/** A field at fault: its JSON path, and what is wrong. */
+export interface FieldError {
+  readonly field: string;
+  readonly message: string;
+}
+
 export interface ProblemParts {
   readonly status: number;
   /** Last part of `urn:atoll:problem:<code>`; default: by status. */
   readonly code?: string;
   readonly detail: string;
-  readonly errors?: readonly { field: string; message: string }[];
+  readonly errors?: readonly FieldError[];
   readonly headers?: Readonly<Record<string, string>>;
   /** RFC 9457 §3.2 */
   readonly extension?: Readonly<Record<string, number | string>>;
@@ -86,4 +92,13 @@ export function refusalProblem(refusal: Refusal): ProblemParts {
     case 'forbidden':
       return { status: 403, detail: refusal.reason };
   }
+}
+
+/** JSON path without the leading `$`: `files[3].path`; `body` for the whole. */
+export function fieldName(path: readonly PropertyKey[]): string {
+  const name = path.reduce<string>((text, step) => {
+    if (typeof step === 'number') return `${text}[${step}]`;
+    return text === '' ? String(step) : `${text}.${String(step)}`;
+  }, '');
+  return name === '' ? 'body' : name.toWellFormed().slice(0, 256);
 }

@@ -111,7 +111,12 @@ const createJobShape = {
   selector: selectorSchema.default({}),
   launcher: z.enum(LAUNCHERS).default('plain'),
   /** Program and arguments. Either this or `template`. */
-  command: z.array(textSchema(4_096)).min(1).max(256).optional(),
+  command: z
+    .array(textSchema(4_096))
+    .min(1)
+    .max(256)
+    .refine(([program]) => program !== '', { path: [0], message: 'must name a program' })
+    .optional(),
   template: templateSchema.optional(),
   environment: environmentSchema.default({}),
   /** Name → version that is laid into the working folder, read-only. `base` is what a fine-tune starts from. */
