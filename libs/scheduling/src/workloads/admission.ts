@@ -50,7 +50,7 @@ export function chargeBeside(cycle: Cycle, work: PendingWorkload, tasks: Running
 /** Null: nothing but quota and room is in its way. */
 export function whyHeld({ queues, nowMs }: Cycle, { queueId, notBeforeMs }: PendingWorkload): HeldBack | null {
   for (let queue = queues.get(queueId); queue !== undefined; queue = queues.get(queue.parentId ?? '')) {
-    if (queue.paused) return { reason: `queue ${queue.name} is paused`, changes: [`resume queue ${queue.name}`] };
+    if (queue.paused) return { reason: `queue ${queue.name} is paused`, changes: [`unpause queue ${queue.name}`] };
   }
   if (notBeforeMs === null || notBeforeMs <= nowMs) return null;
   return { reason: `it is tried again at ${new Date(notBeforeMs).toISOString()}`, changes: [] };

@@ -317,7 +317,7 @@ describe('what everyone is told', () => {
       name: 'a paused queue',
       parts: { queues: [queue('default', { paused: true })], pending: [pending('job')] },
       want: 'held: queue default is paused',
-      changes: ['resume queue default'],
+      changes: ['unpause queue default'],
     },
     {
       name: 'a queue below a paused one',
@@ -326,7 +326,7 @@ describe('what everyone is told', () => {
         pending: [pending('job')],
       },
       want: 'held: queue root is paused',
-      changes: ['resume queue root'],
+      changes: ['unpause queue root'],
     },
     {
       name: 'backoff',
