@@ -103,6 +103,16 @@ describe('following', () => {
     expect(got).toBe('one\ntwo\nthree\n');
   });
 
+  it('a log that says nothing yet is answered all the same: proxies wait for a head', async () => {
+    agentWith({ text: '', isComplete: false });
+    const listening = new AbortController();
+    const url = `${installation.controlPlane.url}/api/v1/jobs/count/logs?follow=true`;
+    const headers = { authorization: `Bearer ${installation.ownerKey}` };
+    const { status, headers: told } = await fetch(url, { headers, signal: listening.signal });
+    listening.abort();
+    expect([status, told.get('content-type')]).toEqual([200, 'text/plain; charset=utf-8']);
+  });
+
   it('nobody is asked any more once nobody listens', async () => {
     const asked = agentWith({ text: 'one\n', isComplete: false });
     const listening = new AbortController();
