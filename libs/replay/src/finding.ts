@@ -7,7 +7,8 @@ export interface Finding {
   readonly reference: string;
   /** What this replay measured. */
   readonly measured: string;
-  readonly holds: boolean;
+  /** Null: what was replayed cannot tell, and `measured` says why. */
+  readonly holds: boolean | null;
 }
 
 /** From measures of this replay; null where a policy that the claim speaks of was not replayed. */

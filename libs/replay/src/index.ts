@@ -9,7 +9,7 @@ export { jobFindingRules } from './jobs/findings.ts';
 export { type ClassOutcome, type JobOutcome, PASS_FLOOR_MS, PASS_SLOWDOWN } from './jobs/outcome.ts';
 export { JOB_POLICIES, JOB_POLICY_NAMES, type JobPolicyName, SAVE_SECONDS } from './jobs/policies.ts';
 export { CYCLE_SECONDS_DEFAULT, type JobReplayOptions, stepJobReplay } from './jobs/replay-jobs.ts';
-export { type JobWorkload, makeJobWorkload, type ReplayJob } from './jobs/workload.ts';
+export { busiestTenth, type JobWorkload, makeJobWorkload, type ReplayJob } from './jobs/workload.ts';
 export type { RequestComparison } from './requests/compare.ts';
 export { compareRequests } from './requests/compare.ts';
 export { REQUEST_FINDING_RULES } from './requests/findings.ts';

@@ -1,5 +1,6 @@
 // A simulation: every policy on every seed and load, compared, and held against what was measured before.
 import {
+  busiestTenth,
   compareJobs,
   comparePrompts,
   compareRequests,
@@ -60,6 +61,8 @@ export interface JobSimulation extends Simulation<'jobs', JobComparison> {
   readonly fleet: string;
   readonly devices: number;
   readonly cycleSeconds: number;
+  /** How many times the mean load is asked for in the busiest tenth of the time. */
+  readonly busiestTenth: number;
 }
 
 export interface PromptSimulation extends Simulation<'prompts', PromptComparison> {
@@ -89,6 +92,7 @@ export async function simulateJobs(
     fleet: describeFleet(fleet),
     devices: devicesOf(fleet),
     cycleSeconds,
+    busiestTenth: busiestTenth(trace),
     comparisons,
     findings: findingsOf(jobFindingRules(cycleSeconds + SAVE_SECONDS), comparisons),
   };

@@ -20,7 +20,7 @@ const LOAD: Column = { title: 'load' };
 type Show = (value: number) => string;
 
 export function renderJobs(simulation: JobSimulation, { columns }: Pick<Terminal, 'columns'>): string {
-  const { fleet, cycleSeconds, comparisons } = simulation;
+  const { fleet, cycleSeconds, comparisons, busiestTenth } = simulation;
   const totals = comparisons.map((each) => [
     each.policy,
     range(each.all.completionSecondsMean, seconds),
@@ -42,6 +42,7 @@ export function renderJobs(simulation: JobSimulation, { columns }: Pick<Terminal
   const inTime = `In time: done within ${PASS_SLOWDOWN}× its own run time, or within ${seconds(PASS_FLOOR_MS / 1_000)}.`;
   const about = [
     `${headline(simulation, 'jobs')}; ${fleet}; a plan at most every ${cycleSeconds} s.`,
+    `The busiest tenth of the time asks for ${busiestTenth.toFixed(1)} times as much as the mean.`,
     `Lost: run again, or spent on saving. Used: of all devices, until the last arrival. ${inTime}`,
   ];
   return page(simulation, about, table(TOTALS, totals, loads, columns), table(WAITS, waits, loads, columns));
@@ -90,11 +91,13 @@ export function page(
     .join('\n');
 }
 
-/** What was measured before is said again, or it is said that it is not so here. */
+const HOLDS_WORDS = { true: 'holds        ', false: 'DOES NOT HOLD', null: 'cannot tell  ' } as const;
+
+/** What was measured before is said again, or it is said that it is not so here, or that this trace cannot tell. */
 function findingsText(findings: readonly Finding[]): string {
   return findings
     .map(({ claim, reference, measured, holds }) => {
-      return `${holds ? 'holds        ' : 'DOES NOT HOLD'}  ${claim}\n               here ${measured}; reference ${reference}\n`;
+      return `${HOLDS_WORDS[`${holds}`]}  ${claim}\n               here ${measured}; reference ${reference}\n`;
     })
     .join('');
 }

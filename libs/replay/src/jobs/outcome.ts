@@ -18,6 +18,8 @@ export interface ClassOutcome {
   readonly waitSecondsP99: number | null;
   /** From arrival to the end, seconds, stops and all. */
   readonly completionSecondsMean: number | null;
+  /** Of the jobs' own run times: the completion, were nothing ever to wait or stop. */
+  readonly runSecondsMean: number | null;
   readonly passPercent: number | null;
 }
 
@@ -78,6 +80,7 @@ function classOutcomeOf(states: readonly JobState[]): ClassOutcome {
     waitSecondsP50: quantile(waits, 0.5),
     waitSecondsP99: quantile(waits, 0.99),
     completionSecondsMean: mean(completions),
+    runSecondsMean: mean(states.map(({ job }) => job.durationMs / 1_000)),
     passPercent: states.length === 0 ? null : (100 * passed) / states.length,
   };
 }

@@ -8,7 +8,7 @@ import { HeldDevices } from './held-devices.ts';
 import { keptWhenStopped } from './job-states.ts';
 import { JOB_POLICIES, JOB_POLICY_NAMES, type JobPolicyName } from './policies.ts';
 import { type JobReplayOptions, stepJobReplay } from './replay-jobs.ts';
-import { type JobWorkload, makeJobWorkload, type ReplayJob } from './workload.ts';
+import { busiestTenth, type JobWorkload, makeJobWorkload, type ReplayJob } from './workload.ts';
 
 let made = 0;
 
@@ -193,6 +193,11 @@ describe('the workload of jobs', () => {
     expect([share('high'), share('medium'), share('low')].map((each) => Math.round(each * 20) / 20)).toEqual([
       0.2, 0.3, 0.5,
     ]);
+  });
+
+  it('says how much more the busiest tenth of the time asks for', () => {
+    const even = Array.from({ length: 10 }, (_, index) => ({ ...traced[0]!, arrivalSeconds: index * 10 }));
+    expect([busiestTenth(even), busiestTenth(traced), busiestTenth(traced.slice(0, 1))]).toEqual([1, 2.5, 10]);
   });
 
   it('of one moment has no load', () => {

@@ -55,6 +55,20 @@ export function makeJobWorkload(traced: readonly TracedJob[], options: JobWorklo
   return { jobs, seed, load };
 }
 
+const PARTS = 10;
+
+/** How many times the mean load is asked for in the busiest tenth of the time; no stretch changes it. 1: all are alike. */
+export function busiestTenth(traced: readonly TracedJob[]): number {
+  const span = traced.at(-1)!.arrivalSeconds;
+  const parts = new Array<number>(PARTS).fill(0);
+  for (const { arrivalSeconds, devices, durationSeconds } of traced) {
+    const part = span === 0 ? 0 : Math.floor((arrivalSeconds / span) * PARTS);
+    parts[Math.min(part, PARTS - 1)]! += devices * durationSeconds;
+  }
+  const asked = parts.reduce((sum, part) => sum + part, 0);
+  return asked === 0 ? 1 : (Math.max(...parts) * PARTS) / asked;
+}
+
 function stretchFor(traced: readonly TracedJob[], { devices, load }: JobWorkloadOptions): number {
   if (!(load > 0)) throw new ReplayInputError('the load must be more than 0');
   const span = traced.at(-1)!.arrivalSeconds;
