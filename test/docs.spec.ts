@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { Command } from 'commander';
+import { parse } from 'yaml';
 import { z } from 'zod';
 import { createJobSchema, createPriorityClassSchema, createQueueSchema } from '#contracts';
 import { DEFAULT_PRIORITY_CLASSES, type DesiredTask, JOB_PHASES, JOB_TEMPLATES, QUEUE_ORDERS } from '#domain';
@@ -141,6 +142,12 @@ describe('what is submitted', () => {
   ])('%s has every option of a command', (_document, text, options) => {
     expect(options.length).toBeGreaterThan(0);
     expect(unsaid(text, options)).toEqual([]);
+  });
+
+  it('jobs.md shows a file that would be taken', () => {
+    const [, file] = /```yaml\n(.*?)```/s.exec(jobs)!;
+    const submitted = createJobSchema.safeParse({ ...parse(file!), name: 'tune' });
+    expect(submitted.error?.issues ?? []).toEqual([]);
   });
 
   it.each(JOB_TEMPLATES)('jobs.md has the template $name with what it reads', ({ name, kind, parameters, mounts }) => {
