@@ -7,6 +7,8 @@ export const nameSchema = z
   .regex(DNS_LABEL, 'must be a DNS label: 1 to 63 lower-case letters, digits or inner hyphens');
 export const idSchema = z.string().regex(UUID, 'must be a UUID in lower case');
 export const digestSchema = z.string().regex(SHA256_HEX, 'must be a SHA-256 in 64 lower-case hexadecimal digits');
+/** A UTC day. */
+export const daySchema = z.iso.date('must be a date such as 2026-01-31');
 export const epochSchema = z.int().min(0);
 export const revisionSchema = z.int().min(0);
 /** At most 64 labels; keys 1–63, values 0–63 characters, as Kubernetes has them (prefix allowed in keys). */

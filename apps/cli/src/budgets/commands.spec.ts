@@ -50,7 +50,7 @@ it.each([
   ['budget create Bad --tokens 1 --period day', 'must be a DNS label'],
   ['budget update chat', "required option '--tokens <number>' not specified"],
   ['budget write-off chat lease', 'a lease is named by its id'],
-  ['usage tokens --since yesterday', 'Invalid ISO date'],
+  ['usage tokens --since yesterday', 'must be a date such as'],
 ])('a wrong command exits 2 and calls nobody: %s', async (command, want) => {
   const { exitCode, err } = await atoll(command);
   expect({ exitCode, calls: server.seen }).toEqual({ exitCode: 2, calls: [] });

@@ -81,7 +81,7 @@ it.each([
   ['priority-class create nightly --priority 11', 'a whole number from 0 to 10'],
   ['priority-class update nightly', 'nothing to change was said'],
   ['tenant create Bad', 'must be a DNS label'],
-  ['usage --since yesterday', 'Invalid ISO date'],
+  ['usage --since yesterday', 'must be a date such as'],
 ])('a wrong command exits 2 and calls nobody: %s', async (command, want) => {
   const { exitCode, err } = await atoll(command);
   expect({ exitCode, calls: server.seen }).toEqual({ exitCode: 2, calls: [] });

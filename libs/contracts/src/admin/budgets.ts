@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { BUDGET_PERIODS, BUDGET_TOKENS_MAX, LEASE_PHASES } from '#domain';
-import { idSchema, nameSchema } from '../primitives.ts';
+import { daySchema, idSchema, nameSchema } from '../primitives.ts';
 import { pageQuerySchema } from './problems.ts';
 
 const tokensSchema = z.int().min(0).max(BUDGET_TOKENS_MAX);
@@ -81,7 +81,7 @@ export const budgetDetailSchema = budgetSchema.extend({
 export type BudgetDetailDto = z.infer<typeof budgetDetailSchema>;
 
 /** `?since=2030-01-31`: a UTC day; default: 30 days ago. */
-export const tokenUsageQuerySchema = z.strictObject({ since: z.iso.date().optional(), tenant: nameSchema.optional() });
+export const tokenUsageQuerySchema = z.strictObject({ since: daySchema.optional(), tenant: nameSchema.optional() });
 
 export const TOKEN_USAGE_ENTRIES_MAX = 10_000;
 

@@ -14,7 +14,7 @@ import {
   queueWeightProblem,
   TENANT_HOLDINGS,
 } from '#domain';
-import { idSchema, nameSchema } from '../primitives.ts';
+import { daySchema, idSchema, nameSchema } from '../primitives.ts';
 
 /** Whole devices by type: `{"nvidia.com/gpu": 8}`. */
 export const deviceCountsSchema = z.record(z.string().max(64), z.number()).superRefine((counts, context) => {
@@ -168,7 +168,7 @@ export const tenantCreatedSchema = tenantSchema.extend({ token: z.string() });
 export type TenantCreated = z.infer<typeof tenantCreatedSchema>;
 
 /** `?since=2030-01-31`: a UTC day, at the latest today; default: 30 days ago. */
-export const usageQuerySchema = z.strictObject({ since: z.iso.date().optional() });
+export const usageQuerySchema = z.strictObject({ since: daySchema.optional() });
 
 /** In accelerator-seconds: each second of each held device once, what runs now included. */
 export const usageSchema = z.object({
