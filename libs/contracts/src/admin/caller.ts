@@ -95,7 +95,7 @@ export class AdminCaller {
 
   /**
    * A body of any length and duration, in pieces. One that is followed may be silent between two of them for as long as it
-   * likes; any other is broken off after five minutes without one.
+   * likes; any other is broken off after so long without one (`AnswerWaits`).
    */
   protected async stream(
     path: string,
@@ -108,9 +108,9 @@ export class AdminCaller {
     });
     const { statusCode: status = 0 } = answer;
     if (status >= 200 && status < 300) return this.pieces(answer);
-    let text = '';
-    for await (const bytes of this.pieces(answer.setEncoding('utf8'))) text += bytes;
-    throw problemOf({ status, url: question.url }, text);
+    const pieces: Uint8Array[] = [];
+    for await (const piece of this.pieces(answer)) pieces.push(piece);
+    throw problemOf({ status, url: question.url }, Buffer.concat(pieces).toString());
   }
 
   /** A text that grows, in pieces that cut no character. */
