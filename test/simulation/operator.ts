@@ -160,7 +160,7 @@ export class Operator {
       replace: world.chance(0.2) ? ('never' as const) : ('elsewhere' as const),
       reconcile: world.pick(['prefer-central', 'prefer-edge'] as const),
     };
-    const wanted = { name, model: 'chat', version, replicas, claim, selector: {}, disconnect };
+    const wanted = { name, model: 'chat', version, replicas, claim, selector: {}, spread: null, disconnect };
     world.say(
       `operator: create ${name} v${version} ×${replicas}, claim ${claim.count}, lost after ${disconnect.lostAfterSeconds} s, ${disconnect.replace}`,
     );
