@@ -26,10 +26,8 @@ declare module 'fastify' {
   }
 }
 
-const refusals = [
-  { status: 401, description: 'No valid credentials' },
-  { status: 429, description: 'Too many wrong attempts from this address' },
-];
+const tooMany = { status: 429, description: 'Too many attempts from this address' };
+const refusals = [{ status: 401, description: 'No valid credentials' }, tooMany];
 
 function withAccess(access: Access, ...decorators: MethodDecorator[]): MethodDecorator {
   return applyDecorators(RouteConfig({ access }), ...decorators);
@@ -61,7 +59,8 @@ export function RequirePermission(permission: Permission, options: { forBrowsers
  * @param options.bounded count calls an address, together with joins
  */
 export function OpenRoute(reason: string, options: { bounded?: boolean } = {}): MethodDecorator {
-  return withAccess({ kind: 'open', reason, bounded: options.bounded ?? false });
+  const { bounded = false } = options;
+  return withAccess({ kind: 'open', reason, bounded }, ...problems(bounded ? [tooMany] : []));
 }
 
 /**
@@ -72,7 +71,8 @@ export function OpenRoute(reason: string, options: { bounded?: boolean } = {}): 
  */
 export function OwnProof(proof: string, options: { takesBytes?: boolean } = {}): MethodDecorator {
   const { takesBytes = false } = options;
-  return withAccess({ kind: 'own-proof', proof, takesBytes }, ...problems(refusals));
+  const foreign = { status: 403, description: 'The proof is right, and not for what is asked' };
+  return withAccess({ kind: 'own-proof', proof, takesBytes }, ...problems([...refusals, foreign]));
 }
 
 /** The caller of a route that needs a permission. */

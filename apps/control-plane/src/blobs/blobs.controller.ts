@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { Controller, Get, Headers, HttpCode, Param, Put, Query, Req, Res } from '@nestjs/common';
-import { ApiBody, ApiConsumes, ApiHeader, ApiOperation, ApiProduces, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { ApiBody, ApiConsumes, ApiHeader, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { digestSchema, idSchema } from '#contracts';
@@ -8,6 +8,7 @@ import { RefusedError, refuse } from '#domain';
 import { OwnProof } from '../auth/access.ts';
 import { RequestError } from '../errors.ts';
 import { ControlPlaneMetrics } from '../federation/metrics.ts';
+import { BytesAnswer } from '../openapi/answers.ts';
 import { BlobStore } from './blob-store.ts';
 import { BlobTokens } from './blob-tokens.ts';
 import { bytesOf } from './body-bytes.ts';
@@ -40,10 +41,9 @@ export class BlobsController {
     summary: 'Fetch a file of a version, or of a checkpoint to resume from, by its SHA-256, whole or one byte range',
     description: 'HEAD with attempt and size asks whether an upload is needed: 200 when it is not.',
   })
-  @ApiProduces('application/octet-stream')
   @ApiHeader({ name: 'Range', required: false, description: 'One byte range; If-Range with the ETag goes with it' })
-  @ApiResponse({ status: 200, description: 'The whole blob' })
-  @ApiResponse({ status: 206, description: 'The range' })
+  @BytesAnswer(200, 'The whole blob')
+  @BytesAnswer(206, 'The range')
   @ApiResponse({ status: 416, description: 'The range begins behind the end' })
   async fetch(
     @Param('digest', { schema: digestSchema }) digest: string,

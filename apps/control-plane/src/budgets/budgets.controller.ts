@@ -15,7 +15,8 @@ import {
 } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
-import { tagged } from '../mutations/headers.ts';
+import { located, tagged } from '../mutations/headers.ts';
+import { CreatedAnswer } from '../openapi/answers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
 import { Budgets } from './budgets.ts';
 
@@ -33,7 +34,7 @@ export class BudgetsController {
   @ApiOperation({
     summary: 'Make a budget for a key, or for a whole tenant (by keys of the installation’s own tenant)',
   })
-  @ApiResponse({ status: 201, standardSchema: budgetSchema })
+  @CreatedAnswer(budgetSchema)
   async create(
     @Query({ schema: tenantQuerySchema }) { tenant }: TenantQuery,
     @Body({ schema: createBudgetSchema }) wanted: z.output<typeof createBudgetSchema>,
@@ -41,7 +42,9 @@ export class BudgetsController {
     @CurrentActor() actor: Actor,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    return tagged(reply, await this.budgets.create(actor, tenant, wanted, key));
+    const made = await this.budgets.create(actor, tenant, wanted, key);
+    const query = tenant === undefined ? '' : `?tenant=${tenant}`;
+    return tagged(reply, located(reply, '/api/v1/budgets', made, query));
   }
 
   @Get()

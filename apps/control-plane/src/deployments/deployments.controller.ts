@@ -15,7 +15,8 @@ import {
 } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
-import { tagged } from '../mutations/headers.ts';
+import { located, tagged } from '../mutations/headers.ts';
+import { CreatedAnswer } from '../openapi/answers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
 import { Deployments } from './deployments.ts';
 
@@ -34,7 +35,7 @@ export class DeploymentsController {
   @RequirePermission('deployments:write')
   @IdempotencyKeyHeader()
   @ApiOperation({ summary: 'Deploy a model; with dryRun=true only say what would be done' })
-  @ApiResponse({ status: 201, standardSchema: deploymentSchema })
+  @CreatedAnswer(deploymentSchema)
   @ApiResponse({ status: 200, description: 'The plan of a dry run', standardSchema: deploymentPlanSchema })
   async create(
     @Body({ schema: createDeploymentSchema }) wanted: z.output<typeof createDeploymentSchema>,
@@ -47,7 +48,8 @@ export class DeploymentsController {
       reply.status(200);
       return this.deployments.planCreate(actor, wanted);
     }
-    return tagged(reply, await this.deployments.create(actor, wanted, key));
+    const made = await this.deployments.create(actor, wanted, key);
+    return tagged(reply, located(reply, '/api/v1/deployments', made));
   }
 
   @Get()

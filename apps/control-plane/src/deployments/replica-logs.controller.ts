@@ -1,6 +1,6 @@
 /** What the engine of one replica wrote. Its agent keeps it, also of those that the agent started by itself. */
 import { Controller, Get, Param, Query, Req, Res } from '@nestjs/common';
-import { ApiOperation, ApiProduces, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import {
   idSchema,
@@ -16,6 +16,7 @@ import { AgentLogs, type LogSource } from '../agent-logs/agent-log.ts';
 import { sendLog } from '../agent-logs/send-log.ts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
+import { TextAnswer } from '../openapi/answers.ts';
 import { findDeployment } from './wanted-version.ts';
 
 @ApiTags('deployments')
@@ -29,8 +30,7 @@ export class ReplicaLogsController {
   @Get(':name/replicas/:replica/logs')
   @RequirePermission('deployments:read')
   @ApiOperation({ summary: 'What the engine of a replica wrote; with follow=true as it comes' })
-  @ApiProduces('text/plain')
-  @ApiResponse({ status: 200, description: 'The log. A line that begins with [atoll] says why it breaks off' })
+  @TextAnswer('The log. A line that begins with [atoll] says why it breaks off')
   @ApiResponse({
     status: 503,
     description: 'Its cluster cannot be asked, or too many follow logs',

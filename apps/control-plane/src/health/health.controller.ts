@@ -1,8 +1,16 @@
 import { Controller, Get, Inject, Res } from '@nestjs/common';
-import { ApiOperation, ApiProduces, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
 import { HealthRegistry, Registry } from '#telemetry';
 import { OpenRoute, RequirePermission } from '../auth/access.ts';
+import { TextAnswer } from '../openapi/answers.ts';
+
+const livenessSchema = z.object({ status: z.literal('live') });
+const readinessSchema = z.object({
+  status: z.enum(['ready', 'not-ready', 'stopping']),
+  checks: z.array(z.object({ name: z.string(), ok: z.boolean(), reason: z.string(), sinceSeconds: z.number() })),
+});
 
 @ApiTags('health')
 @Controller()
@@ -15,7 +23,7 @@ export class HealthController {
   @Get('healthz')
   @OpenRoute('probes have no key; it says only that the process answers')
   @ApiOperation({ summary: 'Whether the process answers' })
-  @ApiResponse({ status: 200, description: 'It does' })
+  @ApiResponse({ status: 200, description: 'It does', standardSchema: livenessSchema })
   live() {
     return { status: 'live' };
   }
@@ -23,8 +31,8 @@ export class HealthController {
   @Get('readyz')
   @OpenRoute('probes have no key; it names the checks and what is wrong, and nothing else')
   @ApiOperation({ summary: 'Whether the process can do its work: database and NATS' })
-  @ApiResponse({ status: 200, description: 'It can' })
-  @ApiResponse({ status: 503, description: 'It cannot, or is stopping' })
+  @ApiResponse({ status: 200, description: 'It can', standardSchema: readinessSchema })
+  @ApiResponse({ status: 503, description: 'It cannot, or is stopping', standardSchema: readinessSchema })
   async ready(@Res({ passthrough: true }) reply: FastifyReply) {
     const readiness = await this.health.readiness();
     reply.status(readiness.status === 'ready' ? 200 : 503);
@@ -34,8 +42,7 @@ export class HealthController {
   @Get('metrics')
   @RequirePermission('metrics:read')
   @ApiOperation({ summary: 'Metrics in the Prometheus text format' })
-  @ApiProduces('text/plain')
-  @ApiResponse({ status: 200, description: 'Metrics' })
+  @TextAnswer('Metrics')
   async metrics(@Res() reply: FastifyReply): Promise<void> {
     await reply.type(this.registry.contentType).send(await this.registry.metrics());
   }

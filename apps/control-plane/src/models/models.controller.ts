@@ -5,7 +5,8 @@ import type { z } from 'zod';
 import { createModelSchema, modelSchema, nameSchema, pageOf, pageQuerySchema, updateModelSchema } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
-import { tagged } from '../mutations/headers.ts';
+import { located, tagged } from '../mutations/headers.ts';
+import { CreatedAnswer } from '../openapi/answers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
 import { Models } from './models.ts';
 
@@ -20,14 +21,14 @@ export class ModelsController {
   @RequirePermission('models:write')
   @IdempotencyKeyHeader()
   @ApiOperation({ summary: 'Name a new model' })
-  @ApiResponse({ status: 201, standardSchema: modelSchema })
+  @CreatedAnswer(modelSchema)
   async create(
     @Body({ schema: createModelSchema }) wanted: z.output<typeof createModelSchema>,
     @Headers('idempotency-key') key: string | undefined,
     @CurrentActor() actor: Actor,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    return tagged(reply, await this.models.create(actor, wanted, key));
+    return tagged(reply, located(reply, '/api/v1/models', await this.models.create(actor, wanted, key)));
   }
 
   @Get()

@@ -1,11 +1,13 @@
-import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Post, Put, Query, Req } from '@nestjs/common';
+import { Body, Controller, Delete, Get, Headers, HttpCode, Param, Post, Put, Query, Req, Res } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { createVersionSchema, nameSchema, pageOf, publishVersionSchema, versionSchema } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
 import { bytesOf } from '../blobs/body-bytes.ts';
+import { located } from '../mutations/headers.ts';
+import { CreatedAnswer } from '../openapi/answers.ts';
 import { IdempotencyKeyHeader } from '../openapi/headers.ts';
 import { Versions } from './versions.ts';
 
@@ -26,14 +28,16 @@ export class VersionsController {
   @RequirePermission('models:write')
   @IdempotencyKeyHeader()
   @ApiOperation({ summary: 'Begin the upload of a new version by declaring its files' })
-  @ApiResponse({ status: 201, standardSchema: versionSchema })
-  create(
+  @CreatedAnswer(versionSchema)
+  async create(
     @Param('model', { schema: nameSchema }) model: string,
     @Body({ schema: createVersionSchema }) wanted: z.output<typeof createVersionSchema>,
     @Headers('idempotency-key') key: string | undefined,
     @CurrentActor() actor: Actor,
+    @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    return this.versions.create(actor, model, wanted, key);
+    const made = await this.versions.create(actor, model, wanted, key);
+    return located(reply, `/api/v1/models/${model}/versions`, made);
   }
 
   @Get()

@@ -28,6 +28,22 @@ export function tagged<Resource extends { readonly revision: number }>(
   return resource;
 }
 
+/**
+ * What was made, as an answer that says where it is.
+ *
+ * @param address of its collection, without a slash at the end
+ * @param query with its question mark; default: none
+ */
+export function located<Resource extends { readonly name: string } | { readonly number: number }>(
+  reply: Pick<FastifyReply, 'header'>,
+  address: string,
+  resource: Resource,
+  query = '',
+): Resource {
+  reply.header('location', `${address}/${'number' in resource ? resource.number : resource.name}${query}`);
+  return resource;
+}
+
 /** @throws RefusedError precondition unless If-Match is absent, `*`, or names the revision */
 export function demandMatch(ifMatch: string | undefined, resource: { readonly revision: number }): void {
   if (ifMatch === undefined || ifMatch.trim() === '*') return;

@@ -1,13 +1,16 @@
 // The OpenAPI 3.1 document, from the very schemas that judge requests.
 
+import { isDeepStrictEqual } from 'node:util';
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { z } from 'zod';
+import { problemSchema } from '#contracts';
+import { documentRefusals } from './refusals.ts';
 
 const DESCRIPTION = `Clusters, models, deployments, jobs and queues of one Atoll installation.
 
 Refusals are RFC 9457 problems whose \`errors\` name the fields at fault. Single resources carry an ETag; changes and
-deletions honour If-Match, creations Idempotency-Key. Lists are paged by \`limit\` and \`after\` (the \`next\` of the page before).`;
+deletions honour If-Match, creations Idempotency-Key. What was made says in Location where it is. Lists are paged by \`limit\` and \`after\` (the \`next\` of the page before).`;
 
 export function buildDocument(app: INestApplication): OpenAPIObject {
   const configuration = new DocumentBuilder()
@@ -22,20 +25,13 @@ export function buildDocument(app: INestApplication): OpenAPIObject {
     standardSchemaConverter: (schema, { schemaType }) =>
       schema instanceof z.ZodType ? { schema: toJsonSchema(schema, schemaType) } : undefined,
   });
-  for (const path of Object.values(document.paths)) nameProblems(path);
-  return document;
-}
-
-/** Refusals are problems, which have a media type of their own. */
-function nameProblems(path: object): void {
-  for (const operation of Object.values(path) as {
-    responses?: Record<string, { content?: Record<string, unknown> }>;
-  }[]) {
-    for (const [status, response] of Object.entries(operation.responses ?? {})) {
-      const content = response.content?.['application/json'];
-      if (Number(status) >= 400 && content !== undefined) response.content = { 'application/problem+json': content };
-    }
-  }
+  const problem = toJsonSchema(problemSchema, 'output');
+  documentRefusals(document.paths, (schema) => isDeepStrictEqual(schema, problem));
+  const components = {
+    ...document.components,
+    schemas: { ...document.components?.schemas, Problem: problem as object },
+  };
+  return { ...document, components };
 }
 
 function toJsonSchema(schema: z.ZodType, io: 'input' | 'output'): unknown {

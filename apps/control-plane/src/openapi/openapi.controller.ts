@@ -2,10 +2,11 @@ import { createReadStream } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { Controller, Get, Param, Res } from '@nestjs/common';
-import { ApiOperation, ApiProduces, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { RefusedError, refuse } from '#domain';
 import { RequirePermission } from '../auth/access.ts';
+import { TextAnswer } from './answers.ts';
 import { OpenApiDocument } from './document.ts';
 
 /** Files of swagger-ui-dist that the page needs, and our own two; nothing else of that folder is served. */
@@ -63,8 +64,7 @@ export class OpenApiController {
   @Get('docs')
   @RequirePermission('clusters:read', { forBrowsers: true })
   @ApiOperation({ summary: 'A page to read and try the API' })
-  @ApiProduces('text/html')
-  @ApiResponse({ status: 200, description: 'HTML' })
+  @TextAnswer('HTML', 'text/html')
   async page(@Res() reply: FastifyReply): Promise<void> {
     await reply.headers(headers).type('text/html; charset=utf-8').send(PAGE);
   }

@@ -25,7 +25,8 @@ import {
 } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
-import { tagged } from '../mutations/headers.ts';
+import { located, tagged } from '../mutations/headers.ts';
+import { CreatedAnswer } from '../openapi/answers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
 import { NoStrayQuery } from '../problems/no-stray-query.ts';
 import { PriorityClasses } from './priority-classes.ts';
@@ -42,14 +43,15 @@ export class PriorityClassesController {
   @RequirePermission('queues:write')
   @IdempotencyKeyHeader()
   @ApiOperation({ summary: 'Name a priority from 0 to 10, and say whether it takes room from others and yields it' })
-  @ApiResponse({ status: 201, standardSchema: priorityClassSchema })
+  @CreatedAnswer(priorityClassSchema)
   async create(
     @Body({ schema: createPriorityClassSchema }) wanted: z.output<typeof createPriorityClassSchema>,
     @Headers('idempotency-key') key: string | undefined,
     @CurrentActor() actor: Actor,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    return tagged(reply, await this.priorityClasses.create(actor, wanted, key));
+    const made = await this.priorityClasses.create(actor, wanted, key);
+    return tagged(reply, located(reply, '/api/v1/priority-classes', made));
   }
 
   @Get()

@@ -26,7 +26,8 @@ import {
 } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
-import { tagged } from '../mutations/headers.ts';
+import { located, tagged } from '../mutations/headers.ts';
+import { CreatedAnswer } from '../openapi/answers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
 import { NoStrayQuery } from '../problems/no-stray-query.ts';
 import { Queues } from './queues.ts';
@@ -43,14 +44,14 @@ export class QueuesController {
   @RequirePermission('queues:write')
   @IdempotencyKeyHeader()
   @ApiOperation({ summary: 'Make a queue: a weight, a quota, and how far it may borrow and lend' })
-  @ApiResponse({ status: 201, standardSchema: queueSchema })
+  @CreatedAnswer(queueSchema)
   async create(
     @Body({ schema: createQueueSchema }) wanted: z.output<typeof createQueueSchema>,
     @Headers('idempotency-key') key: string | undefined,
     @CurrentActor() actor: Actor,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    return tagged(reply, await this.queues.create(actor, wanted, key));
+    return tagged(reply, located(reply, '/api/v1/queues', await this.queues.create(actor, wanted, key)));
   }
 
   @Get()

@@ -30,7 +30,8 @@ import {
 } from '#contracts';
 import { CurrentActor, RequirePermission } from '../auth/access.ts';
 import type { Actor } from '../auth/actor.ts';
-import { tagged } from '../mutations/headers.ts';
+import { located, tagged } from '../mutations/headers.ts';
+import { CreatedAnswer } from '../openapi/answers.ts';
 import { IdempotencyKeyHeader, IfMatchHeader } from '../openapi/headers.ts';
 import { NoStrayQuery } from '../problems/no-stray-query.ts';
 import { Tenants } from './tenants.ts';
@@ -48,13 +49,14 @@ export class TenantsController {
   @RequirePermission('tenants:write')
   @IdempotencyKeyHeader()
   @ApiOperation({ summary: 'Make a tenant with its queue, its priority classes and a first admin key, shown once' })
-  @ApiResponse({ status: 201, standardSchema: tenantCreatedSchema })
-  create(
+  @CreatedAnswer(tenantCreatedSchema)
+  async create(
     @Body({ schema: createTenantSchema }) { name }: z.output<typeof createTenantSchema>,
     @Headers('idempotency-key') key: string | undefined,
     @CurrentActor() actor: Actor,
+    @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    return this.tenants.create(actor, name, key);
+    return tagged(reply, located(reply, '/api/v1/tenants', await this.tenants.create(actor, name, key)));
   }
 
   @Get('tenants')
