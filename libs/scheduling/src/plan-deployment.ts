@@ -17,7 +17,7 @@ import type { FleetSnapshot } from './snapshot.ts';
 import { Spread } from './spread.ts';
 import { describeSpread } from './spread-words.ts';
 import { FAILED_MOVES_MAX, isFailing, judgeStandings, type Standing } from './standing.ts';
-import { assignUpgrades, inReplacementOrder, replaceInPlace, upgradesOf } from './upgrade.ts';
+import { assignUpgrades, inReplacementOrder, inSpreadOrder, replaceInPlace, upgradesOf } from './upgrade.ts';
 import { drain, drainReplaced, drainSurplus, isReplacedInPlace } from './withdraw.ts';
 import { WorkingFleet } from './working-fleet.ts';
 
@@ -55,9 +55,11 @@ function planOn(fleet: WorkingFleet, deployment: Deployment, explains: boolean):
   const standings = judgeStandings(fleet, deployment);
   const of = (state: Standing['state']) => standings.filter((standing) => standing.state === state);
   const kept = of('kept');
-  const held = kept.length + (fleet.isMassUnknown ? of('lost').length : 0);
+  const staying = fleet.isMassUnknown ? [...kept, ...of('lost')] : kept;
+  const held = staying.length;
   const begun = Math.max(0, held + of('outgoing').length - wanted);
-  const { order: outgoing, replaced } = inReplacementOrder(fleet, deployment, of('outgoing'), { kept, begun, wanted });
+  const plain = inReplacementOrder(of('outgoing'), kept, begun);
+  const { order: outgoing, replaced, spared } = inSpreadOrder(fleet, deployment, wanted, plain, staying, begun);
 
   // 2 End what is over; its room is free from here on.
   const ended = of('ended');
@@ -68,11 +70,11 @@ function planOn(fleet: WorkingFleet, deployment: Deployment, explains: boolean):
   const needed = Math.min(missing, Math.max(0, wanted + surgeOf(wanted) - held - outgoing.length));
   const upgrades = upgradesOf(fleet, deployment, outgoing);
   const inPlace = of('leaving').filter(({ placement }) => isReplacedInPlace(placement));
-  const unbound = Math.min(needed, Math.max(0, missing - upgrades.length - inPlace.length));
-  const left = upgrades.filter(({ standing }) => !replaced.has(standing)).slice(begun - replaced.size);
-  const bound = left.filter(({ place }) => place !== 'elsewhere').map(({ standing }) => standing);
-  const counted = [...kept, ...(fleet.isMassUnknown ? of('lost') : []), ...inPlace, ...bound];
-  const spread = Spread.of(fleet, deployment, wanted, counted);
+  const beyond = Math.max(0, replaced.size - begun);
+  const unbound = Math.min(needed, Math.max(0, missing - upgrades.length + beyond - inPlace.length));
+  const left = upgrades.filter(({ standing }) => !replaced.has(standing)).slice(Math.max(0, begun - replaced.size));
+  const upgrading = left.map(({ standing }) => standing);
+  const spread = Spread.of(fleet, deployment, wanted, [...staying, ...inPlace, ...upgrading]);
   const fresh = assignUnbound(fleet, deployment, unbound, ended, spread);
   const newIn = new Set(kept.map(({ placement }) => placement.clusterId));
   const upgraded = assignUpgrades(fleet, deployment, left, needed - fresh.assign.length, newIn, spread);
@@ -85,7 +87,7 @@ function planOn(fleet: WorkingFleet, deployment: Deployment, explains: boolean):
   const keptServing = kept.filter(({ isServing }) => isServing).length;
   const drained: PlannedChange[] = [
     ...(moved === null ? drainSurplus(fleet, deployment, kept, wanted) : [moved.drain]),
-    ...drainReplaced(fleet, outgoing, held + assign.length, keptServing, wanted),
+    ...drainReplaced(fleet, outgoing, held + assign.length, keptServing, wanted, spared),
     ...of('evicted').map((standing) => drain(fleet, standing, standing.reason)),
   ];
   const isAtRest = keptServing === kept.length && of('leaving').length === 0 && drained.length === 0;

@@ -2,7 +2,7 @@
  * A strict rollout before its switch: beside every serving replica in an open cluster one of the new version makes ready.
  * Nothing that serves is touched for it, and where there is no room for both it waits and says what to free.
  */
-import { type Deployment, versionForCluster } from '#domain';
+import { type Deployment, type Placement, versionForCluster } from '#domain';
 import { assignBest } from './assign.ts';
 import { type Candidate, judgeOneCluster } from './candidates.ts';
 import { describeFit } from './outcome.ts';
@@ -17,6 +17,13 @@ export interface SideBySide {
   readonly waiting: number;
   /** What keeps those that wait; empty when none does. */
   readonly words: string;
+}
+
+/** How the reason of a replica begins that was started beside another one. */
+const BESIDE = 'beside the old version';
+
+export function isBeside({ reason }: Pick<Placement, 'reason'>): boolean {
+  return reason.startsWith(BESIDE);
 }
 
 /** `serving`: how many replicas of the old version each cluster is to run. */
@@ -49,7 +56,7 @@ export function placeSideBySide(
         full.push(candidate);
         break;
       }
-      assign.push({ ...assignment, reason: `beside the old version in ${assignment.clusterName}, until the switch` });
+      assign.push({ ...assignment, reason: `${BESIDE} in ${assignment.clusterName}, until the switch` });
     }
   }
   return { assign, drain: drained, waiting, words: waiting === 0 ? '' : describeWaiting(waiting, full) };

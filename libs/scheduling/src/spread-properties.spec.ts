@@ -73,7 +73,9 @@ function counting(snapshot: FleetSnapshot, gone: ReadonlySet<string> = new Set()
     })
     .map(({ cluster: { id } }) => id);
   return snapshot.placements
-    .filter(({ id, clusterId }) => !gone.has(id) && (isMass || !lost.includes(clusterId)))
+    .filter(
+      ({ id, clusterId, phase }) => phase === 'Assigned' && !gone.has(id) && (isMass || !lost.includes(clusterId)),
+    )
     .map(({ clusterId }) => clusterId);
 }
 
@@ -148,6 +150,111 @@ describe('X04 on any fleet', () => {
         expect(one!.decision.candidates).toEqual(none!.decision.candidates);
       }),
       { numRuns: RUNS },
+    );
+  });
+});
+
+const lifeArbitrary = fc.record({
+  clusters: fc.array(clusterArbitrary, { minLength: 6, maxLength: 8 }),
+  spread: spreadArbitrary,
+  events: fc.array(
+    fc.record({ kind: fc.constantFrom('more', 'version', 'cordon', 'uncordon', 'lose'), at: fc.nat(7) }),
+    { minLength: 1, maxLength: 8 },
+  ),
+});
+type Life = typeof lifeArbitrary extends fc.Arbitrary<infer Value> ? Value : never;
+
+/** More than these, and nothing would be taken to be lost any more. */
+const LOST_MAX = 2;
+
+function change(snapshot: FleetSnapshot, { kind, at }: Life['events'][number]): FleetSnapshot {
+  const [subject] = snapshot.deployments as [Deployment];
+  const of = (rest: Partial<Deployment>) => ({ ...snapshot, deployments: [{ ...subject, ...rest }] });
+  if (kind === 'more') return of({ replicas: subject.replicas + 1 });
+  if (kind === 'version') return of({ versionId: subject.versionId === 'v1' ? 'v2' : 'v1' });
+  const lost = snapshot.clusters.filter(({ cluster: { phase } }) => phase === 'Unknown').length;
+  if (kind === 'lose' && lost === LOST_MAX) return snapshot;
+  const rest =
+    kind === 'lose' ? ({ phase: 'Unknown', phaseSince: new Date(0) } as const) : { cordoned: kind === 'cordon' };
+  const clusters = snapshot.clusters.map((state, index) =>
+    index === at % snapshot.clusters.length ? { ...state, cluster: { ...state.cluster, ...rest } } : state,
+  );
+  return { ...snapshot, clusters };
+}
+
+/** Plans are committed, and agents do what they are told, until there is nothing more to do. */
+function rest(
+  from: FleetSnapshot,
+  name: string,
+  meanwhile: (placements: FleetSnapshot['placements']) => void = () => undefined,
+): FleetSnapshot {
+  let snapshot = from;
+  for (let round = 0; round < 60; round += 1) {
+    const [subject] = snapshot.deployments as [Deployment];
+    const plan = planDeployment(snapshot, subject);
+    if (plan.assign.length + plan.drain.length + plan.remove.length === 0) return snapshot;
+    const removed = new Set(plan.remove.map(({ placementId }) => placementId));
+    const reasons = new Map(plan.drain.map(({ placementId, reason }) => [placementId, reason]));
+    const stay = snapshot.placements
+      .filter(({ id }) => !removed.has(id))
+      .map((each) =>
+        reasons.has(each.id) ? { ...each, phase: 'Draining' as const, reason: reasons.get(each.id)! } : each,
+      );
+    const come = plan.assign.map(({ clusterId, versionId, reason }, index) => {
+      const sketch = { versionId, reason, createdSecondsAgo: -round };
+      return placed(`${name}.${round}.${index}`, 'chat', clusterId, sketch).placement;
+    });
+    snapshot = withPlacements(snapshot, [...stay, ...come]);
+    meanwhile(snapshot.placements);
+  }
+  throw new Error('still moving after 60 rounds');
+}
+
+function withPlacements(snapshot: FleetSnapshot, placements: FleetSnapshot['placements']): FleetSnapshot {
+  const live = placements.map((placement) => {
+    return { placement, says: placement.phase === 'Draining' ? null : 'Ready', restarts: 0 } as const;
+  });
+  const { deployments, clusters } = snapshot;
+  return fleet({ clusters: [...clusters], deployments: [...deployments], placed: live });
+}
+
+describe('X04 on a fleet that lives on', () => {
+  it('every place that is still to be given could bring a missing group, whatever was changed, cordoned or lost', () => {
+    let [spread, short] = [0, 0];
+    fc.assert(
+      fc.property(lifeArbitrary, ({ clusters, events, ...life }) => {
+        const states = clusters.map((sketch, index) => cluster(`c${index}`, { ...sketch, phase: 'Ready' }));
+        const subject = deployment('chat', { replicas: 1, spread: life.spread });
+        let snapshot = rest(fleet({ clusters: states, deployments: [subject] }), 'first');
+        for (const [index, event] of events.entries()) {
+          snapshot = rest(change(snapshot, event), `${index}`);
+          const { groups, missing, free } = stateOf(snapshot, snapshot.deployments[0]!, counting(snapshot));
+          expect(missing).toBeLessThanOrEqual(Math.max(0, free));
+          spread += Number(groups.size > 1);
+          short += Number(missing > 0);
+        }
+      }),
+      { numRuns: 400 },
+    );
+    expect(Math.min(spread, short)).toBeGreaterThan(0);
+  });
+
+  it('R7 X06 what runs serves on through changes of version, however far from the spread it is', () => {
+    fc.assert(
+      fc.property(lifeArbitrary, fc.integer({ min: 1, max: 6 }), ({ clusters, spread }, replicas) => {
+        const states = clusters.map((sketch, index) => cluster(`c${index}`, { ...sketch, phase: 'Ready' }));
+        const subject = deployment('chat', { replicas });
+        let snapshot = rest(fleet({ clusters: states, deployments: [subject] }), 'first');
+        const before = snapshot.placements.length;
+        snapshot = { ...snapshot, deployments: [{ ...subject, spread, versionId: 'v2' }] };
+        snapshot = rest(snapshot, 'second', (placements) => {
+          const isBeside = clusters.every(({ devices, cordoned }) => devices > replicas + 1 && !cordoned);
+          const assigned = placements.filter(({ phase }) => phase === 'Assigned').length;
+          if (isBeside) expect(assigned).toBeGreaterThanOrEqual(before);
+        });
+        expect(snapshot.placements.length).toBeGreaterThanOrEqual(before);
+      }),
+      { numRuns: 300 },
     );
   });
 });

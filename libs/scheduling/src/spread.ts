@@ -85,6 +85,11 @@ export class Spread {
     return Math.max(0, this.wanted - this.placed - this.missing);
   }
 
+  /** By how many replicas it is more than there is room for beside the places that are kept back; 0 or less: by none. */
+  get excess(): number {
+    return this.placed + this.missing - this.wanted;
+  }
+
   /** True: every wanted replica has its place. */
   get isFull(): boolean {
     return this.placed >= this.wanted;

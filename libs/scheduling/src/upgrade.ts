@@ -3,13 +3,14 @@
  * started in the same cluster beside the old replica, or, without room for both, in its place. Another cluster is taken
  * only when this one cannot run the new version at all, or when stopping the old replica first would end the service.
  */
-import type { Deployment } from '#domain';
+import type { Deployment, Placement } from '#domain';
 import { assignBest } from './assign.ts';
 import { type Candidate, judgeCandidates, judgeOneCluster } from './candidates.ts';
 import { FILTERS, rejectWhere } from './filters.ts';
 import type { PlannedAssignment, PlannedChange } from './plan.ts';
 import type { Rejection } from './selector-filters.ts';
-import { firstToSpare, type Spread } from './spread.ts';
+import { isBeside } from './side-by-side.ts';
+import { firstToSpare, Spread } from './spread.ts';
 import { isGivenUp, isOutdated, type Standing } from './standing.ts';
 import { drainInPlace, serviceOf } from './withdraw.ts';
 import type { WorkingFleet } from './working-fleet.ts';
@@ -41,18 +42,25 @@ function fitsInPlace(fleet: WorkingFleet, deployment: Deployment, { placement, h
   return passes && here!.ledger.fitsWithout(placement.id, deployment.claim, deployment.serving.nodes);
 }
 
+/** What goes of a deployment's outgoing replicas, and in which order. */
+interface ReplacementOrder {
+  readonly order: readonly Standing[];
+  /** Those whose replacement exists; first in the order. */
+  readonly replaced: ReadonlySet<Standing>;
+  /** Of those, the ones that go although fewer than wanted are left: the places of the others are for other groups. */
+  readonly spared: ReadonlySet<Standing>;
+}
+
 /**
  * The order in which outgoing replicas are drained: first those whose replacement exists, so that each goes for its own,
  * then what does not serve, then where replacing has begun. Replacements that are not used up yet are `begun` of the kept
- * ones, as many as there are beyond what is wanted: taken for them are those that do not serve, then the youngest. Of
- * what is simply too much, those go first that the spread can spare, among equally good ones.
+ * ones, as many as there are beyond what is wanted: taken for them are those that do not serve, then the youngest.
  */
 export function inReplacementOrder(
-  fleet: WorkingFleet,
-  deployment: Deployment,
   outgoing: readonly Standing[],
-  { kept, begun, wanted }: { kept: readonly Standing[]; begun: number; wanted: number },
-): { order: Standing[]; replaced: ReadonlySet<Standing> } {
+  kept: readonly Standing[],
+  begun: number,
+): ReplacementOrder {
   const replaced = new Set<Standing>();
   const byUse = [...kept].sort(
     (left, right) =>
@@ -66,6 +74,14 @@ export function inReplacementOrder(
     );
     if (own !== undefined) replaced.add(own);
   }
+  return { order: inOrder(outgoing, kept, replaced), replaced, spared: new Set() };
+}
+
+function inOrder(
+  outgoing: readonly Standing[],
+  kept: readonly Standing[],
+  replaced: ReadonlySet<Standing>,
+): Standing[] {
   const newIn = new Set(kept.map(({ placement }) => placement.clusterId));
   const rank = (standing: Standing) => [
     replaced.has(standing) ? 0 : 1,
@@ -73,15 +89,37 @@ export function inReplacementOrder(
     newIn.has(standing.placement.clusterId) ? 0 : 1,
     serviceOf(standing),
   ];
-  const order = outgoing
+  return outgoing
     .map((standing) => ({ standing, rank: rank(standing) }))
     .sort((left, right) => {
       const at = left.rank.findIndex((value, index) => value !== right.rank[index]);
       return at === -1 ? 0 : left.rank[at]! - right.rank[at]!;
     })
     .map(({ standing }) => standing);
-  if (deployment.spread === null) return { order, replaced };
-  const rest = order.filter((standing) => !replaced.has(standing));
+}
+
+/**
+ * The same of a deployment that is spread. While places are kept back for groups that have no replica, old and new ones
+ * together are no more than wanted and yet too many: what has its replacement by name is replaced, and goes once that
+ * serves. Of what is simply too much, those go first that the spread can spare, among equally good ones.
+ */
+export function inSpreadOrder(
+  fleet: WorkingFleet,
+  deployment: Deployment,
+  wanted: number,
+  plain: ReplacementOrder,
+  kept: readonly Standing[],
+  begun: number,
+): ReplacementOrder {
+  if (deployment.spread === null) return plain;
+  const { excess } = Spread.of(fleet, deployment, wanted, [...kept, ...plain.order]);
+  const successors = successorsOf(plain.order, kept);
+  const named = [...successors.keys()].slice(0, Math.max(0, excess));
+  const replaced = new Set(named);
+  for (const standing of plain.replaced) if (replaced.size < begun) replaced.add(standing);
+  const spared = named.filter((standing) => successors.get(standing)!.isServing);
+  const order = inOrder(plain.order, kept, replaced);
+  const rest = order.slice(replaced.size);
   const first: Standing[] = [];
   while (first.length < begun - replaced.size && rest.length > 0) {
     const equal = rest.filter((standing) => serviceOf(standing) === serviceOf(rest[0]!));
@@ -90,7 +128,41 @@ export function inReplacementOrder(
     rest.splice(rest.indexOf(spare), 1);
     first.push(spare);
   }
-  return { order: [...replaced, ...first, ...rest], replaced };
+  return {
+    order: [...order.slice(0, replaced.size), ...first, ...rest],
+    replaced,
+    spared: new Set(replaced.size > begun ? spared : []),
+  };
+}
+
+/** Of outgoing replicas, those for which a certain kept one was started: by name, or beside it before a strict switch. */
+function successorsOf(outgoing: readonly Standing[], kept: readonly Standing[]): ReadonlyMap<Standing, Standing> {
+  const successors = new Map<Standing, Standing>();
+  const free = new Set(kept);
+  for (const standing of outgoing) {
+    const { id, clusterId } = standing.placement;
+    const successor = [...free].find(({ placement }) => {
+      return replacedBy(placement) === id || (placement.clusterId === clusterId && isBeside(placement));
+    });
+    if (successor === undefined) continue;
+    successors.set(standing, successor);
+    free.delete(successor);
+  }
+  return successors;
+}
+
+/** How the reason of a replica begins that was started for a certain other one. */
+const REPLACES = 'in the place of ';
+
+function namingReplaced(deployment: Deployment, assignment: PlannedAssignment, { placement }: Standing) {
+  return deployment.spread === null
+    ? assignment
+    : { ...assignment, reason: `${REPLACES}${placement.id}: ${assignment.reason}` };
+}
+
+/** The id of the replica that this one was started for; null: for none. */
+function replacedBy({ reason }: Pick<Placement, 'reason'>): string | null {
+  return reason.startsWith(REPLACES) ? reason.slice(REPLACES.length).split(':')[0]! : null;
 }
 
 /** A replica still to be replaced because of its version, and where that may be. */
@@ -144,10 +216,11 @@ function takeNext(
     const group = groups.get(key)!;
     const assignment = assignBest(fleet, deployment, judgePlaces(fleet, deployment, group, spread));
     if (assignment === null) continue;
-    if (group[0]!.place === 'elsewhere') spread.add(assignment.clusterId);
     const own = group.find(({ standing }) => standing.placement.clusterId === assignment.clusterId);
-    left.splice(left.indexOf(own ?? group.find(({ place }) => place === 'elsewhere')!), 1);
-    return assignment;
+    const replaced = own ?? group.find(({ place }) => place === 'elsewhere')!;
+    left.splice(left.indexOf(replaced), 1);
+    spread.move(replaced.standing.placement.clusterId, assignment.clusterId);
+    return namingReplaced(deployment, assignment, replaced.standing);
   }
   return null;
 }
@@ -160,7 +233,10 @@ function judgePlaces(
   spread: Spread,
 ): readonly Candidate[] {
   const astray = upgrades.find(({ place }) => place === 'elsewhere');
-  if (astray !== undefined) return spread.judge(judgeElsewhere(fleet, deployment, astray.standing));
+  if (astray !== undefined) {
+    const moving = spread.without(astray.standing.placement.clusterId);
+    return moving.judge(judgeElsewhere(fleet, deployment, astray.standing));
+  }
   const own = new Set(upgrades.map(({ standing }) => standing.placement.clusterId));
   return [...own].map((id) => judgeOneCluster(fleet, deployment, fleet.clusters.get(id)!));
 }
@@ -195,6 +271,7 @@ export function replaceInPlace(
   const own = chosen.placement.clusterId;
   const places = () => spread.without(own).judge(judgeElsewhere(fleet, deployment, chosen));
   const elsewhere = chosen.mayServe && isLastServing ? assignBest(fleet, deployment, places()) : null;
-  if (elsewhere !== null) spread.move(own, elsewhere.clusterId);
-  return elsewhere === null ? { assign: [], drain: [drainInPlace(fleet, chosen)] } : { assign: [elsewhere], drain: [] };
+  if (elsewhere === null) return { assign: [], drain: [drainInPlace(fleet, chosen)] };
+  spread.move(own, elsewhere.clusterId);
+  return { assign: [namingReplaced(deployment, elsewhere, chosen)], drain: [] };
 }

@@ -60,7 +60,8 @@ function compareRanks(left: readonly number[], right: readonly number[]): number
 
 /**
  * Drains what has been replaced, in the order given. `counted` is how many replicas are kept or newly assigned. A moment
- * of silence is no end of service: what was last heard Ready goes only when as many as wanted serve without it.
+ * of silence is no end of service: what was last heard Ready goes only when as many as wanted serve without it. Those of
+ * `spared` go all the same.
  */
 export function drainReplaced(
   fleet: WorkingFleet,
@@ -68,13 +69,14 @@ export function drainReplaced(
   counted: number,
   keptServing: number,
   wanted: number,
+  spared: ReadonlySet<Standing>,
 ): PlannedChange[] {
   let total = counted + outgoing.length;
   let serving = keptServing + outgoing.filter(({ isServing }) => isServing).length;
   const drained: PlannedChange[] = [];
   for (const standing of outgoing) {
-    if (total - 1 < wanted) break;
-    if (standing.mayServe && serving - Number(standing.isServing) < wanted) break;
+    const isShort = total - 1 < wanted || (standing.mayServe && serving - Number(standing.isServing) < wanted);
+    if (isShort && !spared.has(standing)) break;
     total -= 1;
     if (standing.isServing) serving -= 1;
     drained.push(drain(fleet, standing, standing.reason));
