@@ -101,24 +101,34 @@ export function jobFindingRules(bestWaitSeconds: number): FindingRule<JobCompari
   ];
 }
 
-/** As far as they were replayed, the first step among them. */
+/** As far as its steps were replayed; null unless the first and another one were. */
 function climb(ladder: Ladder, comparisons: readonly JobComparison[]): Finding | null {
   const { claim, steps, measure, show, fall } = ladder;
-  const present = steps.flatMap(({ policies, reference }) => {
+  const present = steps.flatMap(({ policies, reference }, at) => {
     const values = policies.map((name) => measured(comparisons, name, measure)).filter((value) => value !== null);
-    return values.length === 0 ? [] : { value: values[0]!, reference, isFirst: reference === steps[0]!.reference };
+    return values.length === 0 ? [] : { at, value: values[0]!, reference };
   });
-  if (present.length < 2 || !present[0]!.isFirst) return null;
+  if (present.length < 2 || present[0]!.at !== 0) return null;
   const [values, references] = [present.map(({ value }) => value), present.map(({ reference }) => reference)];
   const [falls, wanted] = [fallsOf(values, fall), fallsOf(references, fall)];
-  const words = { claim, reference: stepWords(references, wanted, show), measured: stepWords(values, falls, show) };
-  if (falls.some((each) => each === null))
-    return { ...words, holds: null, measured: `${words.measured}: nobody waits` };
+  const { holds, why } = judge(ladder, comparisons, isFalling(values), falls, wanted);
+  const words = `${stepWords(values, falls, show)}${why}`;
+  return { claim, reference: stepWords(references, wanted, show), measured: words, holds };
+}
+
+function judge(
+  { deepest }: Ladder,
+  comparisons: readonly JobComparison[],
+  isInOrder: boolean,
+  falls: readonly (number | null)[],
+  wanted: readonly (number | null)[],
+): Pick<Finding, 'holds'> & { readonly why: string } {
+  if (falls.some((each) => each === null)) return { holds: null, why: ': there is nothing to fall from' };
   const least = wanted.map((each) => each! - SHORTFALL_POINTS_MAX);
-  if (isFalling(values) && falls.every((each, at) => each! >= least[at]!)) return { ...words, holds: true };
-  const deepest = ladder.deepest(comparisons);
-  if (deepest === null || deepest >= Math.max(...least)) return { ...words, holds: false };
-  return { ...words, holds: null, measured: `${words.measured}; ${withoutWaits(-deepest)}` };
+  if (isInOrder && falls.every((each, at) => each! >= least[at]!)) return { holds: true, why: '' };
+  const bottom = deepest(comparisons);
+  if (bottom === null || bottom >= Math.max(...least)) return { holds: false, why: '' };
+  return { holds: null, why: withoutWaits(-bottom, true) };
 }
 
 function fallsOf(values: readonly number[], fall: Ladder['fall']): (number | null)[] {
@@ -147,9 +157,13 @@ function completionBar(comparisons: readonly JobComparison[]): Finding | null {
     COMPLETION_CHANGE_PERCENT_MAX,
   )(comparisons);
   const best = changeWithoutWaits(comparisons);
-  if (finding === null || finding.holds === true || best === null || best <= COMPLETION_CHANGE_PERCENT_MAX)
-    return finding;
-  return { ...finding, holds: null, measured: `${finding.measured}; ${withoutWaits(best)}` };
+  if (finding === null || best === null) return finding;
+  const isOutOfReach = finding.holds === false && best > COMPLETION_CHANGE_PERCENT_MAX;
+  return {
+    ...finding,
+    holds: isOutOfReach ? null : finding.holds,
+    measured: `${finding.measured}${withoutWaits(best, isOutOfReach)}`,
+  };
 }
 
 /** The mean completion against the baseline's, in per cent, were nothing ever to wait: no policy can do better. */
@@ -161,8 +175,9 @@ function changeWithoutWaits(comparisons: readonly JobComparison[]): number | nul
   );
 }
 
-function withoutWaits(percent: number): string {
-  return `it would be ${percent.toFixed(1)} % were nothing ever to wait: too little waits here to tell`;
+function withoutWaits(percent: number, isOutOfReach: boolean): string {
+  const why = isOutOfReach ? ': too little waits here to tell' : '';
+  return `; ${percent.toFixed(1)} % were nothing ever to wait${why}`;
 }
 
 function negated(value: number | null): number | null {
