@@ -3,9 +3,10 @@
  * a group without any still needs.
  *
  * Invariant: with P places given in G groups, W wanted and T = min(minGroups, W) groups demanded, P + (T − G) ≤ W: a place
- * is left for every group that is missing. One in a new group never breaks that. Where it is broken already, because the
- * demand is younger than what runs or fewer are wanted now, only new groups are taken. What runs is never moved for it,
- * and a replica that changes its version stays where it is. Places that the applier refuses do not break it either.
+ * is left for every group that is missing. One in a new group never breaks that. Where it is broken already (the demand is
+ * younger than what runs, fewer are wanted now, or a cluster has come back) only new groups are taken. What runs is never
+ * moved for it, and a replica that changes its version stays where it is. What the applier refuses does not break it
+ * either: each place that is not given takes one place away, and one group at most (ADR 28).
  *
  * Terms: Karmada's spreadConstraints (minGroups), Kubernetes' topologySpreadConstraints (minDomains).
  */
