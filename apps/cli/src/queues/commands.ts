@@ -35,7 +35,7 @@ export function addQueueCommands(program: Command, terminal: Terminal): void {
   addReads(queue, terminal);
   addCreate(queue, terminal);
   addUpdate(queue, terminal);
-  addConnectionOptions(queue.command('delete').description('remove a queue that nothing names'))
+  addConnectionOptions(queue.command('delete').description('remove a queue that nothing names, ended jobs included'))
     .argument('<name>', 'its name', parseName)
     .action(async (name: string, options: ConnectionOptions) => {
       await connect(terminal, options).removeQueue(name);

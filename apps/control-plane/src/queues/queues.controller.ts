@@ -93,7 +93,9 @@ export class QueuesController {
   @HttpCode(204)
   @RequirePermission('queues:write')
   @IfMatchHeader()
-  @ApiOperation({ summary: 'Remove a queue; refused while jobs, deployments or other queues name it' })
+  @ApiOperation({
+    summary: 'Remove a queue; refused while other queues, deployments or jobs name it, ended jobs that are kept too',
+  })
   @ApiResponse({ status: 204, description: 'Removed' })
   async remove(
     @Param('name', { schema: nameSchema }) name: string,

@@ -26,7 +26,6 @@ import {
   refuse,
   Store,
   type Tenant,
-  type TenantHolding,
   utcDay,
 } from '#domain';
 import type { Actor } from '../auth/actor.ts';
@@ -39,6 +38,7 @@ import { Queues, type QueueTarget } from '../queues/queues.ts';
 import { Secrets } from '../secrets/secrets.ts';
 import { summarise } from './usage-summary.ts';
 import { visibleTenant } from './visible-tenant.ts';
+import { leftWords } from './what-is-left.ts';
 
 const DAY_MS = 86_400_000;
 const SINCE_DAYS_DEFAULT = 30;
@@ -160,13 +160,4 @@ async function furnish(rows: Rows, { id: tenantId, createdAt }: Tenant): Promise
 /** Nothing of a tenant itself is ever changed. */
 function viewTenant({ id, name, createdAt }: Tenant): TenantDto {
   return { id, name, createdAt: createdAt.toISOString(), revision: 1 };
-}
-
-/** Pure. */
-export function leftWords(name: string, left: readonly TenantHolding[]): string {
-  const parts = left.map(({ kind, count, names }) => {
-    const what = count === 1 ? kind.slice(0, -1) : kind;
-    return `${count} ${what} (${names.join(', ')}${count > names.length ? ' and others' : ''})`;
-  });
-  return `of the tenant ${name} there are still ${parts.join(', ')}; remove these first, ended jobs too`;
 }
