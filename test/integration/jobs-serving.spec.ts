@@ -99,6 +99,29 @@ describe('a replica in a central cluster', () => {
     expect((await world.job(small)).phase).toBe('Starting');
   });
 
+  it('X04 that must go to another region stops no job where others of it are, however cheap that were', async () => {
+    await world.moveCluster(dc, { phase: 'Left' });
+    const eu = await world.cluster(1, 2, { region: 'eu' });
+    const us = await world.cluster(1, 2, { region: 'us' });
+    const cheap = await world.submit({ class: 'low', spec: { selector: { regions: ['eu'] } } });
+    const dear = await world.submit({ class: 'low', devices: 2, spec: { selector: { regions: ['us'] } } });
+    await cycle();
+    await eu.say(cheap, { phase: 'Running', ranSeconds: 10 });
+    await us.say(dear, { phase: 'Running', ranSeconds: 3_000 });
+    const spread = { by: 'region', minGroups: 2 } as const;
+    const deployment = await insertDeployment(world.store, { claim: gpus(1), selector: {}, replicas: 2, spread });
+    const places = async () => (await placementsOf(deployment)).map(({ clusterId }) => clusterId).sort();
+    await cycle();
+    await cycle();
+    expect(await places()).toEqual([eu.id]);
+    expect([(await world.job(cheap)).phase, (await world.job(dear)).phase]).toEqual(['Running', 'Stopping']);
+    await us.say(dear, { phase: 'Stopped', ranSeconds: 3_001 });
+    await cycle();
+    await cycle();
+    expect(await places()).toEqual([eu.id, us.id].sort());
+    expect((await world.job(cheap)).phase).toBe('Running');
+  });
+
   it('that is over is charged to its queue, once, and its devices are free', async () => {
     const deployment = await insertDeployment(world.store, { claim: gpus(4), selector: {} });
     await cycle();
