@@ -73,7 +73,7 @@ const serving = (replicaId: string, deploymentId: string, rest: Partial<ReplicaR
 
 describe('a partition that heals', () => {
   it.each([
-    ['prefer-central', 'by prefer-central the replica here goes: only 1 replicas are wanted'],
+    ['prefer-central', 'by prefer-central the replica here goes: only 1 replica is wanted'],
     ['prefer-edge', 'by prefer-edge the replica here stays, and what is too much went elsewhere'],
   ] as const)('lists what was replaced meanwhile and how %s resolved it', async (reconcile, want) => {
     const fleet = await world(`partition-${reconcile}`, { disconnect: { ...DEFAULT_DISCONNECT_POLICY, reconcile } });

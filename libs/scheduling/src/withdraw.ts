@@ -22,7 +22,9 @@ export function drainSurplus(
   const left = [...kept];
   const drained: PlannedChange[] = [];
   const reason =
-    deployment.deletedAt === null ? `only ${wanted} replicas are wanted` : 'the deployment is being deleted';
+    deployment.deletedAt === null
+      ? `only ${wanted} ${wanted === 1 ? 'replica is' : 'replicas are'} wanted`
+      : 'the deployment is being deleted';
   while (left.length > wanted) {
     left.sort((a, b) => compareRanks(rank(fleet, deployment, a), rank(fleet, deployment, b)));
     const spare = firstToSpare(fleet, deployment, wanted, left)!;

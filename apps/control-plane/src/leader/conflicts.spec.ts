@@ -158,9 +158,9 @@ describe('a replica that was given up and placed elsewhere', () => {
     {
       name: 'prefer-central: the one here goes',
       open: [given],
-      placements: [{ ...lost, phase: 'Draining', reason: 'only 1 replicas are wanted' }, instead],
+      placements: [{ ...lost, phase: 'Draining', reason: 'only 1 replica is wanted' }, instead],
       want: {
-        resolve: ['replaced-elsewhere r1: by prefer-central the replica here goes: only 1 replicas are wanted'],
+        resolve: ['replaced-elsewhere r1: by prefer-central the replica here goes: only 1 replica is wanted'],
       },
     },
     {

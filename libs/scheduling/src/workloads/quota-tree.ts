@@ -286,10 +286,11 @@ const ceilingWords: Words = (at, type, count, couldFit) => {
 const keptBackWords: Words = (fleet, type, count, couldFit) => {
   const deviceType = DEVICE_TYPES[type]!;
   const kept = keptIdle(fleet, type, 'engaged');
-  const has = `of the fleet's ${fleet.nominal[type]} ${deviceType} ${fleet.used[type]} are in use`;
+  const used = fleet.used[type]!;
+  const has = `of the fleet's ${fleet.nominal[type]} ${deviceType} ${used} ${used === 1 ? 'is' : 'are'} in use`;
   const raise = 'raise the lending limits of other queues';
   return {
-    because: `${has} and ${kept} are kept back by lending limits of queues; ${count} more cannot be borrowed`,
+    because: `${has} and ${kept} ${kept === 1 ? 'is' : 'are'} kept back by lending limits of queues; ${count} more cannot be borrowed`,
     change: couldFit ? `wait until others give back what they borrow, or ${raise}` : raise,
   };
 };

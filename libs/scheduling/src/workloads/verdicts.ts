@@ -133,7 +133,7 @@ export function describeEviction(cycle: Cycle, work: PendingWorkload, { victims,
   );
   const named = names.length <= CHANGES_MAX ? names.join(', ') : `${names.slice(0, CHANGES_MAX).join(', ')} and others`;
   const count = victims.length === 1 ? '1 that runs is' : `${victims.length} that run are`;
-  return `starts ${where} once room is made: ${count} asked to end (${named}), ${lost} device-seconds are lost`;
+  return `starts ${where} once room is made: ${count} asked to end (${named}), ${lost} ${lost === 1 ? 'device-second is' : 'device-seconds are'} lost`;
 }
 
 /** For the one that is stopped. */
