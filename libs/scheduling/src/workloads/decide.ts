@@ -139,9 +139,16 @@ export function searchVictims(
   return null;
 }
 
+/** No queue is called so. */
+const FLEET = '*';
+
 /** Of preemptors, but for their priority. */
 function kindOf(cycle: Cycle, work: PendingWorkload, members: number, rejection: QuotaRejection | null): string {
-  return cycle.kindText(refusalKey(cycle, work, members), work.queueId, rejection?.queueId ?? '');
+  return cycle.kindText(
+    refusalKey(cycle, work, members),
+    work.queueId,
+    rejection === null ? '' : (rejection.queueId ?? FLEET),
+  );
 }
 
 function promiseRoom(cycle: Cycle, work: PendingWorkload, eviction: Eviction): VerdictParts {

@@ -17,7 +17,7 @@ export class EvictionOptions {
   /** Queue → its place among those that borrow most; made when something is first reclaimed. */
   private ranks: ReadonlyMap<string, number> | null = null;
 
-  /** `rejection`: what the quota has against the preemptor; victims must be of the queue that is full, or below it. */
+  /** `rejection`: what the quota has against the preemptor; where a queue is full, victims must be of it or below it. */
   constructor(
     private readonly cycle: Cycle,
     work: PendingWorkload,
@@ -67,8 +67,8 @@ export class EvictionOptions {
 
   private mayEnd(victim: Pick<Victim, 'running' | 'devices'>): PlannedStop['cause'] | null {
     const { rejection, cycle, rights } = this;
-    const isOfFullQueue =
-      rejection === null || pathOf(victim.running.queueId, cycle.queues).includes(rejection.queueId);
+    const full = rejection?.queueId ?? null;
+    const isOfFullQueue = full === null || pathOf(victim.running.queueId, cycle.queues).includes(full);
     return isOfFullQueue ? rights.usuallyOver(victim) : null;
   }
 

@@ -83,8 +83,8 @@ export interface QuotaRejection {
   readonly because: string;
   /** What would have to change. */
   readonly change: string;
-  /** The queue at which it ends: itself, or one above it. */
-  readonly queueId: string;
+  /** The queue at which it ends: itself, or one above it. Null: between the roots, so that any queue may be what is in its way. */
+  readonly queueId: string | null;
   /** True: it would be admitted were nothing charged, so that waiting, preemption or reclaim can help. */
   readonly couldFit: boolean;
 }

@@ -34,7 +34,7 @@ export interface Eviction {
 
 /**
  * For one kind of preemptor: of one shape, so many members, one priority and one queue. `rejection`: what the quota has
- * against it now; victims must then be of the queue that is full, or below it.
+ * against it now; where a queue is full, victims must be of it or below it.
  */
 export class EvictionSearch {
   private readonly options: EvictionOptions;

@@ -136,7 +136,7 @@ describe('how much may be borrowed', () => {
       want: {
         because: `of the fleet's 100 ${GPU} 10 are in use and 90 are kept back by lending limits of queues; 1 more cannot be borrowed`,
         change: 'wait until others give back what they borrow, or raise the lending limits of other queues',
-        queueId: 'org',
+        queueId: null,
         couldFit: true,
       },
     },

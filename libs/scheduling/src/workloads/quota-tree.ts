@@ -47,9 +47,9 @@ export class QuotaTree extends QuotaAccount {
     const blocked = blockedAt(leaf, type, count, 'engaged');
     if (blocked === null) return null;
     const couldFit = blockedAt(leaf, type, count, 'idle') === null;
-    const words = blocked.parent === null ? keptBackWords : ceilingWords;
-    const queue = blocked.parent === null ? leaf.path[0]! : blocked; // it ends between the roots, which have no queue
-    return { ...words(blocked, type, count, couldFit), queueId: queue.id, couldFit };
+    const isFleet = blocked.parent === null;
+    const words = isFleet ? keptBackWords : ceilingWords;
+    return { ...words(blocked, type, count, couldFit), queueId: isFleet ? null : blocked.id, couldFit };
   }
 
   /** Throws RangeError unless `count` is a whole number ≥ 0. */

@@ -92,6 +92,30 @@ describe('across queues', () => {
     expect(words(got)).toEqual(['high reclaims large', 'high waits for c1-n1']);
   });
 
+  it.each([
+    ['F10 by its quota, whatever the priority', { mine: 4, priority: 1 }, ['high reclaims b', 'high waits for c1-n1']],
+    [
+      'a lower priority in a queue above its nominal',
+      { mine: 0, priority: H },
+      ['high stops b', 'high waits for c1-n1'],
+    ],
+    ['F03 nothing that would only swap the imbalance', { mine: 0, priority: L }, []],
+  ])('beside a queue that keeps back what it has idle: %s', (_name, { mine: quota, priority }, want) => {
+    const got = plan({
+      queues: [
+        queue('mine', { quota: gpus(quota) }),
+        theirs,
+        queue('third', { quota: gpus(2), lendingLimit: gpus(0) }),
+      ],
+      running: fill('c1-n1', {
+        a: { devices: 2, queueId: 'theirs' },
+        b: { devices: 4, queueId: 'theirs', ranSeconds: 1 },
+      }),
+      pending: of({ priority }),
+    });
+    expect(words(got)).toEqual(want);
+  });
+
   it('F04 a higher priority of the queue it was reclaimed from does not take the promised room back', () => {
     const nomination = { clusterId: 'c1', tasks: [binding(0, 'c1', [on('c1-n1', 4)])], since: new Date(NOW_MS) };
     const got = plan({
