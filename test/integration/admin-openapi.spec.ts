@@ -157,15 +157,27 @@ describe('U6: what is made says where it is', () => {
     const address = answer.headers.get('location')!;
     const found = await installation.call('GET', address);
     expect([found.status, found.body.id]).toEqual([200, answer.body.id]);
+    const tagOf = ({ body: { revision } }: Answer) => (revision === undefined ? null : `"${revision}"`);
+    for (const each of [answer, found]) expect(each.headers.get('etag')).toBe(tagOf(each));
     const route = routes.find(
       (each) => each.method === 'POST' && nobodys(each.path) === `/api/v1${path}`.replace(/\?.*/, ''),
     );
     const documented = route ?? routes.find(({ method, path: at }) => method === 'POST' && at.endsWith('/versions'))!;
-    expect(documented.operation.responses['201']?.headers).toHaveProperty('Location');
+    const promised = Object.keys(documented.operation.responses['201']?.headers ?? {});
+    expect(promised).toEqual(tagOf(answer) === null ? ['Location'] : ['Location', 'ETag']);
     if (change === undefined) return;
     const again = await installation.call('POST', `/api/v1${path}`, { body });
     const stale = await installation.call('PATCH', address, { body: change, headers: { 'if-match': '"77"' } });
     expect([again.status, stale.status]).toEqual([409, 412]);
+  });
+
+  it('and what If-Match takes, some answer to a GET gives as ETag', () => {
+    const gives = routes
+      .filter(({ method, operation }) => method === 'GET' && 'ETag' in (operation.responses['200']?.headers ?? {}))
+      .map(({ path }) => path);
+    const taking = routes.filter((route) => takes(route, 'header', 'If-Match'));
+    expect(taking.filter(({ path }) => !gives.some((given) => path.startsWith(given))).map(nameOf)).toEqual([]);
+    expect(taking.length).toBeGreaterThan(15);
   });
 
   it('and no operation documents a Location that it does not give', () => {

@@ -5,6 +5,7 @@ import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { z } from 'zod';
 import { problemSchema } from '#contracts';
+import { documentEtags } from './etags.ts';
 import { documentRefusals } from './refusals.ts';
 
 const DESCRIPTION = `Clusters, models, deployments, jobs and queues of one Atoll installation.
@@ -27,6 +28,7 @@ export function buildDocument(app: INestApplication): OpenAPIObject {
   });
   const problem = toJsonSchema(problemSchema, 'output');
   documentRefusals(document.paths, (schema) => isDeepStrictEqual(schema, problem));
+  documentEtags(document.paths);
   const components = {
     ...document.components,
     schemas: { ...document.components?.schemas, Problem: problem as object },

@@ -14,6 +14,7 @@ interface Parameter {
 interface Response {
   description?: string;
   content?: Record<string, unknown>;
+  headers?: object;
 }
 
 export interface Operation {

@@ -81,7 +81,7 @@ export class Tenants {
     const page = await readPage(tenantId, query, async ({ after, limit }) => {
       if (tenantId === DEFAULT_TENANT_ID) return tenants.list({ after, limit });
       const own = await tenants.find({ id: tenantId });
-      return own === null || after !== null ? [] : [own];
+      return own === null || (after !== null && own.id <= after) ? [] : [own];
     });
     return { ...page, items: page.items.map(viewTenant) };
   }
