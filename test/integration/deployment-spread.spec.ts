@@ -82,9 +82,13 @@ describe('a deployment that is to lie in two regions', () => {
 
   it('is so no more once it is said, and what it is not told of stays', async () => {
     expect((await change('apart', { replicas: 2 })).body.spread).toEqual({ by: 'region', minGroups: 2 });
-    expect((await change('apart', { spread: null })).body.spread).toBeNull();
+    const more = await change('apart', { spread: { by: 'cluster', minGroups: 3 }, replicas: 3 });
+    expect(more.body.spread).toEqual({ by: 'cluster', minGroups: 3 });
+    await until('the third waits', async () => (await get('deployments/apart')).status.includes('it wants 3 clusters'));
     await cordon('prairie', true);
-    await change('apart', { replicas: 3 });
+    expect((await change('apart', { spread: null })).body.spread).toBeNull();
     await isAt('apart', 'harbour 2', 'harbour 2', 'prairie 2');
+    const { body } = await change('apart', { spread: { by: 'region', minGroups: 3 } });
+    expect(body.status).toContain('its replicas are in 2 of 3 regions; what runs is not moved for it');
   });
 });

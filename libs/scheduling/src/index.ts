@@ -47,6 +47,7 @@ export type { Scorer } from './scorers.ts';
 export { SCORERS } from './scorers.ts';
 export { rejectSelected } from './selector-filters.ts';
 export type { ClusterSnapshot, FleetSnapshot, ReportSnapshot, Reservation } from './snapshot.ts';
+export { spreadGroup } from './spread.ts';
 export { DRAIN_SECONDS_MAX, FAILED_MOVES_MAX, FAILURES_BEFORE_MOVE } from './standing.ts';
 export { isTimeBound } from './time-bound.ts';
 export { Capacity } from './workloads/capacity.ts';

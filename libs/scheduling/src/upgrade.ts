@@ -102,29 +102,31 @@ function inOrder(
  * The same of a deployment that is spread. While places are kept back for groups that have no replica, old and new ones
  * together are no more than wanted and yet too many: what has its replacement by name is replaced, and goes once that
  * serves. Of what is simply too much, those go first that the spread can spare, among equally good ones.
+ *
+ * @param staying what is kept, and what is lost but counts
  */
 export function inSpreadOrder(
   fleet: WorkingFleet,
   deployment: Deployment,
   wanted: number,
   plain: ReplacementOrder,
-  kept: readonly Standing[],
+  staying: readonly Standing[],
   begun: number,
 ): ReplacementOrder {
   if (deployment.spread === null) return plain;
-  const { excess } = Spread.of(fleet, deployment, wanted, [...kept, ...plain.order]);
-  const successors = successorsOf(plain.order, kept);
-  const named = [...successors.keys()].slice(0, Math.max(0, excess));
+  const { excess } = Spread.of(fleet, deployment, wanted, [...staying, ...plain.order]);
+  const successors = excess > begun ? successorsOf(plain.order, staying) : new Map<Standing, Standing>();
+  const named = [...successors.keys()].slice(0, excess);
   const replaced = new Set(named);
   for (const standing of plain.replaced) if (replaced.size < begun) replaced.add(standing);
   const spared = named.filter((standing) => successors.get(standing)!.isServing);
-  const order = inOrder(plain.order, kept, replaced);
+  const order = inOrder(plain.order, staying, replaced);
   const rest = order.slice(replaced.size);
   const first: Standing[] = [];
   while (first.length < begun - replaced.size && rest.length > 0) {
     const equal = rest.filter((standing) => serviceOf(standing) === serviceOf(rest[0]!));
     const others = rest.filter((standing) => !equal.includes(standing));
-    const spare = firstToSpare(fleet, deployment, wanted, equal, [...others, ...kept])!;
+    const spare = firstToSpare(fleet, deployment, wanted, equal, [...others, ...staying])!;
     rest.splice(rest.indexOf(spare), 1);
     first.push(spare);
   }

@@ -2,7 +2,7 @@
 
 import type { DeploymentDto, DeploymentPlanDto } from '#contracts';
 import type { CandidateVerdict, Cluster, Deployment, Placement, ReplicaReport, Rows } from '#domain';
-import type { DeploymentPlan } from '#scheduling';
+import { type DeploymentPlan, spreadGroup } from '#scheduling';
 import { describeRollout, viewRollouts } from '../rollouts/rollout-view.ts';
 import { viewServing } from './serving.ts';
 
@@ -33,6 +33,7 @@ export async function viewDeployment(rows: Rows, deployment: Deployment): Promis
   const wanted = versionOf.get(deployment.versionId);
   const clauses = [
     describeRollout(rollout),
+    describeSpread(deployment, placements, seen),
     describeLocal(deployment, [...seen.values()]),
     await describeAlias(rows, deployment),
   ];
@@ -54,6 +55,23 @@ export async function viewDeployment(rows: Rows, deployment: Deployment): Promis
     placements: replicas,
     createdAt: deployment.createdAt.toISOString(),
   };
+}
+
+/** Of one whose replicas all have their place: what waits for one says by itself what the spread is missing. */
+function describeSpread(
+  { spread, replicas }: Deployment,
+  placements: readonly Placement[],
+  seen: ReadonlyMap<string, Seen>,
+): string {
+  if (spread === null) return '';
+  const assigned = placements.filter(({ phase }) => phase === 'Assigned');
+  const groups = new Set(
+    assigned.map(({ clusterId }) => spreadGroup(spread.by, seen.get(clusterId)?.cluster ?? undefined)),
+  );
+  groups.delete(null);
+  const wanted = Math.min(spread.minGroups, replicas);
+  if (assigned.length < replicas || groups.size >= wanted) return '';
+  return `its replicas are in ${groups.size} of ${wanted} ${spread.by}s; what runs is not moved for it`;
 }
 
 /** Replicas that agents started by themselves: they are no placements, and count for nobody. */
