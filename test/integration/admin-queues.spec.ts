@@ -307,8 +307,9 @@ describe('tenants and usage', () => {
   it('S5: the queues of a tenant are read by who may set them, and by itself; work in them is not named', async () => {
     const guest = await makeTenant('readable');
     const other = await makeTenant('curious');
+    expect((await guest('PATCH', '/queues/default', { paused: true })).status).toBe(200);
     expect((await guest('POST', '/jobs', { name: 'secret', command: ['true'] })).status).toBe(201);
-    await eventually(async () => expect((await api('GET', '/tenants/readable/queues/default')).body.length).toBe(1));
+    expect((await api('GET', '/tenants/readable/queues/default')).body).toMatchObject({ length: 1, running: 0 });
     const paths = ['/tenants/readable', '/tenants/readable/queues', '/tenants/readable/queues/default'];
     for (const path of paths) {
       const [byOwner, byItself, byOther] = [await api('GET', path), await guest('GET', path), await other('GET', path)];
