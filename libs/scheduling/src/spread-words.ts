@@ -22,9 +22,9 @@ export function describeSpread(
   candidates: readonly Candidate[],
 ): string {
   if (spread.constraint === null || spread.missing === 0 || deletedAt !== null) return '';
-  const { by, minGroups } = spread.constraint;
+  const { by } = spread.constraint;
   const taken = [...spread.groups.keys()].sort();
-  const has = `it wants ${count(minGroups, by)} and has ${taken.length === 0 ? 'none' : named(taken)}`;
+  const has = `it wants ${count(taken.length + spread.missing, by)} and has ${taken.length === 0 ? 'none' : named(taken)}`;
   if (spread.isFull) return `${has}; what runs is not moved for it: scale up, or drain a cluster that runs some`;
   if (!isWaiting) return '';
   const groups = groupsOf(spread, candidates);

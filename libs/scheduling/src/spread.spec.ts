@@ -118,6 +118,15 @@ describe('regions of which one has no room', () => {
       want: ['+u', '+e2'],
     },
     {
+      name: 'more regions than replicas, and one is there: as many are wanted as there are replicas',
+      clusters: [eu('e')],
+      deployment: { spread: over(5) },
+      want: ['+e'],
+      waiting: 1,
+      outcome:
+        'placed 1/2; new in e; 0/1 clusters fit: 1 in a region that has its share; it wants 2 regions and has eu: eu has room, no other region is selected; join or select a cluster of another region, or want fewer',
+    },
+    {
       name: 'pinned to clusters of one region',
       clusters: [eu('e1'), eu('e2'), us('u')],
       deployment: { selector: { clusterNames: ['e1', 'e2'] } },
