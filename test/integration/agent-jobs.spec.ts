@@ -255,7 +255,8 @@ describe('commands that do not behave', () => {
       'leaves a link out of its output folder',
       [odd('links-out')],
       {
-        reason: 'Its command ended well, but its output could not be kept: "secret.txt" is a link that leads out of the folder.',
+        reason:
+          'Its command ended well, but its output could not be kept: "secret.txt" is a link that leads out of the folder.',
       },
     ],
     [

@@ -149,7 +149,7 @@ describe('a deployment', () => {
     const deployment = await makeDeployment(servers.store, version, { claim, selector: { regions: [where] } });
     const decisions = await until('a decision', async () => {
       const rows = await servers.store.read.decisions.newest(deployment.id, 10);
-      return rows.some(({ outcome }) => outcome.includes('lack cpu ×2 in one node')) ? rows : null;
+      return rows.some(({ outcome }) => outcome.includes('lacks cpu ×2 in one node')) ? rows : null;
     });
     expect(await live(deployment.id)).toEqual([]);
     expect(new Set(decisions.map(({ outcome }) => outcome)).size).toBe(decisions.length);

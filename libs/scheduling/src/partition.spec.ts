@@ -64,7 +64,7 @@ describe('a cluster out of contact', () => {
       placed: [placed('p', 'chat', 'a')],
       want: [],
       outcome:
-        'placed 0/1; 5 of 9 clusters are Unknown, so the fault is taken to be on this side and 1 replicas out of contact are not moved',
+        'placed 0/1; 5 of 9 clusters are Unknown, so the fault is taken to be on this side and the replica out of contact is not moved',
     },
     {
       name: 'X05 half Unknown: they move',

@@ -218,8 +218,7 @@ describe('a change of version is no move', () => {
       clusters: [cluster('a', { devices: 2, cordoned: true }), cluster('b')],
       placed: [old('x', 'a')],
       want: [],
-      outcome:
-        'placed 0/1; 1 runs on until it is replaced; 0/2 clusters fit: 1 cordoned, 1 not reached by the rollout',
+      outcome: 'placed 0/1; 1 runs on until it is replaced; 0/2 clusters fit: 1 cordoned, 1 not reached by the rollout',
     },
     {
       name: 'and gives it up to a cluster that is',
