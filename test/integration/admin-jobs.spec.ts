@@ -2,8 +2,9 @@
 // cluster has devices, so nothing that waits for room starts.
 
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { v7 } from 'uuid';
 import { type Job, Store } from '#domain';
-import { eventually } from '#testing';
+import { attemptOf, eventually } from '#testing';
 import { callApi, gguf, type Installation, publishVersion, startInstallation } from './admin.fixture.ts';
 
 const at = '/api/v1/jobs';
@@ -29,11 +30,17 @@ const steer = (name: string, intent: string, headers: Record<string, string> = {
 
 const AFTER_LOST = { dependsOn: [{ job: 'lost', when: 'always' }] };
 
+async function rowOf(name: string): Promise<Job> {
+  const { id: tenantId } = (await store.read.tenants.find({ name: 'default' }))!;
+  return (await store.read.jobs.find({ tenantId, name }))!;
+}
+
 /** As the leader would leave it. */
 async function become(name: string, change: Partial<Job>): Promise<void> {
+  const { id } = await rowOf(name);
   await store.transaction(async (rows) => {
-    const job = (await rows.jobs.find({ tenantId: (await rows.tenants.find({ name: 'default' }))!.id, name }, true))!;
-    await rows.jobs.update([{ id: job.id, revision: job.revision, change }]);
+    const { revision } = (await rows.jobs.find({ id }, true))!;
+    await rows.jobs.update([{ id, revision, change }]);
   });
 }
 
@@ -159,6 +166,22 @@ describe('looking', () => {
     expect(waiting.body.items.map(({ name }: { name: string }) => name)).toEqual(['tuned']);
     expect((await installation.call('GET', `${at}?phase=Sleeping`)).status).toBe(422);
     expect((await installation.call('GET', `${at}?queue=nowhere`)).status).toBe(422);
+  });
+
+  it('lists its tries in pages, newest first', async () => {
+    await submit({ name: 'tried' });
+    const job = await rowOf('tried');
+    const tries = [1, 2, 3].map((number) => attemptOf(job, { id: v7(), number, phase: 'Ended' }));
+    await store.transaction((rows) => rows.attempts.insert(tries));
+    const page = async (query: string) => {
+      const { body } = await installation.call('GET', `${at}/tried/attempts${query}`);
+      return [body.items.map(({ number }: { number: number }) => number), body.next];
+    };
+    expect(await page('?limit=200')).toEqual([[3, 2, 1], null]);
+    expect(await page('?limit=2')).toEqual([[3, 2], tries[1]!.id]);
+    expect(await page(`?limit=2&after=${tries[1]!.id}`)).toEqual([[1], null]);
+    expect(await page(`?after=${tries[0]!.id}`)).toEqual([[], null]);
+    expect(await page(`?after=${v7()}`)).toEqual([[], null]);
   });
 
   it('tells what happened, and that nothing has run or was left', async () => {
@@ -358,17 +381,6 @@ describe('steering', () => {
       body: { reason: expect.stringMatching(/^waits for (lost|room|to be scheduled)/) },
     });
     await installation.call('PATCH', '/api/v1/queues/default', { body: { paused: false } });
-  });
-
-  it('a job that is being cancelled is neither suspended nor resumed', async () => {
-    await submit({ name: 'going' });
-    await become('going', { suspended: true, phase: 'Stopping', cancelRequestedAt: new Date() });
-    for (const intent of ['suspend', 'resume']) {
-      expect(await steer('going', intent)).toMatchObject({
-        status: 409,
-        body: { detail: 'job "going" is being cancelled' },
-      });
-    }
   });
 });
 

@@ -106,12 +106,15 @@ export class JobsController {
   }
 
   @Get(':name/attempts')
-  @TakesNothing()
   @RequirePermission('jobs:read')
-  @ApiOperation({ summary: 'Every try at running it, newest first, at most 100' })
+  @ApiOperation({ summary: 'The last 100 tries at running it, newest first' })
   @ApiResponse({ status: 200, standardSchema: attemptsSchema })
-  async attempts(@Param('name', { schema: nameSchema }) name: string, @CurrentActor() actor: Actor) {
-    return { items: await this.jobs.attempts(actor.tenantId, name), next: null };
+  attempts(
+    @Param('name', { schema: nameSchema }) name: string,
+    @Query({ schema: pageQuerySchema }) query: z.output<typeof pageQuerySchema>,
+    @CurrentActor() actor: Actor,
+  ) {
+    return this.jobs.attempts(actor.tenantId, name, query);
   }
 
   @Get(':name/events')

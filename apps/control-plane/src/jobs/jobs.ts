@@ -27,6 +27,11 @@ import { namedQueue } from '../queues/named.ts';
 import { readableBy, viewAttempts, viewEvent, viewJob, viewJobs } from './job-view.ts';
 import { beginning, newJob, type WantedJob } from './new-job.ts';
 
+interface PageQuery {
+  readonly limit: number;
+  readonly after?: string | undefined;
+}
+
 export interface JobTarget {
   readonly name: string;
   readonly ifMatch: string | undefined;
@@ -82,16 +87,18 @@ export class Jobs {
     return readableBy(await viewJob(read, await findJob(read, actor.tenantId, name)), actor);
   }
 
-  async attempts(tenantId: string, name: string): Promise<AttemptDto[]> {
-    const job = await findJob(this.store.read, tenantId, name);
-    return viewAttempts(this.store.read, await this.store.read.attempts.ofJob(job.id), tenantId);
+  async attempts(tenantId: string, name: string, query: PageQuery): Promise<Page<AttemptDto>> {
+    const { read } = this.store;
+    const job = await findJob(read, tenantId, name);
+    const page = await readPage(tenantId, query, async ({ after, limit }) => {
+      const all = await read.attempts.ofJob(job.id);
+      const last = all.findIndex(({ id }) => id === after);
+      return after !== null && last < 0 ? [] : all.slice(last + 1, last + 1 + limit);
+    });
+    return { ...page, items: await viewAttempts(read, page.items, tenantId) };
   }
 
-  async events(
-    tenantId: string,
-    name: string,
-    query: { limit: number; after?: string | undefined },
-  ): Promise<Page<JobEventDto>> {
+  async events(tenantId: string, name: string, query: PageQuery): Promise<Page<JobEventDto>> {
     const job = await findJob(this.store.read, tenantId, name);
     const page = await readPage(tenantId, query, ({ after, limit }) =>
       this.store.read.jobEvents.list(job.id, { after, limit }),
@@ -130,7 +137,7 @@ export class Jobs {
 type JudgeIntent = (job: Job, actor: Actor, now: Date) => IntentOutcome | null;
 
 /** Each gives the change, null when it is so already, or throws a conflict. */
-const INTENTS: Readonly<Record<JobIntent, JudgeIntent>> = {
+export const INTENTS: Readonly<Record<JobIntent, JudgeIntent>> = {
   cancel: (job, actor, now) => {
     if (job.phase === 'Cancelled' || (job.cancelRequestedAt !== null && !isFinal(job.phase))) return null;
     if (isFinal(job.phase)) throw conflict(job, 'there is nothing to cancel');
