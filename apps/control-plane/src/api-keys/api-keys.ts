@@ -9,7 +9,7 @@ import type { Actor } from '../auth/actor.ts';
 import { Authentication } from '../auth/authentication.ts';
 import { repeatable } from '../mutations/headers.ts';
 import { Mutations } from '../mutations/mutations.ts';
-import { type Page, readPage } from '../mutations/pages.ts';
+import { type Page, type PageQuery, readPage } from '../mutations/pages.ts';
 import { Secrets } from '../secrets/secrets.ts';
 
 @Injectable()
@@ -43,7 +43,7 @@ export class ApiKeys {
     });
   }
 
-  async list(tenantId: string, query: { limit: number; after?: string | undefined }): Promise<Page<ApiKeyDto>> {
+  async list(tenantId: string, query: PageQuery): Promise<Page<ApiKeyDto>> {
     const page = await readPage(tenantId, query, (request) => this.store.read.apiKeys.list(request));
     return { ...page, items: page.items.map(viewKey) };
   }

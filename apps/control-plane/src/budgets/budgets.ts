@@ -23,7 +23,7 @@ import {
 import type { Actor } from '../auth/actor.ts';
 import { demandMatch, repeatable } from '../mutations/headers.ts';
 import { Mutations } from '../mutations/mutations.ts';
-import { type Page, readPage } from '../mutations/pages.ts';
+import { type Page, type PageQuery, readPage } from '../mutations/pages.ts';
 import { visibleTenant } from '../tenants/visible-tenant.ts';
 import { viewBudget, viewLease } from './budget-view.ts';
 
@@ -63,11 +63,7 @@ export class Budgets {
     });
   }
 
-  async list(
-    actor: Actor,
-    tenantName: string | undefined,
-    query: { limit: number; after?: string | undefined },
-  ): Promise<Page<BudgetDto>> {
+  async list(actor: Actor, tenantName: string | undefined, query: PageQuery): Promise<Page<BudgetDto>> {
     const { read } = this.store;
     const tenant = await visibleTenant(read, actor, tenantName);
     const page = await readPage(tenant.id, query, (request) => read.budgets.list(request));

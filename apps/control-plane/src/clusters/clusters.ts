@@ -10,7 +10,7 @@ import { chargePlacements } from '../leader/charge-placements.ts';
 import { cronProblem } from '../models/cron.ts';
 import { demandMatch } from '../mutations/headers.ts';
 import { type Deed, Mutations } from '../mutations/mutations.ts';
-import { type Page, readPage } from '../mutations/pages.ts';
+import { type Page, type PageQuery, readPage } from '../mutations/pages.ts';
 import { viewCluster } from './cluster-view.ts';
 
 export interface Target {
@@ -26,7 +26,7 @@ export class Clusters {
     private readonly claims: AccountClaimsPusher,
   ) {}
 
-  async list(tenantId: string, query: { limit: number; after?: string | undefined }): Promise<Page<ClusterDto>> {
+  async list(tenantId: string, query: PageQuery): Promise<Page<ClusterDto>> {
     const { read } = this.store;
     const page = await readPage(tenantId, query, (request) => read.clusters.list(request));
     return { ...page, items: await Promise.all(page.items.map((cluster) => viewCluster(read, cluster))) };

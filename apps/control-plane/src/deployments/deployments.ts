@@ -9,7 +9,7 @@ import type { Actor } from '../auth/actor.ts';
 import { BlobStore } from '../blobs/blob-store.ts';
 import { demandMatch, repeatable } from '../mutations/headers.ts';
 import { type Deed, Mutations } from '../mutations/mutations.ts';
-import { type Page, readPage } from '../mutations/pages.ts';
+import { type Page, type PageQuery, readPage } from '../mutations/pages.ts';
 import { namedPriorityClass, namedQueue } from '../queues/named.ts';
 import { changeVersion } from '../rollouts/version-change.ts';
 import { viewDeployment, viewPlan } from './deployment-view.ts';
@@ -50,7 +50,7 @@ export class Deployments {
     });
   }
 
-  async list(tenantId: string, query: { limit: number; after?: string | undefined }): Promise<Page<DeploymentDto>> {
+  async list(tenantId: string, query: PageQuery): Promise<Page<DeploymentDto>> {
     const { read } = this.store;
     const page = await readPage(tenantId, query, (request) => read.deployments.list(request));
     return { ...page, items: await Promise.all(page.items.map((deployment) => viewDeployment(read, deployment))) };

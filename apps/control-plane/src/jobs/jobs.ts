@@ -22,15 +22,10 @@ import { BlobStore } from '../blobs/blob-store.ts';
 import { demandPublished } from '../deployments/wanted-version.ts';
 import { demandMatch, repeatable } from '../mutations/headers.ts';
 import { type Deed, Mutations } from '../mutations/mutations.ts';
-import { type Page, readPage } from '../mutations/pages.ts';
+import { type Page, type PageQuery, readPage } from '../mutations/pages.ts';
 import { namedQueue } from '../queues/named.ts';
 import { readableBy, viewAttempts, viewEvent, viewJob, viewJobs } from './job-view.ts';
 import { beginning, newJob, type WantedJob } from './new-job.ts';
-
-interface PageQuery {
-  readonly limit: number;
-  readonly after?: string | undefined;
-}
 
 export interface JobTarget {
   readonly name: string;

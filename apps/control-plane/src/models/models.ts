@@ -7,7 +7,7 @@ import type { Actor } from '../auth/actor.ts';
 import { Staging } from '../blobs/staging.ts';
 import { demandMatch, repeatable } from '../mutations/headers.ts';
 import { Mutations } from '../mutations/mutations.ts';
-import { type Page, readPage } from '../mutations/pages.ts';
+import { type Page, type PageQuery, readPage } from '../mutations/pages.ts';
 import { cronProblem } from './cron.ts';
 
 interface ModelTarget {
@@ -37,7 +37,7 @@ export class Models {
     });
   }
 
-  async list(tenantId: string, query: { limit: number; after?: string | undefined }): Promise<Page<ModelDto>> {
+  async list(tenantId: string, query: PageQuery): Promise<Page<ModelDto>> {
     const page = await readPage(tenantId, query, (request) => this.store.read.models.list(request));
     return { ...page, items: page.items.map(viewModel) };
   }

@@ -7,12 +7,18 @@ export interface Page<Item> {
   readonly next: string | null;
 }
 
+/** `after` is the last id seen. */
+export interface PageQuery {
+  readonly limit: number;
+  readonly after?: string | undefined;
+}
+
 const ROWS_MAX = 200;
 
 /** Reads one row more than asked for, where the bound allows it, to know whether there is a next page. */
 export async function readPage<Row extends { readonly id: string }>(
   tenantId: string,
-  query: { readonly limit: number; readonly after?: string | undefined },
+  query: PageQuery,
   list: (page: PageRequest) => Promise<Row[]>,
 ): Promise<Page<Row>> {
   const limit = Math.min(query.limit + 1, ROWS_MAX);

@@ -8,7 +8,7 @@ import { DEFAULT_PRIORITY_CLASSES, type PriorityClass, RefusedError, type Rows, 
 import type { Actor } from '../auth/actor.ts';
 import { demandMatch, repeatable } from '../mutations/headers.ts';
 import { Mutations } from '../mutations/mutations.ts';
-import { type Page, readPage } from '../mutations/pages.ts';
+import { type Page, type PageQuery, readPage } from '../mutations/pages.ts';
 import { changesIn } from './changes-in.ts';
 import type { QueueTarget } from './queues.ts';
 
@@ -32,7 +32,7 @@ export class PriorityClasses {
     });
   }
 
-  async list(tenantId: string, query: { limit: number; after?: string | undefined }): Promise<Page<PriorityClassDto>> {
+  async list(tenantId: string, query: PageQuery): Promise<Page<PriorityClassDto>> {
     const page = await readPage(tenantId, query, (request) => this.store.read.priorityClasses.list(request));
     return { ...page, items: page.items.map(viewPriorityClass) };
   }

@@ -19,7 +19,7 @@ import { queueTreeProblem, quotaWarning, selfGrantProblem } from '#scheduling';
 import type { Actor } from '../auth/actor.ts';
 import { demandMatch, repeatable } from '../mutations/headers.ts';
 import { Mutations } from '../mutations/mutations.ts';
-import { type Page, readPage } from '../mutations/pages.ts';
+import { type Page, type PageQuery, readPage } from '../mutations/pages.ts';
 import { changesIn } from './changes-in.ts';
 import { FleetDevicesReader } from './fleet-devices.ts';
 import { type QueueAccounts, queuesOf, readAccounts, viewPending, viewQueue } from './queue-view.ts';
@@ -58,7 +58,7 @@ export class Queues {
     });
   }
 
-  async list(tenantId: string, query: { limit: number; after?: string | undefined }): Promise<Page<QueueDto>> {
+  async list(tenantId: string, query: PageQuery): Promise<Page<QueueDto>> {
     const { read } = this.store;
     const page = await readPage(tenantId, query, (request) => read.queues.list(request));
     const accounts = await readAccounts(read, tenantId, (await this.fleet.read()).totals);
